@@ -1,0 +1,31 @@
+"""Shared by all tests: strict JAX, tiny configs, a folder of built-in sounds."""
+
+import os
+
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+import jax
+import pytest
+
+from vaelab import synth
+from vaelab.config import AudioConfig, Config, ModelConfig, TrainConfig
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+TINY_AUDIO = AudioConfig(sample_rate=8000, clip_seconds=0.5, n_fft=256, hop_length=128, n_mels=24)
+TINY_MODEL = ModelConfig(latent_dim=8, width=16, downsamples=2, hidden=24, flow_steps=2, flow_hidden=12)
+TINY_TRAIN = TrainConfig(batch_size=8, warmup_steps=5, evaluate_every=5, decay_steps=5)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Config:
+    """A config small enough to train in seconds."""
+    return Config(TINY_AUDIO, TINY_MODEL, TINY_TRAIN)
+
+
+@pytest.fixture(scope="session")
+def sounds(tmp_path_factory):
+    """A folder of built-in sounds, one sub-folder a class: six sounds of each kind."""
+    return synth.write_dataset(
+        tmp_path_factory.mktemp("built in") / "sounds", per_class=6, sample_rate=8000, progress=False
+    )

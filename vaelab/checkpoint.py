@@ -1,0 +1,145 @@
+"""One file for a model or a training state: safetensors with everything needed to rebuild it in its header.
+
+The header holds JSON (config, versions, step, metrics) and a sha256 over the whole file, taken with the
+digest's own 64 characters as zeros, so that any flipped byte is found. Loading verifies the hash, builds a
+skeleton from the config and fills it by path. Nothing in such a file can run code.
+"""
+
+import hashlib
+import json
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+from safetensors import numpy as st
+
+import vaelab
+from vaelab import files
+from vaelab import model as models
+from vaelab.config import AudioConfig, ConfigError, ModelConfig
+
+BLANK = "0" * 64
+FORMAT = 1
+
+
+class CheckpointError(Exception):
+    """A checkpoint that is missing, damaged, or does not fit; the message names the file and what differs."""
+
+
+def save(path: str | os.PathLike, tree: Any, meta: dict[str, Any]) -> str:
+    """Write a pytree of arrays and its JSON metadata, whole or not at all.
+
+    Returns:
+        The file's sha256 as kept in its header.
+    """
+    header = {"vaelab": json.dumps({"format": FORMAT, "versions": versions(), **meta}), "sha256": BLANK}
+    tensors = {name: np.ascontiguousarray(leaf) for name, leaf in flatten(tree).items()}
+    body = bytearray(st.save(tensors, header))
+    digest = hashlib.sha256(body).hexdigest()
+    start = _digest_position(body, BLANK)
+    body[start : start + 64] = digest.encode()
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(body)
+    return digest
+
+
+def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read and verify a checkpoint.
+
+    Returns:
+        Tensors by path, and the metadata with the file's "sha256".
+
+    Raises:
+        CheckpointError: The file is missing, is not a checkpoint of this format, or was damaged.
+    """
+    try:
+        body = Path(path).read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: expected a checkpoint, found none: {error}") from error
+    try:
+        tensors = st.load(body)
+        header = _header(body)
+        meta, digest = json.loads(header["vaelab"]), header["sha256"]
+        start = _digest_position(body, digest)
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: expected a vaelab checkpoint, found something else: {error}") from error
+    blanked = body[:start] + BLANK.encode() + body[start + 64 :]
+    if hashlib.sha256(blanked).hexdigest() != digest:
+        raise CheckpointError(f"{path}: damaged: its content does not match the sha256 in its header")
+    if meta.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: expected format {FORMAT}, found {meta.get('format')}; update vaelab")
+    return tensors, {**meta, "sha256": digest}
+
+
+def save_model(path: str | os.PathLike, model: models.Model, meta: dict[str, Any]) -> str:
+    """Write a model with its config and `meta`; returns its sha256."""
+    config = {"model": model.config.to_dict(), "audio": model.audio.to_dict()}
+    return save(path, model.params, {**meta, **config, "kind": "model"})
+
+
+def load_model(path: str | os.PathLike) -> tuple[models.Model, dict[str, Any]]:
+    """Read a model and its metadata.
+
+    Raises:
+        CheckpointError: As `load`, or the tensors do not fit the config in the header.
+    """
+    tensors, meta = load(path)
+    if meta.get("kind") != "model":
+        raise CheckpointError(f"{path}: expected a model, found a {meta.get('kind')}")
+    try:
+        config = ModelConfig.from_dict(meta["model"])
+        audio = AudioConfig.from_dict(meta["audio"])
+    except (ConfigError, KeyError) as error:
+        raise CheckpointError(f"{path}: its config does not fit this version of vaelab: {error}") from error
+    skeleton = jax.eval_shape(lambda key: models.create(config, audio, key), jax.random.key(0))
+    return models.Model(fill(skeleton.params, tensors, path), config, audio), meta
+
+
+def flatten(tree: Any) -> dict[str, Any]:
+    """The leaves of a pytree by path, as in "encoder/Conv_0/kernel"."""
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def fill(skeleton: Any, tensors: dict[str, np.ndarray], path: str | os.PathLike) -> Any:
+    """The skeleton with each leaf replaced by the tensor of the same path.
+
+    Raises:
+        CheckpointError: A tensor is missing, left over, or has another shape or dtype.
+    """
+    wanted = flatten(skeleton)
+    if missing := sorted(set(wanted) - set(tensors)):
+        raise CheckpointError(f"{path}: lacks {len(missing)} tensors, first {missing[0]!r}")
+    if extra := sorted(set(tensors) - set(wanted)):
+        raise CheckpointError(f"{path}: has {len(extra)} unknown tensors, first {extra[0]!r}")
+    for name, leaf in wanted.items():
+        found = tensors[name]
+        if found.shape != leaf.shape or found.dtype != leaf.dtype:
+            raise CheckpointError(
+                f"{path}: {name}: expected shape {leaf.shape} {leaf.dtype}, found {found.shape} {found.dtype}"
+            )
+    return jax.tree.unflatten(jax.tree.structure(skeleton), [jnp.asarray(tensors[name]) for name in wanted])
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides a number."""
+    return {
+        "vaelab": vaelab.__version__,
+        **{name: version(name) for name in ("jax", "flax", "optax", "numpy")},
+    }
+
+
+def _header(body: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file: eight bytes of length, then JSON."""
+    length = int.from_bytes(body[:8], "little")
+    return json.loads(body[8 : 8 + length])["__metadata__"]
+
+
+def _digest_position(body: bytes | bytearray, digest: str) -> int:
+    start = body.index(f'"sha256":"{digest}"'.encode())
+    return start + len('"sha256":"')

@@ -1,0 +1,155 @@
+"""The `vaelab` command: a thin skin on the library.
+
+Exit status: 0 done, 1 the work failed (one line on stderr says why), 2 wrong usage.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    options = parser().parse_args(arguments)
+    from vaelab import audio, checkpoint, config, data, latent, library, tool, train
+
+    ours = (
+        audio.AudioError,
+        checkpoint.CheckpointError,
+        config.ConfigError,
+        data.DatasetError,
+        latent.LatentError,
+        library.LibraryError,
+        tool.ToolError,
+        train.TrainError,
+        OSError,
+    )
+    try:
+        options.run(options)
+    except ours as error:
+        print(f"vaelab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("vaelab: stopped", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, without any heavy import."""
+    top = argparse.ArgumentParser(
+        prog="vaelab",
+        description="Turn a folder of sounds into a latent space you can play.",
+        allow_abbrev=False,
+    )
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_make_dataset(commands)
+    _add_train(commands)
+    _add_generate(commands)
+    _add_synth(commands)
+    return top
+
+
+def _add_make_dataset(commands) -> None:
+    command = commands.add_parser("make-dataset", help="folders of sounds -> a dataset", allow_abbrev=False)
+    command.add_argument("--data-dir", nargs="+", required=True, metavar="DIR", help="searched with sub-folders")
+    command.add_argument("--dataset-name", required=True, metavar="NAME")
+    command.add_argument("--classes", action="store_true", help="folders directly below DIR are class names")
+    command.add_argument("--train-ratio", type=float, default=0.9, help="share to train on (default 0.9)")
+    command.add_argument("--seed", type=int, default=0, help="of the split (default 0)")
+    command.add_argument("--fresh", action="store_true", help="split anew, forget the earlier dataset's sides")
+    command.set_defaults(run=_make_dataset)
+
+
+def _add_train(commands) -> None:
+    command = commands.add_parser("train", help="dataset -> a model; an existing logdir is resumed", allow_abbrev=False)
+    command.add_argument("--logdir", required=True, help="folder of the model")
+    command.add_argument("--dataset", metavar="NAME", help="needed for a new model")
+    command.add_argument("--num-steps", type=int, metavar="N", help="total step to stop at (default: by itself)")
+    command.add_argument("--config", metavar="FILE.json", help="overrides of the knobs")
+    command.add_argument("--seed", type=int, default=0, help="of a new model (default 0)")
+    command.set_defaults(run=_train)
+
+
+def _add_generate(commands) -> None:
+    command = commands.add_parser(
+        "generate", help="a model -> new sounds, random or mixed from files", allow_abbrev=False
+    )
+    command.add_argument("files", nargs="*", metavar="FILE", help="sounds to mix; none: random")
+    command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
+    command.add_argument("--out-file", required=True, help=".wav, .flac or .aiff")
+    command.add_argument("--weights", nargs="+", type=float, metavar="W", help="one a file (default: the mean)")
+    command.add_argument("--no-normalize-weights", action="store_true", help="plain vector arithmetic")
+    command.add_argument("--variance", type=float, default=0.0, help="of noise added to the embedding")
+    command.add_argument("--spread", type=float, default=0.0, help="scale of draws from the posterior")
+    command.add_argument("--temperature", type=float, default=1.0, help="of random sounds")
+    command.add_argument("--count", type=int, default=1, help="how many (files are numbered)")
+    command.add_argument("--seed", type=int)
+    command.set_defaults(run=_generate)
+
+
+def _add_synth(commands) -> None:
+    command = commands.add_parser("synth", help="write built-in sounds, one folder a class", allow_abbrev=False)
+    command.add_argument("--out-dir", required=True, metavar="DIR")
+    command.add_argument("--per-class", type=int, default=40, help="sounds of each kind (default 40)")
+    command.add_argument("--seed", type=int, default=0)
+    command.set_defaults(run=_synth)
+
+
+def _make_dataset(options) -> None:
+    from vaelab.data import make_dataset
+
+    dataset = make_dataset(
+        options.data_dir,
+        options.dataset_name,
+        classes=options.classes,
+        train_ratio=options.train_ratio,
+        seed=options.seed,
+        fresh=options.fresh,
+    )
+    print(dataset.report())
+
+
+def _train(options) -> None:
+    from vaelab import plots, train
+    from vaelab.config import Config
+
+    logdir = Path(options.logdir)
+
+    def draw(evaluation: train.Evaluation) -> None:
+        plots.training_curves(evaluation.history).savefig(logdir / "training.png")
+        for name, names in evaluation.model.config.labels:
+            plots.confusion(evaluation.confusion[name], names).savefig(logdir / f"confusion_{name}.png")
+
+    config = Config.from_file(options.config) if options.config else None
+    train.train(logdir, options.dataset, config, options.seed, options.num_steps, on_evaluation=draw)
+    print(f"the best model is {logdir / 'best.safetensors'}")
+
+
+def _generate(options) -> None:
+    from vaelab.tool import SoundSampleTool
+
+    made = SoundSampleTool(options.model).generate(
+        out_file=options.out_file,
+        audio_files=options.files or None,
+        weights=options.weights,
+        normalize_weights=not options.no_normalize_weights,
+        variance=options.variance,
+        spread=options.spread,
+        temperature=options.temperature,
+        count=options.count,
+        seed=options.seed,
+    )
+    sounds = made if isinstance(made, list) else [made]
+    print(f"wrote {len(sounds)} of {sounds[0].seconds:.2f} s: {options.out_file}")
+
+
+def _synth(options) -> None:
+    from vaelab import synth
+
+    print(f"wrote {synth.write_dataset(options.out_dir, options.per_class, options.seed)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,258 @@
+"""The knobs: three frozen dataclasses that travel to and from JSON. No JAX in this room.
+
+A dataclass is the single list of its knobs; a JSON file holds overrides only; an unknown or impossible
+value is refused here, before any work, by a `ConfigError` that names the knob. All three are hashable, so
+that they can be static arguments of a jitted function.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+LIKELIHOODS = ("laplace", "cross_entropy")
+
+
+class ConfigError(ValueError):
+    """A knob that does not exist or cannot have the value given."""
+
+
+class _JsonConfig:
+    """JSON in and out, shared by the three config dataclasses."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All knobs as plain JSON values (tuples become lists)."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_dict(cls, overrides: dict[str, Any]) -> Self:
+        """Build from overrides.
+
+        Raises:
+            ConfigError: A key is not a knob of this config, or a value has the wrong type or range.
+        """
+        knobs = [knob.name for knob in dataclasses.fields(cls)]
+        if not isinstance(overrides, dict):
+            raise ConfigError(f"{cls.__name__}: expected a JSON object of overrides, found {type(overrides).__name__}")
+        if unknown := sorted(set(overrides) - set(knobs)):
+            raise ConfigError(f"{cls.__name__}: unknown {', '.join(unknown)}; valid keys: {', '.join(knobs)}")
+        return cls(**{name: _as_tuple(value) for name, value in overrides.items()})
+
+    def _check(self, name: str, ok: bool, expected: str) -> None:
+        if not ok:
+            raise ConfigError(f"{type(self).__name__}.{name}: expected {expected}, found {getattr(self, name)!r}")
+
+    def _check_types(self) -> None:
+        """Refuse a wrong type before a comparison stumbles over it; an int is a valid float, a bool is not."""
+        for knob in dataclasses.fields(self):
+            value = getattr(self, knob.name)
+            if knob.type is int:
+                self._check(knob.name, isinstance(value, int) and not isinstance(value, bool), "an integer")
+            elif knob.type in (float, float | None) and not (value is None and knob.type is not float):
+                self._check(knob.name, isinstance(value, int | float) and not isinstance(value, bool), "a number")
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+@dataclass(frozen=True)
+class AudioConfig(_JsonConfig):
+    """How a clip of sound becomes a mel spectrogram, and back.
+
+    Attributes:
+        sample_rate: Hz.
+        clip_seconds: Length of one clip; shorter sounds are padded with silence, longer ones cropped.
+        n_fft: Length of the analysis window, samples.
+        hop_length: Distance between frames, samples.
+        n_mels: Number of mel bands.
+        fmin: Lower edge of the lowest band, Hz.
+        fmax: Upper edge of the highest band, Hz; None is half the sample rate.
+        top_db: Dynamic range kept below the clip's maximum, dB.
+    """
+
+    sample_rate: int = 44100
+    clip_seconds: float = 2.0
+    n_fft: int = 2048
+    hop_length: int = 512
+    n_mels: int = 128
+    fmin: float = 0.0
+    fmax: float | None = None
+    top_db: float = 80.0
+
+    def __post_init__(self):
+        self._check_types()
+        self._check("sample_rate", 1000 <= self.sample_rate <= 384_000, "1000 to 384000 Hz")
+        self._check("n_fft", self.n_fft >= 16 and self.n_fft % 2 == 0, "an even number of at least 16 samples")
+        self._check("hop_length", 1 <= self.hop_length <= self.n_fft // 2, "1 to n_fft / 2 samples")
+        self._check("n_mels", 1 <= self.n_mels <= self.n_fft // 2, "1 to n_fft / 2 bands")
+        self._check("fmin", 0 <= self.fmin < self.sample_rate / 2, "0 Hz up to half the sample rate")
+        self._check(
+            "fmax",
+            self.fmax is None or self.fmin < self.fmax <= self.sample_rate / 2,
+            "None, or above fmin and at most half the sample rate",
+        )
+        self._check("top_db", 0 < self.top_db <= 200, "above 0 and at most 200 dB")
+        self._check("clip_seconds", 0 < self.clip_seconds <= 600, "above 0 and at most 600 seconds")
+        shortest = max(2 * self.hop_length, self.n_fft // 2)
+        self._check(
+            "clip_seconds",
+            self.samples >= shortest,
+            f"a clip of at least {shortest} samples ({shortest / self.sample_rate:.4g} s: two hops and half a window)",
+        )
+
+    @classmethod
+    def samplevae(cls) -> Self:
+        """The front end of SampleVAE (16 kHz, 125 frames), for comparisons."""
+        return cls(sample_rate=16000, clip_seconds=2.0, n_fft=1024, hop_length=256, n_mels=128)
+
+    @property
+    def samples(self) -> int:
+        """Samples in one clip."""
+        return round(self.sample_rate * self.clip_seconds)
+
+    @property
+    def frames(self) -> int:
+        """Frames in one clip (the last, half-empty one of a centred STFT is dropped)."""
+        return self.samples // self.hop_length
+
+
+@dataclass(frozen=True)
+class ModelConfig(_JsonConfig):
+    """The size and shape of an IAF-VAE.
+
+    Attributes:
+        latent_dim: Size of the latent vector.
+        width: Channels of the convolutions over time.
+        blocks: Residual blocks at each time resolution.
+        downsamples: How often the encoder halves the number of frames.
+        hidden: Size of the encoder's dense summary, which the posterior and the classifier read.
+        flow_steps: IAF steps; 0 is a plain Gaussian posterior.
+        flow_hidden: Hidden units of each step's masked network.
+        flow_offset: Added to a flow's gate logits; a positive offset starts the flow near the identity.
+        likelihood: "laplace" (one learned scale per band) or "cross_entropy" (SampleVAE's).
+        labels: Label sets, each (name, class names); one classifier head per set.
+    """
+
+    latent_dim: int = 64
+    width: int = 144
+    blocks: int = 1
+    downsamples: int = 4
+    hidden: int = 512
+    flow_steps: int = 5
+    flow_hidden: int = 256
+    flow_offset: float = 2.0
+    likelihood: str = "laplace"
+    labels: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def __post_init__(self):
+        self._check_types()
+        for name in ("latent_dim", "width", "hidden", "flow_hidden"):
+            self._check(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("blocks", "downsamples", "flow_steps"):
+            self._check(name, getattr(self, name) >= 0, "at least 0")
+        self._check("likelihood", self.likelihood in LIKELIHOODS, f"one of {', '.join(LIKELIHOODS)}")
+        self._check("labels", _are_label_sets(self.labels), "pairs of a name and its distinct class names")
+
+
+def _are_label_sets(labels: Any) -> bool:
+    return isinstance(labels, tuple) and all(
+        isinstance(pair, tuple)
+        and len(pair) == 2
+        and isinstance(pair[0], str)
+        and isinstance(pair[1], tuple)
+        and all(isinstance(name, str) for name in pair[1])
+        and len(set(pair[1])) == len(pair[1]) >= 2
+        for pair in labels
+    )
+
+
+@dataclass(frozen=True)
+class TrainConfig(_JsonConfig):
+    """How a model is trained, and when training ends by itself.
+
+    The rate warms up, stays constant, and is lowered by `decay` over `decay_steps` each time `patience`
+    evaluations in a row bring no improvement; a rate below `stop_rate` times the first ends training.
+
+    Attributes:
+        batch_size: Sounds per step.
+        learning_rate: Rate after warm-up (AdamW).
+        warmup_steps: Steps over which rate and beta rise from zero.
+        weight_decay: AdamW's.
+        gradient_clip: Largest global norm of a gradient.
+        average: Decay of the running average of the weights, which is what is evaluated and kept.
+        evaluate_every: Steps between evaluations on the held-out sounds.
+        patience: Evaluations without improvement after which the rate is lowered.
+        min_improvement: Smallest relative fall of the held-out loss that counts as one.
+        decay: Factor by which a plateau lowers the rate.
+        decay_steps: Steps over which it is lowered.
+        stop_rate: Training ends when rate / learning_rate falls below this.
+        beta: Weight of the KL term.
+        free_bits: Nats of KL per sound that cost nothing.
+        class_weight: Weight of the classifiers' cross-entropy, in nats, beside the ELBO.
+    """
+
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    warmup_steps: int = 100
+    weight_decay: float = 1e-2
+    gradient_clip: float = 1.0
+    average: float = 0.99
+    evaluate_every: int = 100
+    patience: int = 4
+    min_improvement: float = 1e-3
+    decay: float = 0.3
+    decay_steps: int = 200
+    stop_rate: float = 0.02
+    beta: float = 1.0
+    free_bits: float = 0.0
+    class_weight: float = 100.0
+
+    def __post_init__(self):
+        self._check_types()
+        for name in ("batch_size", "evaluate_every", "patience", "decay_steps"):
+            self._check(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("learning_rate", "gradient_clip"):
+            self._check(name, getattr(self, name) > 0, "above 0")
+        for name in ("warmup_steps", "weight_decay", "min_improvement", "beta", "free_bits", "class_weight"):
+            self._check(name, getattr(self, name) >= 0, "at least 0")
+        for name in ("decay", "stop_rate"):
+            self._check(name, 0 < getattr(self, name) < 1, "between 0 and 1")
+        self._check("average", 0 <= self.average < 1, "at least 0 and below 1")
+
+
+@dataclass(frozen=True)
+class Config(_JsonConfig):
+    """All knobs of a run, as `--config FILE.json` holds them: {"audio": {...}, "model": {...}, "train": {...}}."""
+
+    audio: AudioConfig = field(default_factory=AudioConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    @classmethod
+    def from_dict(cls, overrides: dict[str, Any]) -> Self:
+        """Build from nested overrides.
+
+        Raises:
+            ConfigError: As for each part.
+        """
+        rooms = {"audio": AudioConfig, "model": ModelConfig, "train": TrainConfig}
+        if unknown := sorted(set(overrides) - set(rooms)):
+            raise ConfigError(f"Config: unknown {', '.join(unknown)}; valid keys: {', '.join(rooms)}")
+        return cls(**{name: rooms[name].from_dict(part) for name, part in overrides.items()})
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Read a JSON file of overrides.
+
+        Raises:
+            ConfigError: The file cannot be read, is not a JSON object, or holds an unknown or bad knob.
+        """
+        try:
+            overrides = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path}: expected a JSON file of overrides: {error}") from error
+        if not isinstance(overrides, dict):
+            raise ConfigError(f"{path}: expected a JSON object, found {type(overrides).__name__}")
+        return cls.from_dict(overrides)

@@ -1,0 +1,115 @@
+"""Held-out sounds as a model sees them: all of them, with noise that never changes, and what the classes became."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vaelab import model as models
+from vaelab.config import TrainConfig
+
+
+class Sounds(NamedTuple):
+    """One side of a dataset, ready for the device.
+
+    Attributes:
+        features: uint8 (sounds, frames, mels).
+        labels: int32 (sounds, label sets), -1 where unknown.
+        weights: float32 (sounds, label sets), class weights; 0 where unknown.
+        names: Where each came from.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+    names: tuple[str, ...]
+
+
+def balanced(labels: np.ndarray) -> np.ndarray:
+    """Weights that give every class of a set the same say, mean one over the known; 0 where unknown."""
+    weights = np.zeros(labels.shape, np.float32)
+    for column in range(labels.shape[1]):
+        known = labels[:, column] >= 0
+        classes, inverse, counts = np.unique(labels[known, column], return_inverse=True, return_counts=True)
+        if len(classes):
+            weights[known, column] = known.sum() / (len(classes) * counts[inverse])
+    return weights
+
+
+def evaluate(
+    model: models.Model, sounds: Sounds, config: TrainConfig, key: jax.Array
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Means over all sounds, with noise that depends on the key and a sound's position only.
+
+    Args:
+        model: With the weights to judge.
+        sounds: All of them are used.
+        config: Knobs.
+        key: Of the noise.
+
+    Returns:
+        metrics: "loss" (recon + beta * kl + class_weight * cross-entropy), "recon" and "kl" in nats,
+            "bits_per_dim", "error_db", and for each label set its accuracy and balanced accuracy.
+        confusion: Counts int (true class, chosen class) for each label set.
+    """
+    frames, mels = sounds.features.shape[1:]
+    terms = _all_terms(model, sounds, config.batch_size, key)
+    classes = config.class_weight * (sounds.weights * terms.classes).sum(axis=1)
+    loss = terms.recon + config.beta * terms.kl + classes
+    bits = (terms.recon + terms.kl) / (np.log(2) * frames * mels)
+    metrics = {
+        "loss": loss,
+        "recon": terms.recon,
+        "kl": terms.kl,
+        "bits_per_dim": bits,
+        "error_db": terms.error * model.audio.top_db,
+    }
+    metrics = {name: float(values.mean()) for name, values in metrics.items()}
+    confusion = {}
+    for column, (name, names) in enumerate(model.config.labels):
+        matrix = confusion_matrix(sounds.labels[:, column], terms.chosen[:, column], len(names))
+        confusion[name] = matrix
+        metrics |= {f"{name}_{measure}": value for measure, value in scores(matrix).items()}
+    return metrics, confusion
+
+
+def confusion_matrix(truth: np.ndarray, chosen: np.ndarray, classes: int) -> np.ndarray:
+    """Counts int (classes, classes) of (true, chosen); unknown truths, -1, do not count."""
+    matrix = np.zeros((classes, classes), int)
+    np.add.at(matrix, (truth[truth >= 0], chosen[truth >= 0]), 1)
+    return matrix
+
+
+def scores(confusion: np.ndarray) -> dict[str, float]:
+    """Accuracy, and balanced accuracy (the mean recall of the classes present); NaN without labels."""
+    counts = confusion.sum(axis=1)
+    if not counts.any():
+        return {"accuracy": float("nan"), "balanced_accuracy": float("nan")}
+    recall = confusion.diagonal()[counts > 0] / counts[counts > 0]
+    return {
+        "accuracy": float(confusion.trace() / counts.sum()),
+        "balanced_accuracy": float(recall.mean()),
+    }
+
+
+@jax.jit
+def _terms(
+    model: models.Model, features: jax.Array, labels: jax.Array, positions: jax.Array, key: jax.Array
+) -> models.Terms:
+    def draw(position):
+        return jax.random.normal(jax.random.fold_in(key, position), (model.config.latent_dim,))
+
+    batch = features.astype(jnp.float32) / models.LEVELS
+    return model.module.apply({"params": model.params}, batch, jax.vmap(draw)(positions), labels)
+
+
+def _all_terms(model: models.Model, sounds: Sounds, batch_size: int, key: jax.Array) -> models.Terms:
+    """Terms of every sound, on the host; the last batch is filled up with the first sound, then cut."""
+    count = len(sounds.features)
+    parts = []
+    for start in range(0, count, batch_size):
+        positions = np.arange(start, start + batch_size)
+        rows = np.where(positions < count, positions, 0)
+        parts.append(_terms(model, sounds.features[rows], sounds.labels[rows], positions, key))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *jax.device_get(parts))
