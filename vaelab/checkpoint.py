@@ -38,7 +38,7 @@ def save(path: str | os.PathLike, tree: Any, meta: dict[str, Any]) -> str:
         The file's sha256 as kept in its header.
     """
     header = {"vaelab": json.dumps({"format": FORMAT, "versions": versions(), **meta}), "sha256": BLANK}
-    tensors = {name: np.ascontiguousarray(leaf) for name, leaf in flatten(tree).items()}
+    tensors = {name: np.asarray(leaf, order="C") for name, leaf in flatten(tree).items()}
     body = bytearray(st.save(tensors, header))
     digest = hashlib.sha256(body).hexdigest()
     start = _digest_position(body, BLANK)
@@ -66,7 +66,7 @@ def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]
         header = _header(body)
         meta, digest = json.loads(header["vaelab"]), header["sha256"]
         start = _digest_position(body, digest)
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: expected a vaelab checkpoint, found something else: {error}") from error
     blanked = body[:start] + BLANK.encode() + body[start + 64 :]
     if hashlib.sha256(blanked).hexdigest() != digest:

@@ -1,0 +1,45 @@
+# `make demo` and `make test` each work alone on a fresh clone: both make the environment they need.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+UNIT := not slow and not notebook and not browser
+
+.PHONY: demo test notebooks browser prove lint lab lock clean
+
+demo: $(READY)  ## the four notebooks on built-in sounds, or on a folder: make demo SOUNDS=DIR
+	$(if $(SOUNDS),VAELAB_SOUNDS="$(SOUNDS)") $(BIN)/python notebooks/run.py --out demo
+
+test: $(READY)  ## unit tests
+	$(BIN)/python -m pytest -m "$(UNIT)"
+
+notebooks: $(READY)  ## the notebooks, in short runs
+	$(BIN)/python -m pytest -m notebook
+
+browser: $(READY)  ## the mixer in a real JupyterLab (needs Chromium)
+	$(BIN)/python -m pytest -m browser
+
+prove: $(READY)  ## the long proofs in full
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lab: $(READY)  ## JupyterLab on the notebooks
+	$(BIN)/python -m jupyterlab notebooks
+
+lock:  ## refresh requirements.lock from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra notebook --extra video --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.lock
+
+clean:
+	rm -rf .venv .venv-colab demo
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"vaelab needs Python 3.11 or newer, found {v.major}.{v.minor}: name one with make PYTHON=python3.12")'
+	@echo "making the environment in .venv (a few minutes, once)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $(READY)

@@ -1,0 +1,93 @@
+"""Latent play: the arithmetic is exact, and weights that cannot be used are refused."""
+
+import jax
+import numpy as np
+import pytest
+
+from vaelab import latent
+from vaelab.latent import LatentError
+
+POINTS = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+
+
+def test_mix_is_the_mean_by_default():
+    np.testing.assert_allclose(latent.mix(POINTS), POINTS.mean(axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("weights", [[1, 2, 3], [1, -1, 2], [-1, -1, -1], [0, 0, 5]])
+def test_mix_normalises_by_the_signed_sum(weights):
+    expected = np.asarray(weights, float) @ POINTS / sum(weights)
+    np.testing.assert_allclose(latent.mix(POINTS, weights), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("weights", [[1, -1, 0], [2, 2, 2], [0, 0, 0]])
+def test_arithmetic_without_normalising(weights):
+    np.testing.assert_allclose(latent.mix(POINTS, weights, normalize=False), np.asarray(weights) @ POINTS, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1, -1, 0], r"sum to 0 and cannot be normalised.*normalize_weights=False"),
+        ([1e9, -1e9, 1], "cannot be normalised"),
+        ([1, 2], "expected 3 numbers, one for each sound, found"),
+        ([1, 2, 3, 4], "expected 3 numbers"),
+        ([1, float("nan"), 1], "expected finite numbers"),
+        ([1, float("inf"), 1], "expected finite numbers"),
+    ],
+)
+def test_unusable_weights_are_refused(weights, message):
+    with pytest.raises(LatentError, match=message):
+        latent.mix(POINTS, weights)
+
+
+def test_noise_has_the_variance():
+    drawn = np.asarray(latent.noise(jax.random.key(0), (4000, 16), 0.25))
+    assert drawn.var() == pytest.approx(0.25, rel=0.02)
+    assert drawn.mean() == pytest.approx(0, abs=0.01)
+    assert not np.asarray(latent.noise(jax.random.key(0), (3,), 0.0)).any()
+
+
+@pytest.mark.parametrize("variance", [-0.1, float("nan"), float("inf")])
+def test_unusable_variances_are_refused(variance):
+    with pytest.raises(LatentError, match="variance: expected"):
+        latent.noise(jax.random.key(0), (2,), variance)
+
+
+def test_slerp_keeps_ends_and_lengths():
+    path = latent.slerp(POINTS[0], POINTS[1], 7)
+    np.testing.assert_allclose(path[[0, -1]], POINTS[:2], rtol=1e-5)
+    lengths = np.linalg.norm(path, axis=1)
+    np.testing.assert_allclose(np.diff(lengths), np.diff(lengths)[0], atol=1e-5)
+    units = path / lengths[:, None]
+    turns = np.arccos((units[:-1] * units[1:]).sum(axis=1))
+    np.testing.assert_allclose(turns, turns[0], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "end", [POINTS[0], -POINTS[0], 2 * POINTS[0], np.zeros(5)], ids=["same", "opposite", "longer", "0"]
+)
+def test_slerp_without_a_single_arc_is_straight(end):
+    path = latent.slerp(POINTS[0], end, 3)
+    assert np.isfinite(path).all()
+    np.testing.assert_allclose(path[1], (POINTS[0] + end) / 2, atol=1e-5)
+
+
+def test_the_map_is_repeatable_and_keeps_groups_together():
+    pytest.importorskip("umap")
+    rng = np.random.default_rng(0)
+    embeddings = np.concatenate([rng.normal(size=(25, 8)), rng.normal(size=(25, 8)) + 12])
+    first = latent.umap_map(embeddings, seed=1)
+    assert first.shape == (50, 2)
+    np.testing.assert_array_equal(first, latent.umap_map(embeddings, seed=1))
+    centres = first[:25].mean(axis=0), first[25:].mean(axis=0)
+    own = np.linalg.norm(first[:25] - centres[0], axis=1)
+    other = np.linalg.norm(first[:25] - centres[1], axis=1)
+    assert (own < other).all()
+
+
+def test_the_map_of_very_few_sounds():
+    pytest.importorskip("umap")
+    assert latent.umap_map(np.random.default_rng(0).normal(size=(5, 8))).shape == (5, 2)
+    with pytest.raises(LatentError, match="expected at least 4 sounds, found 3"):
+        latent.umap_map(POINTS)

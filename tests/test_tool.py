@@ -1,0 +1,211 @@
+"""The tool: documented calls work as written, the arithmetic is that of the embeddings, mistakes are named."""
+
+import dataclasses
+import hashlib
+import json
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+
+from vaelab import SoundSampleTool, audio, checkpoint, latent, spectral
+from vaelab import model as models
+from vaelab.tool import ToolError
+
+LABELS = (("class", ("clap", "kick", "snare")), ("loud", ("yes", "no")))
+
+
+@pytest.fixture(scope="module")
+def logdir(tmp_path_factory, tiny):
+    """A model with labels and random weights (its flow's too, which start at zero)."""
+    folder = tmp_path_factory.mktemp("logs") / "model_Industrial"
+    model = models.create(dataclasses.replace(tiny.model, labels=LABELS), tiny.audio, jax.random.key(0))
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda leaf: leaf + rng.normal(0, 0.05, leaf.shape).astype(np.float32), model.params)
+    checkpoint.save_model(folder / "best.safetensors", dataclasses.replace(model, params=params), {})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tool(logdir, sounds):
+    return SoundSampleTool(logdir, library_dir=sounds)
+
+
+@pytest.fixture(scope="module")
+def pair(sounds):
+    return [sounds / "kick" / "kick_0001.wav", sounds / "snare" / "snare_0001.wav"]
+
+
+def test_the_documented_call(tool, pair, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = tool.generate(
+        out_file="generated.wav",
+        audio_files=pair,
+        weights=[1, 2],
+        normalize_weights=True,
+        variance=0.0,
+        spread=0.0,
+        temperature=1.0,
+        offsets=None,
+        phase=True,
+        count=1,
+        seed=None,
+    )
+    written, rate = soundfile.read("generated.wav", dtype="float32")
+    assert rate == made.sample_rate == tool.model.audio.sample_rate
+    assert len(written) == tool.model.audio.samples
+    np.testing.assert_allclose(written, made.samples, atol=2 / 32768)
+    assert np.abs(written).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("weights", "normalize"), [([1, 2], True), ([1, -1], False), ([3, -1], True), ([2, 2], False), (None, True)]
+)
+def test_the_latent_is_the_arithmetic_of_the_embeddings(tool, pair, weights, normalize):
+    made = tool.generate(audio_files=pair, weights=weights, normalize_weights=normalize, seed=0)
+    expected = latent.mix(tool.embed(pair), weights, normalize)
+    np.testing.assert_allclose(made.recipe["latent"], expected, atol=1e-5)
+
+
+def test_one_file_is_its_reconstruction(tool, pair):
+    made = tool.generate(audio_files=pair[:1], seed=0)
+    np.testing.assert_allclose(made.recipe["latent"], tool.embed(pair[:1])[0], atol=1e-6)
+
+
+def test_random_sounds_follow_seed_and_temperature(tool):
+    first = tool.generate(seed=3, count=4)
+    again = tool.generate(seed=3, count=4)
+    other = tool.generate(seed=4, count=4)
+    cold = tool.generate(seed=3, count=4, temperature=0.5)
+    for one, same, different, cool in zip(first, again, other, cold, strict=True):
+        np.testing.assert_array_equal(one.samples, same.samples)
+        assert not np.array_equal(one.samples, different.samples)
+        np.testing.assert_allclose(np.multiply(0.5, one.recipe["latent"]), cool.recipe["latent"], rtol=1e-6)
+
+
+def test_variance_is_a_variance(tool, pair):
+    centre = tool.embed(pair[:1])[0]
+    made = tool.generate(audio_files=pair[:1], variance=0.09, count=64, seed=1)
+    moved = np.array([sound.recipe["latent"] for sound in made]) - centre
+    assert moved.var() == pytest.approx(0.09, rel=0.2)
+
+
+def test_spread_draws_from_the_posterior(tool, pair):
+    made = tool.generate(audio_files=pair[:1], spread=1.0, count=8, seed=1)
+    latents = np.array([sound.recipe["latent"] for sound in made])
+    assert latents.std(axis=0).max() > 1e-3
+    none = tool.generate(audio_files=pair[:1], spread=0.0, seed=1)
+    np.testing.assert_allclose(none.recipe["latent"], tool.embed(pair[:1])[0], atol=1e-6)
+
+
+def test_a_fresh_seed_is_printed_and_kept(tool, capsys):
+    made = tool.generate()
+    assert f"seed {made.recipe['seed']}" in capsys.readouterr().out
+    np.testing.assert_array_equal(tool.generate(seed=made.recipe["seed"]).samples, made.samples)
+
+
+def test_several_files_are_numbered(tool, tmp_path):
+    tool.generate(out_file=tmp_path / "x.flac", count=3, seed=0)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == sorted(f"x_{n}.flac{suffix}" for n in (1, 2, 3) for suffix in ("", ".recipe.json"))
+
+
+def test_the_file_knows_how_it_was_made(tool, pair, tmp_path, logdir):
+    tool.generate(out_file=tmp_path / "deep" / "g.wav", audio_files=pair, weights=[1, 2], variance=0.1, seed=5)
+    recipe = audio.read_recipe(tmp_path / "deep" / "g.wav")
+    assert recipe["weights"] == [1, 2]
+    assert (recipe["variance"], recipe["seed"]) == (0.1, 5)
+    for source, path in zip(recipe["sources"], pair, strict=True):
+        assert (tmp_path / "deep" / source["path"]).resolve() == path.resolve()
+        assert source["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert recipe["model"]["sha256"] == checkpoint.load_model(logdir / "best.safetensors")[1]["sha256"]
+    json.dumps(recipe)
+
+
+def test_level_follows_the_sources(tool, pair, tmp_path):
+    """The same sound 20 dB lower gives the same mix 20 dB lower."""
+    samples, rate = soundfile.read(pair[0], dtype="float32")
+    soundfile.write(tmp_path / "a.wav", 0.1 * samples, rate, subtype="FLOAT")
+    soundfile.write(tmp_path / "b.wav", 0.01 * samples, rate, subtype="FLOAT")
+    loud, quiet = (tool.generate(audio_files=[tmp_path / name], seed=0).samples for name in ("a.wav", "b.wav"))
+    assert 20 * np.log10(np.abs(loud).max() / np.abs(quiet).max()) == pytest.approx(20, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"weigths": [1, 2]}, TypeError, "unexpected keyword argument 'weigths'; did you mean 'weights'"),
+        ({"zzz": 1}, TypeError, "valid keywords: out_file"),
+        ({"weights": [1]}, latent.LatentError, "expected 2 numbers"),
+        ({"weights": [1, -1]}, latent.LatentError, "cannot be normalised"),
+        ({"weights": [1, float("nan")]}, latent.LatentError, "expected finite"),
+        ({"variance": -1}, latent.LatentError, "variance: expected"),
+        ({"offsets": [1]}, ToolError, "offsets: expected 2 numbers, found 1"),
+        ({"count": 0}, ToolError, "count: expected at least 1"),
+        ({"out_file": "x.ogg"}, audio.AudioError, r"x\.ogg: expected a name ending in"),
+        ({"audio_files": "kick.wav"}, TypeError, "expected a list of files"),
+        ({"audio_files": ["nowhere.wav"]}, audio.AudioError, r"nowhere\.wav: expected a sound file, found none"),
+        ({"audio_files": None, "weights": [1]}, latent.LatentError, "expected none without audio_files"),
+    ],
+)
+def test_mistakes_are_named(tool, pair, settings, error, message):
+    with pytest.raises(error, match=message):
+        tool.generate(**{"audio_files": pair, "seed": 0, **settings})
+
+
+def test_find_similar_gives_the_target_first(tool, pair, sounds):
+    files, onsets, distances = tool.find_similar(pair[0], num_similar=10)
+    assert files[0] == pair[0]
+    assert distances[0] == pytest.approx(0, abs=1e-4)
+    assert len(files) == len(onsets) == len(distances) == 10
+    assert (np.diff(distances) >= 0).all()
+    assert len(tool.library.files) == len(list(sounds.rglob("*.wav")))
+
+
+def test_predict(tool, pair):
+    probabilities, name = tool.predict(pair[0])
+    assert tool.class_names == ("clap", "kick", "snare")
+    assert probabilities.shape == (3,)
+    assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert name == tool.class_names[int(probabilities.argmax())]
+    assert tool.predict(pair[0], labels="loud")[1] in ("yes", "no")
+    with pytest.raises(ToolError, match="labels: expected one of class, loud, found 'kit'"):
+        tool.predict(pair[0], labels="kit")
+
+
+def test_a_model_without_classifier_says_how_to_train_one(tiny, tmp_path, pair):
+    checkpoint.save_model(tmp_path / "m.safetensors", models.create(tiny.model, tiny.audio, jax.random.key(0)), {})
+    plain = SoundSampleTool(tmp_path / "m.safetensors")
+    assert plain.class_names == ()
+    with pytest.raises(ToolError, match=r"no classifier; train one on a dataset made with .*--classes"):
+        plain.predict(pair[0])
+    with pytest.raises(ToolError, match="open the tool with library_dir"):
+        plain.find_similar(pair[0])
+
+
+def test_a_missing_model_says_where_it_was_looked_for(tmp_path):
+    with pytest.raises(checkpoint.CheckpointError, match=r"no model .*looked for the file .*best\.safetensors"):
+        SoundSampleTool(tmp_path / "nowhere")
+
+
+def test_decode(tool, pair):
+    made = tool.decode(tool.embed(pair))
+    assert len(made) == 2
+    assert np.abs(made[0].samples).max() == pytest.approx(10 ** (-1 / 20), rel=1e-3)
+    with pytest.raises(ValueError, match=r"z: expected shape \(n, 8\), found \(1, 3\)"):
+        tool.decode(np.zeros(3))
+
+
+def test_embedding_does_not_depend_on_neighbours(tool, sounds):
+    files = sorted(sounds.rglob("*.wav"))[:37]
+    together = tool.embed(files)
+    np.testing.assert_allclose(together[36], tool.embed(files[36:37])[0], atol=1e-5)
+
+
+def test_features_are_those_of_the_store(tool, pair):
+    config = tool.model.audio
+    clip = spectral.fit_length(audio.read(pair[0], config.sample_rate), config)
+    features, _ = spectral.mel(clip[None], config)
+    expected = tool.model.encode(spectral.dequantise(spectral.quantise(features)))
+    np.testing.assert_allclose(tool.embed(pair[:1]), expected, atol=1e-5)

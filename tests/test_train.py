@@ -1,0 +1,167 @@
+"""Training: it learns, it resumes as the same run, it stops when asked and by itself."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from vaelab import checkpoint, data, evaluate, train
+from vaelab.config import Config
+from vaelab.train import TrainError
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, sounds):
+    folder = tmp_path_factory.mktemp("datasets")
+    data.make_dataset([sounds], "built in", classes=True, train_ratio=0.8, home=folder, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, home, tiny):
+    """A run of 150 steps: its logdir, model and evaluations."""
+    logdir = tmp_path_factory.mktemp("logs") / "a model"
+    seen = []
+    model = train.train(logdir, "built in", tiny, 0, 150, home, seen.append, progress=False)
+    return logdir, model, seen
+
+
+def hashes(logdir):
+    """Bytes of every tensor of the newest state."""
+    path = sorted(logdir.glob("state-*.safetensors"))[-1]
+    tensors, meta = checkpoint.load(path)
+    return {name: tensor.tobytes() for name, tensor in tensors.items()}, meta["schedule"], meta["history"]
+
+
+def test_it_learns_more_than_the_mean_spectrogram(trained, home):
+    """The held-out loss falls well below that of the best constant: each cell's median, a scale for each band."""
+    _, model, seen = trained
+    dataset = data.load_dataset("built in", home)
+    store = train.FeatureStore(home / ".store", model.audio)
+    training = train.gather(dataset, "train", store, model.config).features.astype(float)
+    held_out = train.gather(dataset, "validation", store, model.config).features.astype(float)
+    centre = np.median(training, axis=0)
+    scale = np.abs(training - centre).mean(axis=(0, 1))
+    constant = (np.log(2 * scale) + np.abs(held_out - centre) / scale).sum(axis=(1, 2)).mean()
+    learnt = seen[-1].metrics["recon"] + seen[-1].metrics["kl"]
+    print(f"nats per held-out sound: mean spectrogram {constant:.0f}, model {learnt:.0f}")
+    assert learnt < 0.95 * constant
+
+
+def test_it_learns_to_classify(trained):
+    _, _, seen = trained
+    chance = 1 / len(seen[-1].confusion["class"])
+    assert seen[-1].metrics["class_balanced_accuracy"] > 3 * chance
+    assert seen[-1].confusion["class"].sum() == sum(seen[0].confusion["class"].ravel())
+
+
+def test_the_logdir_holds_the_run(trained):
+    logdir, model, seen = trained
+    kept = [json.loads(line) for line in (logdir / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in kept] == list(range(5, 151, 5))
+    assert kept == seen[-1].history
+    assert json.loads((logdir / "run.json").read_text())["dataset"] == "built in"
+    best, meta = checkpoint.load_model(logdir / "best.safetensors")
+    assert meta["metrics"]["loss"] == min(line["loss"] for line in kept)
+    assert best.config == model.config
+
+
+@pytest.mark.parametrize("split", [1, 5, 13, 29])
+def test_resume_is_the_same_run(tiny, home, tmp_path, split):
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    train.train(straight, "built in", tiny, 3, 30, home, progress=False)
+    train.train(broken, "built in", tiny, 3, split, home, progress=False)
+    train.train(broken, num_steps=30, home=home, progress=False)
+    ours, schedule, history = hashes(broken)
+    expected, expected_schedule, expected_history = hashes(straight)
+    assert ours == expected
+    if split % tiny.train.evaluate_every == 0:
+        assert (schedule, history) == (expected_schedule, expected_history)
+
+
+def test_a_signal_finishes_the_step_and_saves(tiny, home, tmp_path):
+    """As Ctrl-C or a notebook's stop button, in the middle of a run that would never end."""
+
+    def stop(evaluation):
+        if evaluation.step == 15:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    model = train.train(tmp_path / "m", "built in", tiny, 0, 10**6, home, stop, progress=False)
+    assert sorted((tmp_path / "m").glob("state-*"))[-1].stem == "state-00000015"
+    assert model.config.latent_dim == tiny.model.latent_dim
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_it_stops_by_itself(tiny, home, tmp_path):
+    quick = dataclasses.replace(tiny.train, patience=1, min_improvement=0.5, decay=0.05, decay_steps=1)
+    seen = []
+    train.train(tmp_path / "m", "built in", Config(tiny.audio, tiny.model, quick), 0, None, home, seen.append, False)
+    assert 2 <= len(seen) < 10
+
+
+def test_only_the_newest_states_are_kept(trained):
+    logdir, _, _ = trained
+    assert [path.stem for path in sorted(logdir.glob("state-*"))] == ["state-00000145", "state-00000150"]
+
+
+def test_a_run_needs_a_dataset(tmp_path, home):
+    with pytest.raises(TrainError, match="holds no run to resume; name a dataset"):
+        train.train(tmp_path / "m", home=home)
+    with pytest.raises(data.DatasetError, match=r"no dataset 'nothing': looked for .*; there are: built in"):
+        train.train(tmp_path / "m", "nothing", home=home)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_run_keeps_its_dataset_and_config(trained, home):
+    logdir, _, _ = trained
+    with pytest.raises(TrainError, match="holds a run on dataset 'built in', not 'other'"):
+        train.train(logdir, "other", home=home)
+    with pytest.raises(TrainError, match="another config"):
+        train.train(logdir, config=Config(), home=home)
+
+
+def test_batches_are_shuffled_epochs_without_gaps():
+    order = np.concatenate([train.batch_indices(5, step, 8, 20) for step in range(10)])
+    for epoch in range(4):
+        assert sorted(order[20 * epoch : 20 * epoch + 20]) == list(range(20))
+    assert list(order[:20]) != list(order[20:40])
+    assert list(train.batch_indices(5, 3, 8, 20)) == list(order[24:32])
+    assert len(train.batch_indices(5, 0, 8, 3)) == 8
+
+
+def test_one_compilation(tiny, home, tmp_path):
+    before = train.train_step._cache_size(), evaluate._terms._cache_size()
+    train.train(tmp_path / "m", "built in", tiny, 0, 12, home, progress=False)
+    assert train.train_step._cache_size() <= before[0] + 1
+    assert evaluate._terms._cache_size() <= before[1] + 1
+
+
+def test_the_average_follows_the_weights(trained, tiny, home):
+    """After the first step the average is a tenth of the start and nine tenths of the new weights."""
+    dataset = data.load_dataset("built in", home)
+    _, model, _ = trained
+    store = train.FeatureStore(home / ".store", tiny.audio)
+    sounds = train.gather(dataset, "train", store, model.config)
+    start = train._start(jax.tree.map(np.array, model), tiny.train)
+    indices = train.batch_indices(0, 0, tiny.train.batch_size, len(sounds.features))
+    rate, beta = np.float32(1e-3), np.float32(1)
+    state, _ = train.train_step(start, *sounds[:3], indices, jax.random.key(1), rate, beta, model.module, tiny.train)
+    leaves = (jax.tree.leaves(tree) for tree in (model.params, state.params, state.average))
+    for old, new, average in zip(*leaves, strict=True):
+        np.testing.assert_allclose(average, 0.1 * old + 0.9 * new, atol=1e-6)
+    assert int(state.step) == 1
+
+
+def test_sounds_that_vanish_are_left_out_and_named(tiny, tmp_path, sounds, capsys):
+    folder = tmp_path / "sounds"
+    shutil.copytree(sounds / "kick", folder)
+    data.make_dataset([folder], "few", home=tmp_path / "d", progress=False)
+    victim = data.load_dataset("few", tmp_path / "d").side("train")[0]
+    (folder / victim.path).unlink()
+    train.train(tmp_path / "m", "few", tiny, 0, 0, tmp_path / "d", progress=False)
+    assert victim.path in capsys.readouterr().out
