@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     from vaelab import audio, checkpoint, config, data, latent, library, tool, train
 
-    ours = (
+    mistakes = (
         audio.AudioError,
         checkpoint.CheckpointError,
         config.ConfigError,
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         options.run(options)
-    except ours as error:
+    except mistakes as error:
         print(f"vaelab: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -51,13 +51,26 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _natural(text: str) -> int:
+    """A whole number of at least 0; a ValueError becomes argparse's usage message."""
+    if (number := int(text)) < 0:
+        raise ValueError
+    return number
+
+
+def _positive(text: str) -> int:
+    if (number := _natural(text)) == 0:
+        raise ValueError
+    return number
+
+
 def _add_make_dataset(commands) -> None:
     command = commands.add_parser("make-dataset", help="folders of sounds -> a dataset", allow_abbrev=False)
     command.add_argument("--data-dir", nargs="+", required=True, metavar="DIR", help="searched with sub-folders")
     command.add_argument("--dataset-name", required=True, metavar="NAME")
     command.add_argument("--classes", action="store_true", help="folders directly below DIR are class names")
     command.add_argument("--train-ratio", type=float, default=0.9, help="share to train on (default 0.9)")
-    command.add_argument("--seed", type=int, default=0, help="of the split (default 0)")
+    command.add_argument("--seed", type=_natural, default=0, help="of the split (default 0)")
     command.add_argument("--fresh", action="store_true", help="split anew, forget the earlier dataset's sides")
     command.set_defaults(run=_make_dataset)
 
@@ -66,9 +79,9 @@ def _add_train(commands) -> None:
     command = commands.add_parser("train", help="dataset -> a model; an existing logdir is resumed", allow_abbrev=False)
     command.add_argument("--logdir", required=True, help="folder of the model")
     command.add_argument("--dataset", metavar="NAME", help="needed for a new model")
-    command.add_argument("--num-steps", type=int, metavar="N", help="total step to stop at (default: by itself)")
+    command.add_argument("--num-steps", type=_positive, metavar="N", help="total step to stop at (default: by itself)")
     command.add_argument("--config", metavar="FILE.json", help="overrides of the knobs")
-    command.add_argument("--seed", type=int, default=0, help="of a new model (default 0)")
+    command.add_argument("--seed", type=_natural, default=0, help="of a new model (default 0)")
     command.set_defaults(run=_train)
 
 
@@ -84,16 +97,16 @@ def _add_generate(commands) -> None:
     command.add_argument("--variance", type=float, default=0.0, help="of noise added to the embedding")
     command.add_argument("--spread", type=float, default=0.0, help="scale of draws from the posterior")
     command.add_argument("--temperature", type=float, default=1.0, help="of random sounds")
-    command.add_argument("--count", type=int, default=1, help="how many (files are numbered)")
-    command.add_argument("--seed", type=int)
+    command.add_argument("--count", type=_positive, default=1, help="how many (files are numbered)")
+    command.add_argument("--seed", type=_natural)
     command.set_defaults(run=_generate)
 
 
 def _add_synth(commands) -> None:
     command = commands.add_parser("synth", help="write built-in sounds, one folder a class", allow_abbrev=False)
     command.add_argument("--out-dir", required=True, metavar="DIR")
-    command.add_argument("--per-class", type=int, default=40, help="sounds of each kind (default 40)")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--per-class", type=_positive, default=40, help="sounds of each kind (default 40)")
+    command.add_argument("--seed", type=_natural, default=0)
     command.set_defaults(run=_synth)
 
 

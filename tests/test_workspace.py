@@ -1,0 +1,131 @@
+"""What a notebook needs is there, or is made: by name, once, from built-in sounds or from a folder of one's own."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from vaelab import data, synth, workspace
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """An empty working folder, and no wish in the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VAELAB_SOUNDS", raising=False)
+    monkeypatch.delenv("VAELAB_FAST", raising=False)
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory):
+    """A working folder that the tests of one model share."""
+    return tmp_path_factory.mktemp("used")
+
+
+@pytest.fixture
+def small(elsewhere, used, monkeypatch, tiny, sounds):
+    """Own sounds, a tiny model, a few steps."""
+    monkeypatch.chdir(used)
+    monkeypatch.setenv("VAELAB_SOUNDS", str(sounds))
+    monkeypatch.setattr(workspace, "config", lambda: tiny)
+    monkeypatch.setattr(workspace, "num_steps", lambda: 5)
+
+
+def test_each_choice_has_a_name_of_its_own(tmp_path, monkeypatch):
+    names = []
+    for fast in ("", "0", "1"):
+        monkeypatch.setenv("VAELAB_FAST", fast)
+        for folder in ("", tmp_path / "one" / "drums", tmp_path / "two" / "drums", tmp_path / "..\n$x$ ü"):
+            monkeypatch.setenv("VAELAB_SOUNDS", str(folder))
+            names.append(workspace.name())
+    assert names[:4] == names[4:8]  # "0" is not fast
+    assert len(set(names)) == 8
+    assert names[0] == "built_in"
+    assert names[1].startswith("drums_")
+    assert all(name.isidentifier() or name.replace("_", "").isalnum() for name in names)
+
+
+def test_relative_and_absolute_path_are_one_choice(tmp_path, monkeypatch):
+    monkeypatch.setenv("VAELAB_SOUNDS", "drums")
+    relative = workspace.name()
+    monkeypatch.setenv("VAELAB_SOUNDS", str(tmp_path / "drums"))
+    assert workspace.name() == relative
+
+
+def test_a_folder_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setenv("VAELAB_SOUNDS", "/no/such folder")
+    with pytest.raises(data.DatasetError, match=r"VAELAB_SOUNDS: .* found none at /no/such folder"):
+        workspace.sounds()
+
+
+def test_built_in_sounds_are_written_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("VAELAB_FAST", "1")
+    written, write_dataset = [], synth.write_dataset
+
+    def write(root, per_class, sample_rate):
+        written.append((per_class, sample_rate))
+        return write_dataset(root, 1, sample_rate=sample_rate, kinds=["kick"], progress=False)
+
+    monkeypatch.setattr(synth, "write_dataset", write)
+    folder = workspace.sounds()
+    assert folder == workspace.sounds() == tmp_path / "sounds" / "built_in_fast"
+    assert written == [(8, 16000)]
+    assert workspace.label(folder / "kick" / "kick_0001.wav") == "kick"
+
+
+def test_a_model_is_made_once_and_judged(small, sounds):
+    tool = workspace.tool()
+    made = tool.path.stat().st_mtime_ns
+    assert [metrics["step"] for metrics in workspace.history()] == [5]
+    assert workspace.tool().path.stat().st_mtime_ns == made
+    metrics, confusion = workspace.judge(tool)
+    held_out = workspace.dataset().side("validation")
+    assert confusion["class"].sum() == len(held_out)
+    assert metrics["error_db"] == pytest.approx(workspace.history()[-1]["error_db"], rel=0.2)
+    with_library = workspace.tool(library=True)
+    assert len(with_library.library.files) == 60
+    assert {workspace.label(path) for path in with_library.library.files} == set(synth.KINDS)
+
+
+def test_average_error_is_that_of_the_mean_training_sound(small, tiny):
+    tool = workspace.tool()
+    sides = {}
+    for side in ("train", "validation"):
+        paths = [workspace.dataset().source(entry) for entry in workspace.dataset().side(side)]
+        sides[side] = workspace.features(workspace.heard(paths, tiny.audio), tiny.audio)
+    expected = np.abs(sides["validation"] - sides["train"].mean(axis=0)).mean() * tiny.audio.top_db
+    assert workspace.average_error(tool) == pytest.approx(expected, rel=0.01)
+
+
+def test_examples_take_turns_among_the_classes(small):
+    kinds = sorted(synth.KINDS)
+    assert [path.parent.name for path in workspace.examples(10)] == kinds
+    assert [path.parent.name for path in workspace.examples(13)] == kinds + kinds[:3]
+    assert [path.parent.name for path in workspace.examples(2)] == [kinds[0], kinds[-1]]
+    assert len(set(workspace.examples(1000))) == 60
+    held_out = {workspace.dataset().source(entry) for entry in workspace.dataset().side("validation")}
+    assert set(workspace.examples(1000, side="validation")) == held_out
+
+
+def test_sounds_in_one_folder_have_no_class(tmp_path, monkeypatch, sounds):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in (sounds / "kick").glob("*.wav"):
+        shutil.copy(path, flat)
+    monkeypatch.setenv("VAELAB_SOUNDS", "flat")
+    assert workspace.dataset().class_names == ()
+    assert len(workspace.examples(4)) == 4
+    assert {workspace.label(path) for path in workspace.examples(6)} == {None}
+
+
+def test_heard_is_mono_and_of_one_length(tiny, sounds):
+    paths = [sounds / "kick" / "kick_0001.wav", sounds / "drone" / "drone_0001.wav"]
+    heard = workspace.heard(paths, tiny.audio)
+    assert {sound.samples.shape for sound in heard} == {(tiny.audio.samples,)}
+    assert workspace.features(heard, tiny.audio).shape == (2, tiny.audio.frames, tiny.audio.n_mels)
+
+
+def test_no_history_before_training():
+    assert workspace.history() == []
+    assert not os.listdir()
