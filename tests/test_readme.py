@@ -1,0 +1,55 @@
+"""The README is true: its Python and its commands run as they stand there."""
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from vaelab import cli
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^vaelab (.*)$", README, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, sounds, tiny):
+    """A folder as the README supposes it: MySamples with class folders, kick.wav, snare.wav and clap.wav."""
+    folder = tmp_path_factory.mktemp("readme")
+    shutil.copytree(sounds, folder / "MySamples")
+    for kind in ("kick", "snare", "clap"):
+        shutil.copy(sounds / kind / f"{kind}_0001.wav", folder / f"{kind}.wav")
+    (folder / "tiny.json").write_text(json.dumps(tiny.to_dict()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for command in COMMANDS:
+            short = ["--config", "tiny.json", "--num-steps", "10"] if command.startswith("train") else []
+            assert cli.main([*shlex.split(command), *short]) == 0, command
+    return folder
+
+
+def test_the_commands(folder):
+    assert [command.split()[0] for command in COMMANDS] == ["make-dataset", "train", "generate"]
+    assert (folder / "generated.wav").stat().st_size > 1000
+    assert (folder / "model_Industrial" / "confusion_class.png").exists()
+
+
+def test_the_python(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    namespace = {}
+    exec(compile(code, "README.md", "exec"), namespace)
+    assert (folder / "random.wav").exists()
+    assert (folder / "mix.wav").exists()
+    assert len(list(folder.glob("like_?.wav"))) == 5
+    assert len(namespace["files"]) == 10
+    assert len(namespace["sounds"]) == 2
+    assert "<audio" in namespace["sounds"][0]._repr_html_()
+
+
+def test_the_makefile_has_its_targets():
+    makefile = (Path(__file__).parent.parent / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"`make ([a-z]+)`", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
