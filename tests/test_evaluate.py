@@ -61,7 +61,8 @@ def test_confusion_counts_the_known():
 
 def test_scores():
     scores = evaluate.scores(np.array([[1, 1, 0], [0, 4, 0], [0, 0, 0]]))
-    assert scores == {"accuracy": pytest.approx(5 / 6), "balanced_accuracy": pytest.approx(0.75)}
+    f1 = (2 / 3 + 8 / 9) / 2  # precision 1 and recall 1/2; precision 4/5 and recall 1
+    assert scores == pytest.approx({"accuracy": 5 / 6, "balanced_accuracy": 0.75, "macro_f1": f1})
     assert np.isnan(evaluate.scores(np.zeros((2, 2), int))["accuracy"])
 
 

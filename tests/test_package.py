@@ -17,6 +17,7 @@ FLOORS = [
     {"widgets", "plots"},
     {"tool"},
     {"train", "library", "latent"},
+    {"logdir"},
     {"evaluate", "schedule", "data", "store", "checkpoint"},
     {"spectral", "slicing", "synth", "model"},
     {"audio", "flows", "hydrogen"},

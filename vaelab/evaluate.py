@@ -50,7 +50,7 @@ def evaluate(
 
     Returns:
         metrics: "loss" (recon + beta * kl + class_weight * cross-entropy), "recon" and "kl" in nats,
-            "bits_per_dim", "error_db", and for each label set its accuracy and balanced accuracy.
+            "bits_per_dim", "error_db", and for each label set its accuracy, balanced accuracy and macro-F1.
         confusion: Counts int (true class, chosen class) for each label set.
     """
     frames, mels = sounds.features.shape[1:]
@@ -82,14 +82,17 @@ def confusion_matrix(truth: np.ndarray, chosen: np.ndarray, classes: int) -> np.
 
 
 def scores(confusion: np.ndarray) -> dict[str, float]:
-    """Accuracy, and balanced accuracy (the mean recall of the classes present); NaN without labels."""
+    """Accuracy, balanced accuracy (mean recall) and macro-F1 over the classes present; NaN without labels."""
     counts = confusion.sum(axis=1)
-    if not counts.any():
-        return {"accuracy": float("nan"), "balanced_accuracy": float("nan")}
-    recall = confusion.diagonal()[counts > 0] / counts[counts > 0]
+    present = counts > 0
+    if not present.any():
+        return dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1"), float("nan"))
+    hits = confusion.diagonal()[present]
+    f1 = 2 * hits / (counts + confusion.sum(axis=0))[present]
     return {
-        "accuracy": float(confusion.trace() / counts.sum()),
-        "balanced_accuracy": float(recall.mean()),
+        "accuracy": float(hits.sum() / counts.sum()),
+        "balanced_accuracy": float((hits / counts[present]).mean()),
+        "macro_f1": float(f1.mean()),
     }
 
 

@@ -6,12 +6,10 @@ evaluated and kept. Data order and noise are pure functions of (seed, step), so 
 """
 
 import dataclasses
-import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,20 +20,14 @@ import numpy as np
 import optax
 from tqdm.auto import tqdm
 
-from vaelab import checkpoint, files
+from vaelab import checkpoint
 from vaelab import model as models
 from vaelab.config import Config, ModelConfig, TrainConfig
 from vaelab.data import Dataset, load_dataset
 from vaelab.evaluate import Sounds, balanced, evaluate
-from vaelab.schedule import Schedule, warm_up
+from vaelab.logdir import Evaluation, TrainError, open_run, restore, save_best, save_run
+from vaelab.schedule import warm_up
 from vaelab.store import FeatureStore
-
-LABEL_SET = "class"
-STATES_KEPT = 2
-
-
-class TrainError(Exception):
-    """Training that cannot start or go on; the message says why and what to do."""
 
 
 class TrainState(NamedTuple):
@@ -45,24 +37,6 @@ class TrainState(NamedTuple):
     average: Any
     optimiser: Any
     step: jax.Array
-
-
-class Evaluation(NamedTuple):
-    """The held-out sounds as the averaged model sees them, given to `on_evaluation`.
-
-    Attributes:
-        step: Steps done.
-        metrics: Means over all held-out sounds, by name.
-        confusion: For each label set, counts int (true class, chosen class).
-        history: The metrics of all evaluations so far.
-        model: The averaged model.
-    """
-
-    step: int
-    metrics: dict[str, float]
-    confusion: dict[str, np.ndarray]
-    history: list[dict[str, float]]
-    model: models.Model
 
 
 def train(
@@ -96,7 +70,7 @@ def train(
         DatasetError: No such dataset.
     """
     logdir = Path(logdir)
-    run = _open_run(logdir, dataset, config, seed, home)
+    run = open_run(logdir, dataset, config, seed, home)
     config = run.config
     loaded = load_dataset(run.dataset, home)
     store = FeatureStore(Path(home) / ".store", config.audio)
@@ -151,61 +125,62 @@ def fit(
 
     Returns:
         The best model by held-out loss.
+
+    Raises:
+        TrainError: The loss is no longer finite.
     """
     logdir = Path(logdir)
-    logdir.mkdir(parents=True, exist_ok=True)
     key = jax.random.key(seed)
     model = models.create(config.model, config.audio, jax.random.fold_in(key, 0))
     noise_key, evaluation_key = jax.random.fold_in(key, 1), jax.random.fold_in(key, 2)
-    state, schedule, history = _restore(logdir, _start(model, config.train))
-    resident = jax.device_put((training.features, training.labels, training.weights))
-    last = num_steps if num_steps is not None else np.iinfo(np.int32).max
-    step, waiting_metrics = int(state.step), []
+    run = restore(logdir, _start(model, config.train))
+    resident = jax.device_put(training[:3])
+    step, last = int(run.state.step), np.inf if num_steps is None else num_steps
+
+    def judge() -> Evaluation:
+        averaged = dataclasses.replace(model, params=run.state.average)
+        metrics, confusion = evaluate(averaged, held_out, config.train, evaluation_key)
+        metrics = {"step": step, "rate": run.schedule.rate(step, config.train), **metrics, **run.means()}
+        return Evaluation(step, metrics, confusion, [*run.history, metrics], averaged)
 
     with (
         stop_on_signal() as stopped,
         tqdm(total=num_steps, initial=step, desc="training", unit="step", disable=not progress) as bar,
     ):
-        while step < last and not schedule.done and not stopped.is_set():
-            state, metrics = train_step(
-                state,
-                *resident,
-                batch_indices(seed, step, config.train.batch_size, len(training.features)),
-                noise_key,
-                jnp.float32(schedule.rate(step, config.train)),
-                jnp.float32(config.train.beta * warm_up(step, config.train)),
-                model.module,
-                config.train,
+        while step < last and not run.schedule.done and not stopped.is_set():
+            indices = batch_indices(seed, step, config.train.batch_size, len(training.features))
+            rate = jnp.float32(run.schedule.rate(step, config.train))
+            beta = jnp.float32(config.train.beta * warm_up(step, config.train))
+            run.state, metrics = train_step(
+                run.state, *resident, indices, noise_key, rate, beta, model.module, config.train
             )
             step += 1
-            waiting_metrics.append(metrics)
+            run.pending.append(metrics)
             bar.update()
-            if step % config.train.evaluate_every and step < last:
+            if step % config.train.evaluate_every:
                 continue
-            averaged = dataclasses.replace(model, params=state.average)
-            metrics, confusion = evaluate(averaged, held_out, config.train, evaluation_key)
-            metrics = {"step": step, "rate": schedule.rate(step, config.train), **metrics}
-            metrics |= _mean_on_host(waiting_metrics)
-            waiting_metrics.clear()
-            history.append(metrics)
-            improved = schedule.update(metrics["loss"], step, config.train)
-            if improved:
-                _save_best(logdir, averaged, metrics, seed)
-            _save_state(logdir, state, schedule, history)
-            bar.set_postfix(
-                loss=f"{metrics['train_loss']:.0f}",
-                held_out=f"{metrics['loss']:.0f}",
-                kl=f"{metrics['kl']:.0f}",
-                error=f"{metrics['error_db']:.2f} dB",
-            )
+            seen = judge()
+            if not np.isfinite([seen.metrics["loss"], seen.metrics["train_loss"]]).all():
+                raise TrainError(
+                    f"{logdir}: the loss was no longer finite by step {step}; what was saved before is kept. Try a "
+                    "lower learning_rate or gradient_clip in a new logdir"
+                )
+            if run.take(seen, config.train):
+                save_best(logdir, seen, seed)
+            save_run(logdir, run)
+            bar.set_postfix_str(_summary(seen.metrics))
             if on_evaluation is not None:
-                on_evaluation(Evaluation(step, metrics, confusion, list(history), averaged))
+                on_evaluation(seen)
         if stopped.is_set():
-            _save_state(logdir, state, schedule, history)
             print(f"stopped at step {step}; the same command goes on from there")
-    if not (logdir / "best.safetensors").exists():
-        averaged = dataclasses.replace(model, params=state.average)
-        _save_best(logdir, averaged, {"step": step}, seed)
+    if step % config.train.evaluate_every:
+        save_run(logdir, run)  # before the last evaluation, of which a run that goes on knows nothing
+    if step % config.train.evaluate_every or not run.history:
+        seen = judge()
+        if seen.metrics["loss"] < run.schedule.best:
+            save_best(logdir, seen, seed)
+        if on_evaluation is not None:
+            on_evaluation(seen)
     return checkpoint.load_model(logdir / "best.safetensors")[0]
 
 
@@ -294,69 +269,16 @@ def stop_on_signal() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What a logdir remembers of its run."""
-
-    dataset: str
-    config: Config
-    seed: int
-
-
-def _open_run(logdir: Path, dataset: str | None, config: Config | None, seed: int, home: str | Path) -> _Run:
-    """The run that `logdir` remembers, or a new one, written down."""
-    path = logdir / "run.json"
-    if path.exists():
-        try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            run = _Run(kept["dataset"], Config.from_dict(kept["config"]), kept["seed"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise TrainError(f"{path}: expected a run's settings, found damaged text: {error}") from error
-        if dataset not in (None, run.dataset):
-            raise TrainError(f"{logdir}: holds a run on dataset {run.dataset!r}, not {dataset!r}; use another logdir")
-        if config is not None and dataclasses.replace(config, model=run.config.model) != run.config:
-            raise TrainError(f"{logdir}: holds a run with another config; use another logdir")
-        return run
-    if dataset is None:
-        raise TrainError(f"{logdir}: holds no run to resume; name a dataset to start one (--dataset NAME)")
-    config = config or Config()
-    names = load_dataset(dataset, home).class_names
-    if len(names) >= 2:
-        labels = ((LABEL_SET, names),)
-        config = dataclasses.replace(config, model=dataclasses.replace(config.model, labels=labels))
-    run = _Run(dataset, config, seed)
-    with files.replacing(path) as temporary:
-        kept = {"dataset": dataset, "config": config.to_dict(), "seed": seed}
-        temporary.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-    return run
-
-
 def _start(model: models.Model, config: TrainConfig) -> TrainState:
     copies = jax.tree.map(jnp.copy, model.params)  # donated buffers must not be shared
     return TrainState(model.params, copies, optimiser(config).init(model.params), jnp.int32(0))
 
 
-def _restore(logdir: Path, start: TrainState) -> tuple[TrainState, Schedule, list[dict[str, float]]]:
-    """The newest state in `logdir`, or the start."""
-    saved = sorted(logdir.glob("state-*.safetensors"))
-    if not saved:
-        return start, Schedule(), []
-    tensors, meta = checkpoint.load(saved[-1])
-    state = checkpoint.fill(start, tensors, saved[-1])
-    return state, Schedule(**meta["schedule"]), meta["history"]
-
-
-def _save_state(logdir: Path, state: TrainState, schedule: Schedule, history: list) -> None:
-    meta = {"kind": "train state", "schedule": dataclasses.asdict(schedule), "history": history}
-    checkpoint.save(logdir / f"state-{int(state.step):08d}.safetensors", state, meta)
-    for old in sorted(logdir.glob("state-*.safetensors"))[:-STATES_KEPT]:
-        old.unlink()
-    with files.replacing(logdir / "metrics.jsonl") as temporary:
-        temporary.write_text("".join(json.dumps(metrics) + "\n" for metrics in history), encoding="ascii")
-
-
-def _save_best(logdir: Path, model: models.Model, metrics: dict[str, float], seed: int) -> None:
-    checkpoint.save_model(logdir / "best.safetensors", model, {"metrics": metrics, "seed": seed})
+def _summary(metrics: dict[str, float]) -> str:
+    return (
+        f"loss {metrics['train_loss']:.0f}, held out {metrics['loss']:.0f}, kl {metrics['kl']:.0f}, "
+        f"error {metrics['error_db']:.2f} dB"
+    )
 
 
 def _index(names: tuple[str, ...], label: str | None) -> int:
@@ -366,8 +288,3 @@ def _index(names: tuple[str, ...], label: str | None) -> int:
 @lru_cache(maxsize=4)
 def _epoch_order(seed: int, epoch: int, sounds: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(sounds)
-
-
-def _mean_on_host(metrics: list[dict[str, jax.Array]]) -> dict[str, float]:
-    fetched = jax.device_get(metrics)
-    return {name: float(np.mean([entry[name] for entry in fetched])) for name in fetched[0]}
