@@ -152,12 +152,17 @@ class ModelConfig(_JsonConfig):
             self._check(name, getattr(self, name) >= 1, "at least 1")
         for name in ("blocks", "downsamples", "flow_steps"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
+        self._check("flow_offset", -5 <= self.flow_offset <= 20, "-5 to 20, where a gate can open and shut")
         self._check("likelihood", self.likelihood in LIKELIHOODS, f"one of {', '.join(LIKELIHOODS)}")
-        self._check("labels", _are_label_sets(self.labels), "pairs of a name and its distinct class names")
+        self._check(
+            "labels", _are_label_sets(self.labels), "pairs of a name of its own and at least two distinct class names"
+        )
 
 
 def _are_label_sets(labels: Any) -> bool:
-    return isinstance(labels, tuple) and all(
+    if not isinstance(labels, tuple) or len({pair[:1] for pair in labels if isinstance(pair, tuple)}) != len(labels):
+        return False
+    return all(
         isinstance(pair, tuple)
         and len(pair) == 2
         and isinstance(pair[0], str)
@@ -189,7 +194,7 @@ class TrainConfig(_JsonConfig):
         decay_steps: Steps over which it is lowered.
         stop_rate: Training ends when rate / learning_rate falls below this.
         beta: Weight of the KL term.
-        free_bits: Nats of KL per sound that cost nothing.
+        free_bits: Nats of a batch's mean KL that cost nothing; 0 is off.
         class_weight: Weight of the classifiers' cross-entropy, in nats, beside the ELBO.
     """
 

@@ -4,14 +4,26 @@ One step k of the flow (Kingma et al. 2016, "Improving variational inference wit
 flow", https://arxiv.org/abs/1606.04934, equations 13 and 14):
 
     m, s    = made_k(z, context)                  one masked network for all latents
-    gate    = sigmoid(s + offset)
+    logit   = max(s + offset, LEAST_LOGIT)
+    gate    = sigmoid(logit)
     z'      = gate * z + (1 - gate) * m
-    log_det = sum(log_sigmoid(s + offset))        the Jacobian is triangular with `gate` on its diagonal
+    log_det = sum(log_sigmoid(logit))             the Jacobian is triangular with `gate` on its diagonal
     z       = reverse(z')                         so that the next step conditions the other way round
+
+and its way back, entry by entry, since m_i and logit_i need z_1 to z_(i-1):
+
+    z_i     = z'_i + (z'_i - m_i) * exp(-logit_i)     because 1 / gate = 1 + exp(-logit)
 
 `made_k` is a MADE (Germain et al. 2015, "Masked autoencoder for distribution estimation",
 https://arxiv.org/abs/1502.03509): output i sees inputs 1 to i - 1 only, by masks made from integer ranks.
-`forward` is one pass. `inverse` is O(latent): entry i of z can only be computed after those before it.
+`forward` is one pass. `inverse` is O(latent) passes: entry i can only be computed after those before it.
+
+The logit has a floor because a gate that rounds to zero forgets z: forward would stay finite, but its inverse
+would be 0 / 0. With the floor, forward, log-dets and their gradients are finite for any logit, and inverse is the
+inverse of that very map. It enlarges the rounding error of an entry 1 / gate times, 1100 at most, and hands it on
+through m to later entries: the inverse of a trained flow is accurate, that of many shut gates in a row is not.
+A logit at the floor passes no gradient to s, as a clipped log_std passes none. No ceiling is needed: a gate that
+rounds to one is the identity.
 
 Masks are numpy constants, variables hold `params` only, and the dtype follows the inputs.
 """
@@ -21,12 +33,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+LEAST_LOGIT = -7.0  # of a gate, which thus is at least 0.0009
+
 
 def ranks(latent_dim: int, hidden: int) -> tuple[np.ndarray, np.ndarray]:
     """Ranks of the inputs (1 to latent_dim) and of the hidden units (spread evenly over 0 to latent_dim - 1).
 
     A hidden unit of rank r may see the inputs 1 to r. Rank 0 sees the context alone, which is all that the
-    first output may depend on, and all there is when latent_dim is 1.
+    first output may depend on, and all there is when latent_dim is 1. With fewer hidden units than latents
+    some ranks have none: still autoregressive, but an output then sees a few of its nearest predecessors less.
     """
     return np.arange(1, latent_dim + 1), np.arange(hidden) * latent_dim // hidden
 
@@ -45,14 +60,14 @@ def mask(inputs: np.ndarray, outputs: np.ndarray, strict: bool) -> np.ndarray:
 class IAFStep(nn.Module):
     """One gated step of the flow, without the reversal.
 
-    The last layer starts at zero, so m = s = 0 and z' = sigmoid(offset) * z: a posterior that starts close
-    to the plain Gaussian trains at least as steadily as one without a flow.
+    The last layer starts at zero, so m = s = 0 and z' = sigmoid(offset) * z exactly: the posterior starts as a
+    plain Gaussian, a little narrower, and trains at first as steadily as one without a flow.
 
     Attributes:
         latent_dim: Size of z.
         context_dim: Size of the context vector.
         hidden: Hidden units of the masked network.
-        offset: Added to the gate's logits.
+        offset: Added to the gate's logits; above `LEAST_LOGIT`.
     """
 
     latent_dim: int
@@ -76,7 +91,7 @@ class IAFStep(nn.Module):
         self.b_s = self.param("b_s", zeros, (self.latent_dim,))
 
     def made(self, z: jax.Array, context: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The masked network: (batch, latent), (batch, context) -> m and s + offset, each (batch, latent)."""
+        """The masked network: (batch, latent), (batch, context) -> m and the gate's logit, each (batch, latent)."""
 
         def masked(weights, allowed):
             return jnp.where(allowed, weights, 0).astype(z.dtype)
@@ -88,7 +103,7 @@ class IAFStep(nn.Module):
         hidden = nn.elu(z @ masked(self.w_in, self.mask_in) + context + bias(self.b_in))
         m = hidden @ masked(self.w_m, self.mask_out) + bias(self.b_m)
         s = hidden @ masked(self.w_s, self.mask_out) + bias(self.b_s)
-        return m, s + self.offset
+        return m, jnp.maximum(s + self.offset, LEAST_LOGIT)
 
     def forward(self, z: jax.Array, context: jax.Array) -> tuple[jax.Array, jax.Array]:
         """z -> z' = gate * z + (1 - gate) * m, and log_det (batch,). One pass."""
@@ -96,12 +111,12 @@ class IAFStep(nn.Module):
         return nn.sigmoid(logit) * z + nn.sigmoid(-logit) * m, nn.log_sigmoid(logit).sum(axis=-1)
 
     def inverse(self, z: jax.Array, context: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """z' -> z, and the log-det of this direction (batch,). O(latent): entries are solved in order."""
+        """z' -> z, and the log-det of this direction (batch,). O(latent) passes: entries are solved in order."""
         _ = self.w_in  # the weights must exist before the loop traces them
 
         def solve(i, solved):
             m, logit = self.made(solved, context)
-            entry = (z - nn.sigmoid(-logit) * m) / nn.sigmoid(logit)
+            entry = z + (z - m) * jnp.exp(-logit)
             return jnp.where(jnp.arange(self.latent_dim)[None, :] == i, entry, solved)
 
         solved = jax.lax.fori_loop(0, self.latent_dim, solve, jnp.zeros_like(z))

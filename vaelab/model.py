@@ -7,7 +7,9 @@ Posterior of one sound x, in the order of the code:
     zK, log_det = IAF(z0, context)
     log q(zK|x) = sum(-0.5 eps^2 - 0.5 log 2 pi - log_std) - log_det
     log p(zK)   = sum(-0.5 zK^2 - 0.5 log 2 pi)
-    loss        = recon + beta * max(kl, free_bits),   kl = log q(zK|x) - log p(zK)
+    kl          = log q(zK|x) - log p(zK)       one draw: its mean over eps is KL(q || p)
+    recon       = -log p(x|zK)
+    -ELBO       = recon + kl
 
 Mel bands are channels and convolutions run over time: on a CPU these are matrix products at nearly the
 machine's peak, where 2-D convolutions of the usual shape reach a tenth of it.
@@ -18,17 +20,24 @@ https://arxiv.org/abs/1606.04934.
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.scipy.stats import norm
 
 from vaelab.config import AudioConfig, ModelConfig
 from vaelab.flows import IAF
 
-LEVELS = 255  # features are stored in steps of 1 / 255; likelihoods count in these units
+LEVELS = 255  # features are stored in steps of 1 / 255; the Laplace likelihood counts in these units
+LEAST_SCALE = 0.5  # levels: no prediction of a rounded level can be sharper than the rounding
 LOG_STD_RANGE = (-7.0, 3.0)
+
+
+class ShapeError(ValueError):
+    """An array of another shape or kind than the model was made for."""
 
 
 class Posterior(NamedTuple):
@@ -45,7 +54,7 @@ class Terms(NamedTuple):
 
     Attributes:
         recon: -log p(x|z), nats (batch,).
-        kl: One draw of log q(z|x) - log p(z), nats (batch,).
+        kl: One draw of log q(z|x) - log p(z), nats (batch,); a single draw may be negative.
         error: Mean distance between features and their reconstruction, in [0, 1] (batch,).
         classes: Cross-entropy of each label set, nats (batch, label sets), 0 where the label is unknown.
         chosen: The most probable class of each label set (batch, label sets).
@@ -85,7 +94,7 @@ class Encoder(nn.Module):
             for _ in range(config.blocks):
                 x = ResidualBlock(config.width)(x)
             x = nn.Conv(config.width, (4,), strides=(2,))(x)
-        x = nn.LayerNorm()(x).reshape(x.shape[0], -1)
+        x = nn.LayerNorm()(x).reshape(x.shape[0], x.shape[1] * x.shape[2])
         hidden = nn.elu(nn.Dense(config.hidden)(x))
         mean = nn.Dense(config.latent_dim)(hidden)
         log_std = nn.Dense(config.latent_dim, kernel_init=nn.initializers.zeros_init())(hidden)
@@ -108,9 +117,9 @@ class Decoder(nn.Module):
         for _ in range(config.downsamples):
             lengths.append(-(-lengths[-1] // 2))
         x = nn.elu(nn.Dense(config.hidden)(z))
-        x = nn.Dense(lengths[-1] * config.width)(x).reshape(-1, lengths[-1], config.width)
-        for length in lengths[-2::-1]:
-            x = nn.Dense(2 * config.width)(x).reshape(-1, 2 * x.shape[1], config.width)[:, :length]
+        x = nn.Dense(lengths[-1] * config.width)(x).reshape(x.shape[0], lengths[-1], config.width)
+        for length in lengths[-2::-1]:  # each frame becomes two; odd lengths drop the last
+            x = nn.Dense(2 * config.width)(x).reshape(x.shape[0], 2 * x.shape[1], config.width)[:, :length]
             for _ in range(config.blocks):
                 x = ResidualBlock(config.width)(x)
         return nn.Conv(self.mels, (3,))(nn.LayerNorm()(x))
@@ -144,34 +153,49 @@ class IAFVAE(nn.Module):
             features: (batch, frames, mels) in [0, 1].
             eps: Standard normal noise (batch, latent).
             labels: Class indices (batch, label sets), -1 where unknown.
+
+        Raises:
+            ShapeError: An array does not fit the model.
         """
-        posterior = self.encoder(features)
+        posterior = self.posterior(features)
+        _expect("eps", eps, jnp.floating, batch=features.shape[0], latent=self.config.latent_dim)
+        _expect("labels", labels, jnp.integer, batch=features.shape[0], sets=len(self.config.labels))
         z, kl = self.sample(posterior, eps)
         output = self.decoder(z)
         error = jnp.abs(self.features(output) - features).mean(axis=(1, 2))
         classes, chosen = self.classification(posterior.hidden, labels)
         return Terms(self.recon(features, output), kl, error, classes, chosen)
 
-    def sample(self, posterior: Posterior, eps: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """zK for given noise, and log q(zK|x) - log p(zK): (batch, latent) and (batch,).
+    def posterior(self, features: jax.Array) -> Posterior:
+        """What the encoder says of features (batch, frames, mels) in [0, 1]."""
+        _expect("features", features, jnp.floating, batch=None, frames=self.frames, mels=self.mels)
+        return self.encoder(features)
 
-        The terms 0.5 log 2 pi of q and p cancel.
-        """
+    def sample(self, posterior: Posterior, eps: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """zK for given noise, and log q(zK|x) - log p(zK), nats: (batch, latent) and (batch,). One pass."""
         z0 = posterior.mean + jnp.exp(posterior.log_std) * eps
         z, log_det = self.flow.forward(z0, posterior.context)
-        log_q = (-0.5 * eps**2 - posterior.log_std).sum(axis=-1) - log_det
-        return z, log_q + 0.5 * (z**2).sum(axis=-1)
+        log_q = (norm.logpdf(eps) - posterior.log_std).sum(axis=-1) - log_det
+        return z, log_q - norm.logpdf(z).sum(axis=-1)
+
+    def log_q(self, posterior: Posterior, z: jax.Array) -> jax.Array:
+        """log q(zK|x) of any zK, nats: (batch, latent) -> (batch,). O(latent) passes, by the flow's inverse."""
+        _expect("z", z, jnp.floating, batch=None, latent=self.config.latent_dim)
+        z0, log_det = self.flow.inverse(z, posterior.context)
+        eps = (z0 - posterior.mean) * jnp.exp(-posterior.log_std)
+        return (norm.logpdf(eps) - posterior.log_std).sum(axis=-1) + log_det
 
     def recon(self, features: jax.Array, output: jax.Array) -> jax.Array:
         """-log p(x|z) in nats, summed over frames and bands: (batch,).
 
-        laplace: density of the stored level, |x - mean| in levels, one learned scale per band.
+        laplace: density of the stored level around the output's, in levels, with one scale per band,
+            scale = LEAST_SCALE + exp(log_scale). A band that is always silent would otherwise earn any density
+            by an ever smaller scale; so none exceeds 1 per level, and recon is never negative.
         cross_entropy: of [0, 1] features as if they were probabilities, as SampleVAE does.
         """
         if self.config.likelihood == "laplace":
-            log_scale = self.log_scale[None, None, :]
-            distance = LEVELS * jnp.abs(features - output)
-            nats = jnp.log(2.0) + log_scale + distance * jnp.exp(-log_scale)
+            scale = (LEAST_SCALE + jnp.exp(self.log_scale))[None, None, :]
+            nats = jnp.log(2 * scale) + LEVELS * jnp.abs(features - output) / scale
         else:
             nats = nn.softplus(output) - features * output
         return nats.sum(axis=(1, 2))
@@ -182,26 +206,29 @@ class IAFVAE(nn.Module):
 
     def classification(self, hidden: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Cross-entropy in nats (0 where unknown) and most probable class, each (batch, label sets)."""
-        nats, chosen = jnp.zeros(labels.shape), jnp.zeros(labels.shape, jnp.int32)
+        nats, chosen = jnp.zeros(labels.shape, hidden.dtype), jnp.zeros(labels.shape, jnp.int32)
         for column, head in enumerate(self.heads):
             truth = labels[:, column]
             log_p = nn.log_softmax(head(hidden))
             true_log_p = jnp.take_along_axis(log_p, jnp.maximum(truth, 0)[:, None], axis=1)[:, 0]
             nats = nats.at[:, column].set(jnp.where(truth >= 0, -true_log_p, 0))
-            chosen = chosen.at[:, column].set(log_p.argmax(axis=1))
+            chosen = chosen.at[:, column].set(log_p.argmax(axis=1).astype(jnp.int32))
         return nats, chosen
 
     def embed(self, features: jax.Array, eps: jax.Array) -> jax.Array:
         """zK for given noise; eps = 0 is the deterministic embedding: (batch, latent)."""
-        return self.sample(self.encoder(features), eps)[0]
+        posterior = self.posterior(features)
+        _expect("eps", eps, jnp.floating, batch=features.shape[0], latent=self.config.latent_dim)
+        return self.sample(posterior, eps)[0]
 
     def generate(self, z: jax.Array) -> jax.Array:
         """Features in [0, 1] that z stands for: (batch, frames, mels)."""
+        _expect("z", z, jnp.floating, batch=None, latent=self.config.latent_dim)
         return self.features(self.decoder(z))
 
     def class_logits(self, features: jax.Array) -> tuple[jax.Array, ...]:
         """One (batch, classes) array for each label set."""
-        hidden = self.encoder(features).hidden
+        hidden = self.posterior(features).hidden
         return tuple(head(hidden) for head in self.heads)
 
 
@@ -233,6 +260,9 @@ class Model:
             features: In [0, 1].
             eps: Standard normal noise (batch, latent), a draw from the posterior; None is the
                 deterministic embedding, eps = 0.
+
+        Raises:
+            ShapeError: An array does not fit the model; so do the other methods.
         """
         if eps is None:
             eps = jnp.zeros((features.shape[0], self.config.latent_dim), features.dtype)
@@ -244,21 +274,66 @@ class Model:
         return self.module.apply({"params": self.params}, z, method="generate")
 
     @jax.jit
+    def log_q(self, features: jax.Array, z: jax.Array) -> jax.Array:
+        """log q(z|x) in nats, how probable a latent is for a sound; O(latent) passes.
+
+        Args:
+            features: (batch, frames, mels) in [0, 1], or one sound, (1, frames, mels), for all latents.
+            z: Any latents (batch, latent).
+
+        Returns:
+            (batch,).
+        """
+
+        def log_q(module: IAFVAE, features, z):
+            return module.log_q(module.posterior(features), z)
+
+        return self.module.apply({"params": self.params}, features, z, method=log_q)
+
+    @jax.jit
     def classify(self, features: jax.Array) -> tuple[jax.Array, ...]:
         """Class probabilities: (batch, frames, mels) -> one (batch, classes) for each label set."""
         logits = self.module.apply({"params": self.params}, features, method="class_logits")
         return tuple(nn.softmax(scores) for scores in logits)
 
 
+@partial(jax.jit, static_argnames=("config", "audio"))
 def create(config: ModelConfig, audio: AudioConfig, key: jax.Array) -> Model:
-    """A model with fresh weights."""
+    """A model with fresh weights, a function of the key alone."""
     module = IAFVAE(config, audio.frames, audio.n_mels)
     features = jnp.zeros((1, audio.frames, audio.n_mels))
     labels = jnp.zeros((1, len(config.labels)), jnp.int32)
-    variables = jax.jit(module.init)(key, features, jnp.zeros((1, config.latent_dim)), labels)
+    variables = module.init(key, features, jnp.zeros((1, config.latent_dim)), labels)
     return Model(variables["params"], config, audio)
 
 
 def negative_elbo(terms: Terms, beta: float | jax.Array = 1.0, free_bits: float = 0.0) -> jax.Array:
-    """recon + beta * max(kl, free_bits) of each sound, nats (batch,); by default -ELBO itself."""
-    return terms.recon + beta * jnp.maximum(terms.kl, free_bits)
+    """recon + beta * kl of each sound, nats (batch,); by default -ELBO itself.
+
+    Free bits are those of Kingma et al. 2016 with the whole latent as one group: the mean over the
+    batch is mean(recon) + beta * max(mean(kl), free_bits), so the KL pulls at nothing while its batch mean is
+    below `free_bits`. The mean is inside the max because one draw of one sound's kl is noise, and a max of noise is
+    biased; one group because, after flow steps in both orders, single latents have no KL of their own.
+
+    Args:
+        terms: Of a batch.
+        beta: Weight of the KL term.
+        free_bits: Nats of KL per sound that cost nothing; 0 is off.
+    """
+    kl = terms.kl
+    if free_bits:
+        kl = jnp.where(kl.mean() < free_bits, free_bits, kl)
+    return terms.recon + beta * kl
+
+
+def _expect(name: str, array: jax.Array, kind: type, **sizes: int | None) -> None:
+    """Refuse another kind of number or another shape; a size of None is free."""
+    fits = array.ndim == len(sizes) and all(
+        size in (None, found) for size, found in zip(sizes.values(), array.shape, strict=True)
+    )
+    if not fits:
+        shape = ", ".join(axis if size is None else f"{axis} {size}" for axis, size in sizes.items())
+        raise ShapeError(f"{name}: expected shape ({shape}), found {array.shape}")
+    if not jnp.issubdtype(array.dtype, kind):
+        hint = f"; divide stored levels by {LEVELS}" if name == "features" else ""
+        raise ShapeError(f"{name}: expected {kind.__name__} numbers, found {array.dtype}{hint}")
