@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+JOBS ?= 2
 UNIT := not slow and not notebook and not browser
 
 .PHONY: demo test notebooks browser prove lint lab lock clean
@@ -11,7 +12,7 @@ demo: $(READY)  ## the four notebooks on built-in sounds, or on a folder: make d
 	$(if $(SOUNDS),VAELAB_SOUNDS="$(SOUNDS)") $(BIN)/python notebooks/run.py --out demo
 
 test: $(READY)  ## unit tests
-	$(BIN)/python -m pytest -m "$(UNIT)"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "$(UNIT)"
 
 notebooks: $(READY)  ## the notebooks, in short runs
 	$(BIN)/python -m pytest -m notebook

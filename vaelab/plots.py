@@ -1,22 +1,33 @@
-"""Pictures: training curves, confusion matrices, spectrograms, the latent map (matplotlib).
+"""Pictures: a dataset, spectrograms, training curves, confusion matrices, the latent map (matplotlib).
 
 Every function returns a figure of its own that no global state knows: it shows itself as the last value of
 a notebook cell, and `figure.savefig(path)` writes it. Names of files and classes are drawn as they are,
 never as formulas.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from io import BytesIO
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.image import AxesImage
+from matplotlib.ticker import LogLocator
 
 from vaelab.audio import Sound, printable
 from vaelab.config import AudioConfig
+from vaelab.data import Dataset
+from vaelab.spectral import filterbank
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart; markers double it.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 MARKERS = "os^Dv"
+LONGEST_NAME = 28
+NO_LABEL = "(no class)"
+FREQUENCIES = {200: "200", 1000: "1k", 3000: "3k", 10000: "10k"}  # ticks, Hz
 
 
 class Picture(Figure):
@@ -28,16 +39,44 @@ class Picture(Figure):
         return buffer.getvalue()
 
 
+def dataset(found: Dataset) -> Picture:
+    """How many sounds each class has on each side, and how long they are."""
+    labels = [*found.class_names, None]
+    counts = {side: Counter(entry.label for entry in found.side(side)) for side in ("train", "validation")}
+    labels = [label for label in labels if any(counts[side][label] for side in counts)]
+    rows = np.arange(len(labels))
+    figure = Picture(figsize=(10, 1.4 + 0.28 * len(labels)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    start = np.zeros(len(labels))
+    for (side, count), colour in zip(counts.items(), COLOURS, strict=False):
+        widths = np.array([count[label] for label in labels])
+        left.barh(rows, widths, left=start, color=colour, label="held out" if side == "validation" else side)
+        start += widths
+    left.set(xlabel="sounds (count)", ylabel="class", ylim=(len(labels) - 0.4, -0.6))
+    left.set_yticks(rows, [NO_LABEL if label is None else plain(label) for label in labels])
+    figure.legend(loc="outside upper left", ncols=2, fontsize=8, frameon=False)
+    spread = np.linspace(-0.25, 0.25, 7)  # neighbours a little apart, so that equal durations stay visible
+    for row, label in enumerate(labels):
+        seconds = [entry.seconds for entry in found.entries if entry.label == label]
+        right.scatter(seconds, row + np.resize(spread, len(seconds)), s=7, alpha=0.5, color=COLOURS[0], linewidth=0)
+    right.set(xlabel="duration (s)", xscale="log")
+    right.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    right.xaxis.set_major_formatter("{x:g}")
+    right.grid(axis="x", alpha=0.3)
+    return figure
+
+
 def training_curves(history: Sequence[Mapping[str, float]]) -> Picture:
     """Loss in training and held out, and the held-out error in dB, over steps."""
     figure = Picture(figsize=(9, 3), layout="constrained")
     left, right = figure.subplots(1, 2)
     steps = [metrics["step"] for metrics in history]
-    left.plot(steps, [metrics["train_loss"] for metrics in history], color=COLOURS[1], label="training")
-    left.plot(steps, [metrics["loss"] for metrics in history], color=COLOURS[0], label="held out")
+    dots = {"marker": ".", "markersize": 5}
+    left.plot(steps, [metrics["train_loss"] for metrics in history], color=COLOURS[1], label="training", **dots)
+    left.plot(steps, [metrics["loss"] for metrics in history], color=COLOURS[0], label="held out", **dots)
     left.set(xlabel="step", ylabel="loss (nats per sound)")
     left.legend()
-    right.plot(steps, [metrics["error_db"] for metrics in history], color=COLOURS[0])
+    right.plot(steps, [metrics["error_db"] for metrics in history], color=COLOURS[0], **dots)
     right.set(xlabel="step", ylabel="held-out error (dB)", ylim=(0, None))
     return figure
 
@@ -54,55 +93,48 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> Picture:
             colour = "white" if shares[row, column] < 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
     ticks = range(len(names))
-    axes.set_xticks(ticks, [plain(name) for name in names], rotation=60, ha="right")
+    axes.set_xticks(ticks, [plain(name) for name in names], rotation=60, ha="right", rotation_mode="anchor")
     axes.set_yticks(ticks, [plain(name) for name in names])
     axes.set(xlabel="heard by the model as", ylabel="true class")
     figure.colorbar(image, label="share of the true class")
     return figure
 
 
-def spectrograms(features: np.ndarray, config: AudioConfig, titles: Sequence[str]) -> Picture:
+def spectrograms(features: np.ndarray, config: AudioConfig, titles: Sequence[str], columns: int = 5) -> Picture:
     """Mel features (n, frames, mels) side by side, in dB below each clip's maximum."""
-    count = len(features)
-    columns = min(count, 5)
-    rows = -(-count // columns)
-    figure = Picture(figsize=(2.3 * columns + 1, 2.1 * rows + 0.4), layout="constrained")
+    columns = min(len(features), columns)
+    rows = -(-len(features) // columns)
+    figure = Picture(figsize=(2.3 * columns + 1, 1.9 * rows + 0.6), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for position, ax in enumerate(axes.flat):
-        if position >= count:
-            ax.set_visible(False)
-            continue
-        image = ax.imshow(
-            (np.asarray(features[position]).T - 1) * config.top_db,
-            origin="lower",
-            aspect="auto",
-            cmap="magma",
-            vmin=-config.top_db,
-            vmax=0,
-            extent=(0, config.clip_seconds, 0, config.n_mels),
-        )
-        ax.set_title(plain(titles[position]), fontsize=9)
+    for ax, values, title in zip(axes.flat, features, titles, strict=False):
+        image = _spectrogram(ax, values, config)
+        ax.set_title(plain(title), fontsize=9)
+    for ax in axes.flat[len(features) :]:
+        ax.set_visible(False)
     figure.supxlabel("time (s)", fontsize=9)
-    figure.supylabel("mel band", fontsize=9)
-    figure.colorbar(image, ax=axes, label="dB below the maximum")
+    figure.supylabel("frequency (Hz)", fontsize=9)
+    figure.colorbar(image, ax=axes, label="dB below the maximum", shrink=min(1.0, 2 / rows))
+    return figure
+
+
+def pairs(originals: np.ndarray, rebuilt: np.ndarray, config: AudioConfig, titles: Sequence[str]) -> Picture:
+    """Features of sounds (n, frames, mels) above what the model makes of them."""
+    figure = spectrograms(np.concatenate([originals, rebuilt]), config, [*titles, *[""] * len(rebuilt)], len(originals))
+    first_of_row = figure.axes[0], figure.axes[len(originals)]
+    for ax, name in zip(first_of_row, ("original", "model"), strict=True):
+        ax.set_ylabel(name, fontsize=10)
     return figure
 
 
 def sound(made: Sound, features: np.ndarray, config: AudioConfig) -> Picture:
     """One sound: its waveform above its mel features (frames, mels)."""
-    figure = Picture(figsize=(7, 3.6), layout="constrained")
+    figure = Picture(figsize=(7.5, 3.2), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
     top.plot(np.arange(len(made.samples)) / made.sample_rate, made.samples, linewidth=0.5, color=COLOURS[0])
     top.set(ylabel="amplitude", ylim=(-1, 1))
-    image = bottom.imshow(
-        (np.asarray(features).T - 1) * config.top_db,
-        origin="lower",
-        aspect="auto",
-        cmap="magma",
-        extent=(0, config.clip_seconds, 0, config.n_mels),
-    )
-    bottom.set(xlabel="time (s)", ylabel="mel band")
-    figure.colorbar(image, ax=bottom, label="dB")
+    image = _spectrogram(bottom, features, config)
+    bottom.set(xlabel="time (s)", ylabel="frequency (Hz)")
+    figure.colorbar(image, ax=(top, bottom), label="dB below the maximum")
     return figure
 
 
@@ -111,25 +143,57 @@ def latent_map(coordinates: np.ndarray, labels: Sequence[str | None]) -> Picture
     figure = Picture(figsize=(8, 5.5), layout="constrained")
     axes = figure.subplots()
     names = sorted({label for label in labels if label is not None})
-    labels = np.array([label if label is not None else "" for label in labels])
-    others = labels == ""
-    if others.any():
-        axes.scatter(*coordinates[others].T, s=14, color="0.7", label="unlabelled")
-    for position, name in enumerate(names):
-        axes.scatter(
-            *coordinates[labels == name].T,
-            s=22,
-            color=COLOURS[position % len(COLOURS)],
-            marker=MARKERS[position // len(COLOURS) % len(MARKERS)],
-            linewidth=0,
-            label=plain(name),
-        )
+    drawn = []
+    for position, name in enumerate([None, *names]):
+        chosen = np.array([label == name for label in labels])
+        if not chosen.any():
+            continue
+        look = {"s": 14, "color": "0.7"} if name is None else _look(position - 1)
+        points = axes.scatter(*coordinates[chosen].T, linewidth=0, **look)
+        drawn.append((points, NO_LABEL if name is None else plain(name)))
     axes.set(xlabel="UMAP 1 (no unit)", ylabel="UMAP 2 (no unit)")
-    if len(names) > 1:
-        axes.legend(bbox_to_anchor=(1.01, 1), loc="upper left", fontsize=8, frameon=False)
+    if names:
+        handles, titles = zip(*drawn, strict=True)
+        axes.legend(handles, titles, bbox_to_anchor=(1.01, 1), loc="upper left", fontsize=8, frameon=False)
     return figure
 
 
 def plain(text: str) -> str:
-    """Text that matplotlib draws as it is: no formula between dollar signs, no unprintable character."""
-    return printable(text).replace("\\", "\\\\").replace("$", r"\$") if "$" in text else printable(text)
+    """Text that matplotlib draws as it is, on one line of bearable length.
+
+    No formula between dollar signs, no control character; what the font lacks becomes a box.
+    """
+    text = printable(text)
+    if len(text) > LONGEST_NAME:
+        text = f"{text[: LONGEST_NAME // 2]}…{text[-LONGEST_NAME // 2 + 1 :]}"
+    return "".join(letter if _is_in_font(letter) else "□" for letter in text).replace("$", r"\$")
+
+
+def _spectrogram(ax: Axes, features: np.ndarray, config: AudioConfig) -> AxesImage:
+    """Mel features (frames, mels) as an image, with ticks at round frequencies."""
+    image = ax.imshow(
+        (np.asarray(features).T - 1) * config.top_db,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=-config.top_db,
+        vmax=0,
+        extent=(0, config.clip_seconds, 0, config.n_mels),
+    )
+    seconds = np.linspace(0, config.clip_seconds, 3)
+    ax.set_xticks(seconds, [f"{second:g}" for second in seconds])
+    centres = np.maximum.accumulate(filterbank(config).argmax(axis=1)) * config.sample_rate / config.n_fft
+    wanted = {hz: name for hz, name in FREQUENCIES.items() if centres[0] < hz < centres[-1]}
+    ax.set_yticks([np.interp(hz, centres, np.arange(len(centres)) + 0.5) for hz in wanted], list(wanted.values()))
+    return image
+
+
+def _look(position: int) -> dict[str, str | int]:
+    """The colour and marker of the label at a position: 40 combinations before one returns."""
+    colour, marker = COLOURS[position % len(COLOURS)], MARKERS[position // len(COLOURS) % len(MARKERS)]
+    return {"s": 22, "color": colour, "marker": marker}
+
+
+@lru_cache(maxsize=4096)
+def _is_in_font(letter: str) -> bool:
+    return get_font(findfont(FontProperties())).get_char_index(ord(letter)) != 0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy import fft, signal
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from vaelab import audio, files
 

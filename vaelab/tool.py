@@ -14,6 +14,7 @@ import numpy as np
 
 from vaelab import audio, checkpoint, files, latent, library, spectral
 from vaelab.audio import Sound
+from vaelab.config import AudioConfig
 
 BATCH = 32
 PEAK = 10 ** (-1 / 20)  # -1 dBFS
@@ -246,7 +247,7 @@ class SoundSampleTool:
         embeddings = np.stack([_in_batches(self.model.encode, features, draw) for draw in eps])
         z = np.einsum("s,csl->cl", weights, embeddings)
         z = z + np.asarray(latent.noise(noise_key, z.shape, variance))
-        shares = np.abs(weights) / np.abs(weights).sum()
+        shares = np.abs(weights) / np.abs(weights).sum() if weights.any() else np.full(len(clips), 1 / len(clips))
         phases = None
         if phase:
             spectrum = spectral.stft(jnp.asarray(weights @ clips)[None], self.model.audio)
@@ -255,12 +256,14 @@ class SoundSampleTool:
 
     def _render(self, z: np.ndarray, levels: np.ndarray | None, phases: np.ndarray | None) -> np.ndarray:
         """Latents to samples (n, samples), at given levels (lowered where they would clip) or at -1 dBFS."""
+        config = self.model.audio
         features = _in_batches(self.model.decode, z.astype(np.float32))
-        samples = np.array(spectral.invert(features, self.model.audio, phases))
-        peaks = np.maximum(np.abs(samples).max(axis=1), 1e-9)
-        gains = PEAK / peaks
+        samples = np.array(spectral.invert(features, config, phases)) * _fade_out(config)
+        gains = PEAK / np.maximum(np.abs(samples).max(axis=1), 1e-9)
         if levels is not None:
-            gains = np.minimum(gains, 10 ** (levels / 20))
+            # Decoded features seldom reach 1, so the level is measured and not taken from them.
+            _, measured = spectral.mel(samples, config)
+            gains = np.minimum(gains, 10 ** ((levels - np.asarray(measured)) / 20))
         return samples * gains[:, None].astype(np.float32)
 
     def _embed_readable(self, paths: Sequence[Path]) -> tuple[np.ndarray, dict[Path, str]]:
@@ -313,6 +316,14 @@ def find_model(model: str | os.PathLike) -> Path:
         f"no model {str(model)!r}: looked for the file {path}, for {places[1]}, and among the shipped models "
         f"({', '.join(shipped) or 'none'}); train one with `vaelab train --logdir {path}`"
     )
+
+
+def _fade_out(config: AudioConfig) -> np.ndarray:
+    """One (samples,), falling to zero over the last half window, which the dropped last frame leaves unsure."""
+    window = np.ones(config.samples, np.float32)
+    half = config.n_fft // 2
+    window[-half:] = 0.5 + 0.5 * np.cos(np.pi * np.arange(1, half + 1) / half)
+    return window
 
 
 def _refuse(misspelt: dict[str, Any], function: Callable) -> None:

@@ -3,19 +3,32 @@
 Each notebook opens on its own: it asks here for what an earlier one would have made. Environment:
 
     VAELAB_SOUNDS   a folder of sounds to use instead of the built-in ones
-    VAELAB_FAST=1   short runs, for tests
+    VAELAB_FAST=1   short runs of a small model, for tests
+
+Each choice of these two has a name, under which its dataset (`datasets/NAME`) and its model (`models/NAME`)
+are kept, so that none is taken for another's.
 """
 
+import json
 import os
+import re
+import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from vaelab import data, synth, train
-from vaelab.config import Config, ModelConfig, TrainConfig
+import jax
+import numpy as np
+
+from vaelab import audio, data, evaluate, spectral, synth, train
+from vaelab.audio import Sound
+from vaelab.config import AudioConfig, Config, ModelConfig, TrainConfig
+from vaelab.model import LEVELS, Model
+from vaelab.store import FeatureStore
 from vaelab.tool import SoundSampleTool
 
-DATASET = "notebooks"
-LOGDIR = Path("models") / DATASET
 BUILT_IN = Path("sounds")
+MODELS = Path("models")
+GENERATED = Path("generated")
 
 
 def fast() -> bool:
@@ -23,8 +36,24 @@ def fast() -> bool:
     return os.environ.get("VAELAB_FAST", "") not in ("", "0")
 
 
+def name() -> str:
+    """The name of this choice of sounds and speed, as dataset and model bear it."""
+    short = "_fast" if fast() else ""
+    folder = os.environ.get("VAELAB_SOUNDS")
+    if not folder:
+        return f"built_in{short}"
+    path = Path(folder).resolve()
+    readable = re.sub(r"\W+", "_", path.name, flags=re.ASCII).strip("_")[:40] or "sounds"
+    return f"{readable}_{zlib.crc32(os.fsencode(path)):08x}{short}"
+
+
+def logdir() -> Path:
+    """The folder of the model that notebook 02 trains."""
+    return MODELS / name()
+
+
 def sounds() -> Path:
-    """The folder of sounds: VAELAB_SOUNDS, or built-in ones written to `sounds/`, one folder a class.
+    """The folder of sounds, absolute: VAELAB_SOUNDS, or built-in ones written to `sounds/`, one folder a class.
 
     Raises:
         DatasetError: VAELAB_SOUNDS names no folder.
@@ -32,19 +61,25 @@ def sounds() -> Path:
     if folder := os.environ.get("VAELAB_SOUNDS"):
         if not Path(folder).is_dir():
             raise data.DatasetError(f"VAELAB_SOUNDS: expected a folder of sounds, found none at {folder}")
-        return Path(folder)
-    if not (BUILT_IN / "parameters.json").exists():
-        synth.write_dataset(BUILT_IN, per_class=10 if fast() else 60)
-    return BUILT_IN
+        return Path(folder).resolve()
+    root = BUILT_IN.resolve() / name()
+    if not (root / "parameters.json").exists():
+        synth.write_dataset(root, per_class=8 if fast() else 100, sample_rate=config().audio.sample_rate)
+    return root
 
 
 def config() -> Config:
-    """The notebooks' knobs: the defaults, or a small model and few steps when runs are to be short."""
-    if not fast():
-        return Config()
+    """The notebooks' knobs: a model of middling size, or a small one when runs are to be short."""
+    if fast():
+        return Config(
+            AudioConfig(sample_rate=16000, clip_seconds=1.0, n_fft=1024, hop_length=256, n_mels=64),
+            ModelConfig(latent_dim=16, width=32, downsamples=2, hidden=64, flow_steps=1, flow_hidden=32),
+            TrainConfig(warmup_steps=10, evaluate_every=20),
+        )
+    # The rate falls early and training ends by itself after some minutes; the defaults would go on for longer.
     return Config(
-        model=ModelConfig(latent_dim=16, width=32, hidden=64, flow_steps=2, flow_hidden=32),
-        train=TrainConfig(warmup_steps=10, evaluate_every=20),
+        model=ModelConfig(width=96),
+        train=TrainConfig(evaluate_every=50, patience=2, min_improvement=5e-3, decay_steps=100, stop_rate=0.05),
     )
 
 
@@ -55,14 +90,80 @@ def num_steps() -> int:
 
 def dataset() -> data.Dataset:
     """The dataset that notebook 01 makes."""
-    if (data.HOME / DATASET / "manifest.json").exists():
-        return data.load_dataset(DATASET)
-    return data.make_dataset([sounds()], DATASET, classes=True)
+    if (data.HOME / name() / "manifest.json").exists():
+        return data.load_dataset(name())
+    return data.make_dataset([sounds()], name(), classes=True)
 
 
-def tool() -> SoundSampleTool:
-    """The model that notebook 02 trains."""
-    if not (LOGDIR / "best.safetensors").exists():
+def tool(library: bool = False) -> SoundSampleTool:
+    """The model that notebook 02 trains; with `library`, all sounds are embedded for search."""
+    if not (logdir() / "best.safetensors").exists():
         dataset()
-        train.train(LOGDIR, DATASET, config(), num_steps=num_steps())
-    return SoundSampleTool(LOGDIR)
+        train.train(logdir(), name(), config(), num_steps=num_steps())
+    return SoundSampleTool(logdir(), library_dir=sounds() if library else None)
+
+
+def history() -> list[dict[str, float]]:
+    """The metrics of every evaluation of the model so far, oldest first."""
+    path = logdir() / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()] if path.exists() else []
+
+
+def examples(count: int = 10, side: str | None = None) -> list[Path]:
+    """Files that show what a dataset holds: one of each class in turn, then the next, `count` at most.
+
+    Args:
+        count: How many.
+        side: "train", "validation", or None for both.
+    """
+    found = dataset()
+    entries = found.entries if side is None else found.side(side)
+    turns: dict[str | None, list[data.Entry]] = {}
+    for entry in entries:
+        turns.setdefault(entry.label, []).append(entry)
+    groups = [spread_out(turns[label], count) for label in sorted(turns, key=lambda label: (label is None, label))]
+    if len(groups) > count:
+        groups = spread_out(groups, count)
+    in_turn = (group[turn] for turn in range(count) for group in groups if turn < len(group))
+    return [found.source(entry) for entry, _ in zip(in_turn, range(count), strict=False)]
+
+
+def spread_out(items: Sequence, count: int) -> list:
+    """At most `count` items, evenly spaced from the first to the last."""
+    return [items[index] for index in np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)]
+
+
+def label(path: Path) -> str | None:
+    """The class of a sound below `sounds()`: the first folder on the way to it, or None."""
+    parts = path.relative_to(sounds()).parts
+    return parts[0] if len(parts) > 1 else None
+
+
+def heard(paths: Iterable[Path], config: AudioConfig) -> list[Sound]:
+    """Sounds as the model hears them: mono, padded or cut to one length."""
+    read = [audio.read(path, config.sample_rate, seconds=config.clip_seconds) for path in paths]
+    return [Sound(spectral.fit_length(samples, config), config.sample_rate) for samples in read]
+
+
+def features(sounds: Sequence[Sound], config: AudioConfig) -> np.ndarray:
+    """Sounds as the model sees them: mel features (n, frames, mels) in [0, 1]."""
+    clips = np.stack([spectral.fit_length(sound.samples, config) for sound in sounds])
+    return np.asarray(spectral.mel(clips, config)[0])
+
+
+def judge(made: SoundSampleTool) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Metrics and confusion matrices of a model on the held-out sounds; see `evaluate.evaluate`."""
+    return evaluate.evaluate(made.model, _side("validation", made.model), config().train, jax.random.key(0))
+
+
+def average_error(made: SoundSampleTool) -> float:
+    """Held-out error, in dB, of answering every sound with the average of the training sounds."""
+    average = _side("train", made.model).features.mean(axis=0)
+    distance = np.abs(_side("validation", made.model).features - average)
+    return float(distance.mean() / LEVELS * made.model.audio.top_db)
+
+
+def _side(side: str, model: Model) -> evaluate.Sounds:
+    found, store = dataset(), FeatureStore(data.HOME / ".store", model.audio)
+    store.build({entry.sha256: found.source(entry) for entry in found.side(side)})
+    return train.gather(found, side, store, model.config)
