@@ -19,9 +19,9 @@ FLOORS = [
     {"train", "library", "latent"},
     {"logdir"},
     {"evaluate", "schedule", "data", "store", "checkpoint"},
-    {"spectral", "slicing", "synth", "model"},
-    {"audio", "flows", "hydrogen"},
-    {"config", "files"},
+    {"spectral", "slicing", "synth", "model", "scan"},
+    {"audio", "flows", "hydrogen", "estimate"},
+    {"config", "files", "decoders", "workers", "splitting"},
 ]
 SAME_FLOOR_ALLOWED = {("widgets", "plots")}
 HEAVY = ("jax", "flax", "librosa", "umap", "matplotlib", "ipywidgets", "numba")

@@ -69,7 +69,12 @@ def _add_make_dataset(commands) -> None:
     command.add_argument("--data-dir", nargs="+", required=True, metavar="DIR", help="searched with sub-folders")
     command.add_argument("--dataset-name", required=True, metavar="NAME")
     command.add_argument("--classes", action="store_true", help="folders directly below DIR are class names")
+    command.add_argument(
+        "--labels", metavar="KIND", help="folder (as --classes), hydrogen-instrument or hydrogen-kit (of drumkit.xml)"
+    )
     command.add_argument("--train-ratio", type=float, default=0.9, help="share to train on (default 0.9)")
+    command.add_argument("--group-by", metavar="folder", help="keep whole packs on one side")
+    command.add_argument("--hold-out", nargs="+", default=(), metavar="FOLDER", help="hold out these, not a share")
     command.add_argument("--seed", type=_natural, default=0, help="of the split (default 0)")
     command.add_argument("--fresh", action="store_true", help="split anew, forget the earlier dataset's sides")
     command.set_defaults(run=_make_dataset)
@@ -120,6 +125,9 @@ def _make_dataset(options) -> None:
         train_ratio=options.train_ratio,
         seed=options.seed,
         fresh=options.fresh,
+        labels=options.labels,
+        group_by=options.group_by,
+        hold_out=options.hold_out,
     )
     print(dataset.report())
 

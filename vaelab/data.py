@@ -5,29 +5,30 @@ appears once, so that no duplicate can stand on both sides of the split. Making 
 again refreshes it: sounds known from before keep their side.
 """
 
+import dataclasses
 import json
 import os
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from vaelab import audio, files
+from vaelab import audio, estimate, files, splitting
+from vaelab.scan import LABELS, Found, Skipped, candidates, scan
 
 HOME = Path("datasets")
 FORMAT = 1
+GROUPINGS = ("folder",)
 
 
 class DatasetError(Exception):
     """A dataset that cannot be made or found; the message says what was looked for, and where."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One sound of a dataset.
 
@@ -56,13 +57,14 @@ class Dataset:
         name: Its folder below HOME.
         roots: Absolute folders that the entries' paths are relative to.
         entries: The sounds used.
-        skipped: {"path", "reason"} of each file with a sound's suffix that is not used.
+        skipped: {"path", "root", "reason"} of each file with a sound's suffix, each link and each folder that
+            cannot be read, that is not used.
     """
 
     name: str
     roots: tuple[str, ...]
     entries: tuple[Entry, ...]
-    skipped: tuple[dict[str, str], ...]
+    skipped: tuple[dict[str, Any], ...]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -78,23 +80,41 @@ class Dataset:
         return Path(self.roots[entry.root]) / entry.path
 
     def report(self) -> str:
-        """What was found, in a few lines: scanned = used + skipped, sides, durations, classes, reasons."""
+        """What was found, in a few lines.
+
+        Scanned = used + skipped, the sides, durations, classes, each reason with a count and an example, and
+        about how long training will take.
+        """
         seconds = np.array([entry.seconds for entry in self.entries])
         train, validation = len(self.side("train")), len(self.side("validation"))
         lines = [
             f"dataset {self.name}: {len(self.entries) + len(self.skipped)} scanned = "
             f"{len(self.entries)} used + {len(self.skipped)} skipped",
-            f"  {train} train, {validation} validation; {seconds.sum() / 60:.1f} min of sound, "
-            f"median {np.median(seconds):.2f} s",
+            f"  {train} train, {validation} validation; {_clock(seconds.sum())} of sound: shortest "
+            f"{seconds.min():.2f} s, median {np.median(seconds):.2f} s, longest {_clock(seconds.max())}",
+            *self._class_lines(),
         ]
-        if self.class_names:
-            counts = Counter(entry.label for entry in self.entries)
-            named = ", ".join(f"{audio.printable(name)} {counts[name]}" for name in self.class_names)
-            lines.append(f"  {len(self.class_names)} classes: {named}; unlabelled {counts[None]}")
         examples = {skip["reason"]: skip["path"] for skip in reversed(self.skipped)}
         for reason, count in Counter(skip["reason"] for skip in self.skipped).most_common():
             lines.append(f"  skipped {count}: {reason} (such as {audio.printable(examples[reason])})")
+        lines.append(
+            f"  training: about {_clock(60 * estimate.training_minutes())} on this processor at the earliest, longer "
+            "while the model still improves (estimated from this machine's speed at matrix products)"
+        )
         return "\n".join(lines)
+
+    def _class_lines(self) -> list[str]:
+        """How many sounds each class has, and which classes are on one side only."""
+        if not self.class_names:
+            return []
+        counts = Counter(entry.label for entry in self.entries)
+        named = ", ".join(f"{audio.printable(name)} {counts[name]}" for name in self.class_names)
+        lines = [f"  {len(self.class_names)} classes: {named}; unlabelled {counts[None]}"]
+        for side, told in (("validation", "nothing to hold out, all in train"), ("train", "nothing to train on")):
+            present = {entry.label for entry in self.side(side)}
+            if missing := [audio.printable(name) for name in self.class_names if name not in present]:
+                lines.append(f"  {told}: {', '.join(missing)}")
+        return lines
 
 
 def make_dataset(
@@ -106,34 +126,39 @@ def make_dataset(
     home: str | os.PathLike = HOME,
     fresh: bool = False,
     progress: bool = True,
+    labels: str | None = None,
+    group_by: str | None = None,
+    hold_out: Sequence[str] = (),
 ) -> Dataset:
     """Scan folders for sounds, split them, and write the manifest.
 
     Args:
-        data_dirs: Folders, searched with their sub-folders.
+        data_dirs: Folders, searched with their sub-folders; none may lie in another.
         name: Of the dataset.
-        classes: Take the folders directly below a root as class names; sounds directly in it are unlabelled.
+        classes: Take the folders directly below a root as class names; the same as labels="folder".
         train_ratio: Share of each class that is trained on; the rest is held out.
         seed: Decides the split together with each sound's content.
         home: Where datasets live.
         fresh: Split anew instead of keeping the sides of an earlier dataset of this name.
         progress: Show a bar.
+        labels: "folder"; "hydrogen-instrument" or "hydrogen-kit" read `drumkit.xml` files; None labels nothing.
+            What a folder or kit does not name stays unlabelled.
+        group_by: "folder" keeps whole packs on one side. A pack is the folder directly below a root (with
+            folders as labels: below the class; with Hydrogen labels: the kit's folder).
+        hold_out: Names of folders to hold out, and nothing else, instead of a share.
 
     Raises:
-        DatasetError: A folder is missing, or fewer than two different sounds can be read.
+        DatasetError: A folder is missing, a choice is impossible, or fewer than two different sounds can be read.
     """
+    labels = _checked_labels(classes, labels, group_by)
     _check_name(name)
     if not 0 < train_ratio < 1:
         raise DatasetError(f"train ratio: expected between 0 and 1, found {train_ratio}")
-    roots = [_root(folder) for folder in data_dirs]
-    found = [(index, path) for index, root in enumerate(roots) for path in sound_files(root)]
-    entries, skipped = [], []
-    for index, path in tqdm(found, desc="reading", unit="file", disable=not progress):
-        try:
-            entries.append(_entry(roots[index], index, path, classes))
-        except audio.AudioError as error:
-            skipped.append({"path": _text(path), "reason": error.reason})
-    entries, repeated = _one_per_content(entries)
+    roots = _roots(data_dirs)
+    found = list(scan(roots, labels, progress))
+    skipped = [{"path": one.path, "root": one.root, "reason": one.reason} for one in found if isinstance(one, Skipped)]
+    sounds = [one for one in found if isinstance(one, Found)]
+    entries, repeated = _one_per_content([_entry(one) for one in sounds])
     if len(entries) < 2:
         looked = ", ".join(audio.printable(root) for root in roots)
         raise DatasetError(
@@ -142,12 +167,12 @@ def make_dataset(
             + "".join(f"; {audio.printable(skip['path'])}: {skip['reason']}" for skip in skipped[:1])
         )
     known = {} if fresh else _known_sides(name, home)
-    dataset = Dataset(
-        name,
-        tuple(_text(root) for root in roots),
-        tuple(split(entries, train_ratio, seed, known)),
-        tuple(skipped + repeated),
-    )
+    if hold_out:
+        entries = _held_out_by_name(entries, roots, hold_out)
+    else:
+        packs = {(one.root, one.path): one.pack for one in sounds} if group_by else None
+        entries = split(entries, train_ratio, seed, known, packs)
+    dataset = Dataset(name, tuple(_text(root) for root in roots), tuple(entries), tuple(skipped + repeated))
     _write(dataset, home)
     return dataset
 
@@ -171,64 +196,86 @@ def load_dataset(name: str, home: str | os.PathLike = HOME) -> Dataset:
         return Dataset(
             manifest["name"],
             tuple(manifest["roots"]),
-            tuple(Entry(**entry) for entry in manifest["files"]),
+            tuple(_inside(Entry(**entry), manifest["roots"]) for entry in manifest["files"]),
             tuple(manifest["skipped"]),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}: expected a dataset's manifest, found damaged text: {error!r}") from error
 
 
-def sound_files(root: Path) -> Iterator[Path]:
-    """Files below a folder with a sound's suffix, in order of name; links to folders are not followed."""
-    for folder, folders, names in os.walk(root):
-        folders.sort()
-        for name in sorted(names):
-            if name.lower().endswith(audio.EXTENSIONS):
-                yield Path(folder) / name
+def sound_files(root: str | os.PathLike) -> Iterator[Path]:
+    """Files below a folder with a sound's suffix, in order of name; links out of the folder are not followed."""
+    root = Path(root)
+    return (root / path for path, reason in candidates(root) if reason is None)
 
 
-def split(entries: Sequence[Entry], train_ratio: float, seed: int, known: dict[str, str] | None = None) -> list[Entry]:
+def split(
+    entries: Sequence[Entry],
+    train_ratio: float,
+    seed: int,
+    known: dict[str, str] | None = None,
+    groups: dict[tuple[int, str], str] | None = None,
+) -> list[Entry]:
     """Assign sides, class by class, so that each class keeps the ratio as nearly as its size allows.
 
-    The order within a class is a hash of (seed, content), so that neither file names nor the order of
-    scanning matter. A class with one sound goes to train. Contents in `known` keep their side.
+    See `splitting.sides`. Contents in `known` keep their side. With `groups`, the group of each (root, path),
+    whole groups are drawn, and a group with a known content is on that content's side.
+
+    Raises:
+        DatasetError: There is one group only, or a known group stands on both sides.
     """
     known = known or {}
-    groups: dict[str | None, list[Entry]] = {}
-    for entry in entries:
-        groups.setdefault(entry.label, []).append(entry)
-    sides = dict(known)
-    for members in groups.values():
-        fresh = [entry for entry in members if entry.sha256 not in known]
-        held_out = sum(known.get(entry.sha256) == "validation" for entry in members)
-        wanted = round(len(members) * (1 - train_ratio))
-        wanted = max(wanted, 1 if len(members) >= 2 else 0)
-        fresh.sort(key=lambda entry: _order(entry.sha256, seed))
-        for rank, entry in enumerate(fresh):
-            sides[entry.sha256] = "validation" if rank < min(wanted, len(members) - 1) - held_out else "train"
-    return [Entry(**{**asdict(entry), "split": sides[entry.sha256]}) for entry in entries]
+    keys = [groups[entry.root, entry.path] if groups else entry.sha256 for entry in entries]
+    known_groups: dict[str, str] = {}
+    for entry, key in zip(entries, keys, strict=True):
+        side = known.get(entry.sha256)
+        if side and known_groups.setdefault(key, side) != side:
+            raise DatasetError(
+                f"folder {key!a}: expected on one side, found on both in the earlier dataset; use --fresh"
+            )
+    sides = splitting.sides(keys, [entry.label for entry in entries], train_ratio, seed, known_groups)
+    if splitting.VALIDATION not in sides.values():
+        raise DatasetError(
+            f"expected at least 2 folders to hold one out, found {len(sides)}"
+            + (f" ({next(iter(sides))!a})" if len(sides) == 1 else "")
+            + "; leave out --group-by, or name a folder that holds several packs"
+        )
+    return [dataclasses.replace(entry, split=sides[key]) for entry, key in zip(entries, keys, strict=True)]
 
 
-def _order(sha256: str, seed: int) -> tuple[int, str]:
-    return zlib.crc32(f"{seed}:{sha256}".encode()), sha256
+def _checked_labels(classes: bool, labels: str | None, group_by: str | None) -> str | None:
+    if labels is not None and labels not in LABELS:
+        raise DatasetError(f"labels: expected one of {', '.join(LABELS)}, found {labels!r}")
+    if group_by is not None and group_by not in GROUPINGS:
+        raise DatasetError(f"group by: expected one of {', '.join(GROUPINGS)}, found {group_by!r}")
+    if classes and labels not in (None, "folder"):
+        raise DatasetError(f"labels: expected --classes or --labels {labels}, found both; leave out one")
+    return "folder" if classes else labels
 
 
-def _root(folder: str | os.PathLike) -> Path:
-    path = Path(folder).resolve()
-    if not path.is_dir():
-        raise DatasetError(f"{audio.printable(folder)}: expected a folder of sounds, found none")
-    return path
+def _roots(data_dirs: Sequence[str | os.PathLike]) -> list[Path]:
+    if isinstance(data_dirs, str | os.PathLike):
+        raise DatasetError(f"data_dirs: expected a list of folders, found one: [{os.fsdecode(data_dirs)!r}]")
+    roots = [Path(folder).resolve() for folder in data_dirs]
+    for folder, root in zip(data_dirs, roots, strict=True):
+        if not root.is_dir():
+            raise DatasetError(f"{audio.printable(folder)}: expected a folder of sounds, found none")
+    for index, root in enumerate(roots):
+        for other in roots[:index] + roots[index + 1 :]:
+            if root.is_relative_to(other):
+                raise DatasetError(
+                    f"{audio.printable(root)}: expected folders apart from each other, found it in "
+                    f"{audio.printable(other)}; name one of the two"
+                )
+    return roots
 
 
-def _entry(root: Path, index: int, path: Path, classes: bool) -> Entry:
-    """Probe a file: it must decode from its start to be used."""
-    audio.read(path, 44100, seconds=0.5)
-    relative = path.relative_to(root)
-    label = _text(relative.parts[0]) if classes and len(relative.parts) > 1 else None
-    return Entry(_text(relative.as_posix()), index, files.content_hash(path), audio.duration(path), label, "train")
+def _entry(found: Found) -> Entry:
+    seconds = round(found.facts.seconds, 6)
+    return Entry(found.path, found.root, found.facts.sha256, seconds, found.label, splitting.TRAIN)
 
 
-def _one_per_content(entries: Sequence[Entry]) -> tuple[list[Entry], list[dict[str, str]]]:
+def _one_per_content(entries: Sequence[Entry]) -> tuple[list[Entry], list[dict[str, Any]]]:
     """Keep the first of each content, without its label where two files disagree on it; name the others."""
     kept: dict[str, Entry] = {}
     repeated = []
@@ -237,18 +284,43 @@ def _one_per_content(entries: Sequence[Entry]) -> tuple[list[Entry], list[dict[s
         if first is entry:
             continue
         if first.label != entry.label:
-            kept[entry.sha256] = Entry(**{**asdict(first), "label": None})
+            kept[entry.sha256] = dataclasses.replace(first, label=None)
             reason = "same content as another file under another label; used once, unlabelled"
         else:
             reason = "same content as another file of the dataset"
-        repeated.append({"path": entry.path, "reason": reason})
+        repeated.append({"path": entry.path, "root": entry.root, "reason": reason})
     return list(kept.values()), repeated
+
+
+def _held_out_by_name(entries: Sequence[Entry], roots: Sequence[Path], names: Sequence[str]) -> list[Entry]:
+    """Hold out the sounds below folders of these names."""
+    unseen, split_entries = set(names), []
+    for entry in entries:
+        around = {*PurePosixPath(entry.path).parts[:-1], roots[entry.root].name}
+        unseen -= around
+        side = splitting.VALIDATION if around & set(names) else splitting.TRAIN
+        split_entries.append(dataclasses.replace(entry, split=side))
+    if unseen:
+        raise DatasetError(f"hold out: expected folders with sounds, found none called {', '.join(sorted(unseen))!a}")
+    if not any(entry.split == splitting.TRAIN for entry in split_entries):
+        raise DatasetError("hold out: expected some sounds to train on, found all of them held out; name fewer folders")
+    return split_entries
 
 
 def _known_sides(name: str, home: str | os.PathLike) -> dict[str, str]:
     if not (Path(home) / name / "manifest.json").is_file():
         return {}
     return {entry.sha256: entry.split for entry in load_dataset(name, home).entries}
+
+
+def _inside(entry: Entry, roots: Sequence[str]) -> Entry:
+    """Refuse an entry that points out of its root: manifests are passed around."""
+    parts = entry.path.split("/")
+    if not 0 <= entry.root < len(roots) or entry.path.startswith("/") or ".." in parts:
+        raise ValueError(f"a file outside of the dataset's folders: {entry.path!a}")
+    if entry.split not in (splitting.TRAIN, splitting.VALIDATION):
+        raise ValueError(f"a side called {entry.split!a}")
+    return entry
 
 
 def _check_name(name: str) -> None:
@@ -261,12 +333,19 @@ def _text(path: str | os.PathLike) -> str:
     return os.fsdecode(path)
 
 
+def _clock(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def _write(dataset: Dataset, home: str | os.PathLike) -> None:
+    names = Entry.__slots__
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "name": dataset.name,
         "roots": dataset.roots,
-        "files": [asdict(entry) for entry in dataset.entries],
+        "files": [{name: getattr(entry, name) for name in names} for entry in dataset.entries],
         "skipped": dataset.skipped,
     }
     with files.replacing(Path(home) / dataset.name / "manifest.json") as temporary:

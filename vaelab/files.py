@@ -1,11 +1,30 @@
 """Files that are whole or not there: atomic replacement, and the hash that names a content."""
 
+import errno
 import hashlib
 import os
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
+
+TEMPORARY = ".writing-"  # how the names of unfinished files begin
+NO_ROOM = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
+_NO_ROOM_TEXT = "expected room to write, found the disk full; what was there is intact: free some space and run again"
+
+
+class NoRoomError(OSError):
+    """The disk is full; the message names the file and says that nothing was lost."""
+
+    def __str__(self) -> str:
+        return self.strerror
 
 
 @contextmanager
@@ -15,19 +34,79 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     A reader sees the old file or the new one, never a part. On an error the old file stays and the
     temporary one is removed. Missing parent folders are made. The temporary name keeps the suffix, from
     which writers choose their format.
+
+    Raises:
+        NoRoomError: The disk or a quota is full.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         _sync(temporary)
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise NoRoomError(error.errno, f"{path}: {_NO_ROOM_TEXT}") from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_in(folder: Path, sweep: Callable[[], None]) -> Iterator[None]:
+    """Be one of several writers in a folder, which is made if missing.
+
+    Args:
+        folder: Where to write.
+        sweep: Called if there is no other writer at the moment: may remove what killed writers left.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "ab") as lock:
+        if _lock(lock, alone=True):
+            sweep()
+        _lock(lock, alone=False)
+        yield
+
+
+def _lock(file: BinaryIO, alone: bool) -> bool:
+    """Hold a file with others, or alone if nobody else does, until it is closed or this process ends.
+
+    False where it is held by another, or where the system or the file system has no locks: sweeping needs one,
+    writing does not.
+    """
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def regular(path: str | os.PathLike) -> Iterator[int]:
+    """A descriptor of a regular file, for reading; what would hang (a FIFO, a device) is refused.
+
+    Raises:
+        OSError: Missing, not readable, or not a regular file.
+    """
+    try:
+        # Without O_NONBLOCK opening a FIFO waits for its writer.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except ValueError as error:  # a name with a zero byte
+        raise OSError(errno.EINVAL, str(error)) from error
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is a folder or a special file")
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def content_hash(path: str | os.PathLike) -> str:

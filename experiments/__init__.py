@@ -1,0 +1,1 @@
+"""Measurements and comparisons that the documentation quotes; each number has a command."""

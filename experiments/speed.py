@@ -1,0 +1,111 @@
+"""How fast vaelab is on this machine: `python -m experiments.speed features`.
+
+Each subcommand measures one thing beside a plain way of doing it, in the same run.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import joblib
+
+HYDROGEN = Path("/usr/share/hydrogen/data/drumkits")
+SONIC_PI = Path("/usr/share/sonic-pi/samples")
+
+
+@contextmanager
+def sounds(folders: Sequence[Path], limit: int) -> Iterator[list[Path]]:
+    """Real sounds: those below `folders`, or installed ones, or built-in ones written for the occasion."""
+    from vaelab import synth
+    from vaelab.data import sound_files
+
+    folders = folders or [folder for folder in (HYDROGEN, SONIC_PI) if folder.is_dir()]
+    with tempfile.TemporaryDirectory() as scratch:
+        if not folders:
+            folders = [synth.write_dataset(Path(scratch) / "sounds", per_class=20)]
+        yield [path for folder in folders for path in sound_files(folder)][:limit]
+
+
+def features(options: argparse.Namespace) -> None:
+    """From files to stored features, against a plain loop over librosa."""
+    import librosa
+    import soundfile
+
+    from vaelab import audio, files
+    from vaelab.config import AudioConfig
+    from vaelab.store import FeatureStore
+
+    warnings.filterwarnings("ignore", "n_fft=.* is too large", UserWarning)  # librosa's, about short sounds
+    config = AudioConfig()
+
+    def plain(path: Path) -> None:
+        samples, rate = librosa.load(path, sr=config.sample_rate, duration=config.clip_seconds)
+        librosa.feature.melspectrogram(
+            y=samples, sr=rate, n_fft=config.n_fft, hop_length=config.hop_length, n_mels=config.n_mels
+        )
+
+    def bare(path: Path) -> None:
+        with soundfile.SoundFile(path) as file:
+            file.read(int(config.clip_seconds * file.samplerate), dtype="float32")
+
+    def readable(path: Path) -> bool:
+        try:
+            return len(audio.read(path, config.sample_rate, seconds=config.clip_seconds)) > 0
+        except audio.AudioError:
+            return False
+
+    with sounds(options.data_dir, options.limit) as found, tempfile.TemporaryDirectory() as scratch:
+        # Each content once, as a dataset has it, and for every contender the same.
+        unique = {files.content_hash(path): path for path in found if readable(path)}
+        paths = list(unique.values())
+        store = FeatureStore(Path(scratch) / "first", config)
+        cold = seconds(lambda: store.build(dict(list(unique.items())[:1]), progress=False))
+        for path in paths[:5]:
+            plain(path)
+        rounds = {"vaelab": [], "librosa": [], "bare": []}
+        for number in range(options.rounds):
+            store = FeatureStore(Path(scratch) / str(number), config)
+            rounds["vaelab"].append(seconds(lambda store=store: store.build(unique, progress=False)))
+            rounds["librosa"].append(seconds(lambda: [plain(path) for path in paths]))
+            rounds["bare"].append(seconds(lambda: [bare(path) for path in paths]))
+    best = {name: min(times) for name, times in rounds.items()}
+    cores = joblib.cpu_count()
+    print(f"{len(paths)} sounds, {config.clip_seconds:g} s at {config.sample_rate} Hz, {cores} cores, load", end=" ")
+    print(f"{os.getloadavg()[0]:.1f}; best of {options.rounds} rounds")
+    print(f"feature store            {len(paths) / best['vaelab']:8.0f} sounds/s  (first sound after {cold:.1f} s)")
+    print(f"plain loop over librosa  {len(paths) / best['librosa']:8.0f} sounds/s")
+    print(f"ratio                    {best['librosa'] / best['vaelab']:8.1f}  (target: at least 3 on two cores)")
+    print(f"bare decode, one core    {len(paths) / best['bare']:8.0f} sounds/s; on {cores} cores at most ", end="")
+    print(
+        f"{cores * len(paths) / best['bare']:.0f}: the store reaches {best['bare'] / cores / best['vaelab']:.0%} of it"
+    )
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long something takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+COMMANDS = {"features": features}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one measurement."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.speed", description=__doc__.splitlines()[0])
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("--data-dir", nargs="+", type=Path, default=[], metavar="DIR", help="your own sounds")
+    parser.add_argument("--limit", type=int, default=1000, help="sounds at most (default 1000)")
+    parser.add_argument("--rounds", type=int, default=3, help="the best counts (default 3)")
+    options = parser.parse_args(arguments)
+    COMMANDS[options.command](options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""What odd sound files are made of. A builder returns the bytes of a file, or a function that puts it in place."""
+
+import io
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+RATE = 44100
+
+
+def tone(seed: int, seconds: float = 0.25, rate: int = RATE, channels: int = 1) -> np.ndarray:
+    """A decaying tone with noise, float32 (samples, channels): another content for each seed."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(round(seconds * rate))[:, None] / rate
+    clean = np.sin(2 * np.pi * rng.uniform(100, 400) * time) * np.exp(-4 * time)
+    return (0.5 * clean + 0.01 * rng.standard_normal((len(time), channels))).astype(np.float32)
+
+
+def encode(samples: np.ndarray, container: str, subtype: str | None = None, rate: int = RATE) -> bytes:
+    """Samples as the bytes of a file."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format=container, subtype=subtype)
+    return buffer.getvalue()
+
+
+def sound(container: str, subtype: str | None = None, rate: int = RATE, channels: int = 1, seconds: float = 0.25):
+    """A healthy sound; its content depends on all that is asked for."""
+    seed = zlib.crc32(repr((container, subtype, rate, channels, seconds)).encode())
+    return encode(tone(seed, seconds, rate, channels), container, subtype, rate)
+
+
+def silence(container: str, seconds: float = 0.25) -> bytes:
+    return encode(np.zeros(round(seconds * RATE), np.float32), container)
+
+
+def wav_of(value: float) -> bytes:
+    """A float wav in which one sample has this value."""
+    samples = tone(zlib.crc32(str(value).encode()))
+    samples[1000] = value
+    return encode(samples, "WAV", "FLOAT")
+
+
+def cut(content: bytes, share: float) -> bytes:
+    """The first part of a file."""
+    return content[: int(len(content) * share)]
+
+
+def wrecked(content: bytes) -> bytes:
+    """A file whose middle was overwritten with noise."""
+    middle, damage = len(content) // 2, min(500, len(content) // 4)
+    return content[:middle] + np.random.default_rng(0).bytes(damage) + content[middle + damage :]
+
+
+def patched(content: bytes, offset: int, new: bytes) -> bytes:
+    return content[:offset] + new + content[offset + len(new) :]
+
+
+def wav_header(channels: int = 1, rate: int = RATE, bits: int = 16, data: bytes = b"\0\1" * 4000) -> bytes:
+    """A wav with any header, whether it makes sense or not."""
+    block = channels * bits // 8
+    form = struct.pack("<HHIIHH", 1, channels, rate, rate * block % 2**32, block % 2**16, bits)
+    body = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def flac_claiming(samples: int) -> bytes:
+    """A quarter of a second of flac whose header claims any number of samples (36 bits)."""
+    content = encode(tone(samples % 1000), "FLAC")
+    return patched(content, 21, bytes([content[21] & 0xF0 | samples >> 32]) + struct.pack(">I", samples & 0xFFFFFFFF))
+
+
+def with_id3(content: bytes, size: int) -> bytes:
+    """An mp3 behind an ID3 tag of any size."""
+    length = bytes(size >> shift & 127 for shift in (21, 14, 7, 0))
+    return b"ID3\x04\x00\x00" + length + bytes(size) + content
+
+
+def later(function: Callable[..., bytes], *arguments) -> Callable[[Path], None]:
+    """Put the bytes that a function returns in place once they are needed."""
+    return lambda path: path.write_bytes(function(*arguments)) and None
+
+
+def link(target: str) -> Callable[[Path], None]:
+    return lambda path: path.symlink_to(target)
+
+
+def link_to_outside(path: Path) -> None:
+    outside = path.parent.parent / "outside.wav"
+    outside.write_bytes(sound("WAV", seconds=0.31))
+    path.symlink_to(outside)
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+    (path / "inside.wav").write_bytes(sound("WAV", seconds=0.32))
+
+
+def unreadable(path: Path) -> None:
+    path.write_bytes(sound("WAV", seconds=0.33))
+    path.chmod(0)
+
+
+def track(container: str, seconds: float = 0.3) -> bytes:
+    """A sound as PyAV writes it."""
+    import av
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as output:
+        stream = output.add_stream("aac", rate=RATE, layout="mono")
+        samples = tone(zlib.crc32(repr((container, seconds)).encode()), seconds)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), format="fltp", layout="mono")
+        frame.sample_rate = RATE
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            output.mux(packet)
+    return buffer.getvalue()
+
+
+def cut_track(container: str, seconds: float, share: float) -> bytes:
+    return cut(track(container, seconds=seconds), share)
+
+
+def pictures(container: str) -> bytes:
+    """A video without sound."""
+    import av
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as output:
+        stream = output.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        for shade in range(5):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 32), 40 * shade, np.uint8), format="yuv420p")
+            for packet in stream.encode(frame):
+                output.mux(packet)
+        for packet in stream.encode(None):
+            output.mux(packet)
+    return buffer.getvalue()
+
+
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\10\2\0\0\0\x90wS\xde" + bytes(400)
+PLAYLIST = b"#EXTM3U\n#EXTINF:10,stolen\nhttp://127.0.0.1:9/secret.wav\nfile:///etc/hostname\n"
+CONCAT_SCRIPT = b"ffconcat version 1.0\nfile '/etc/hostname'\nfile 'http://127.0.0.1:9/x.wav'\n"

@@ -1,0 +1,168 @@
+"""The front end equals librosa's, keeps the level, and its way back is exact."""
+
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+from conftest import TINY_AUDIO
+from faults import builders
+
+from vaelab import audio, spectral
+from vaelab.config import AudioConfig
+
+# librosa.load goes through audioread, which imports modules that Python 3.13 drops.
+pytestmark = pytest.mark.filterwarnings("ignore:.*slated for removal in Python 3.13:DeprecationWarning")
+
+KITS = Path("/usr/share/hydrogen/data/drumkits")
+SAMPLES = Path("/usr/share/sonic-pi/samples")
+ODD = AudioConfig(sample_rate=22050, clip_seconds=0.7, n_fft=1200, hop_length=331, n_mels=40, fmin=55.0, fmax=9000.0)
+CONFIGS = {
+    "default": AudioConfig(),
+    "samplevae": AudioConfig.samplevae(),
+    "odd": ODD,
+    "tiny": TINY_AUDIO,
+}
+FORMATS = {
+    "wav": ("WAV", "PCM_16", 44100),
+    "wav24": ("WAV", "PCM_24", 48000),
+    "aiff": ("AIFF", "PCM_16", 44100),
+    "aifc": ("AIFF", "FLOAT", 22050),
+    "flac": ("FLAC", "PCM_16", 96000),
+    "ogg": ("OGG", "VORBIS", 44100),
+    "opus": ("OGG", "OPUS", 48000),
+    "mp3": ("MP3", None, 44100),
+}
+
+
+def librosas(samples: np.ndarray, config: AudioConfig) -> tuple[np.ndarray, float]:
+    """Features (frames, mels) and level as librosa has them."""
+    power = librosa.feature.melspectrogram(
+        y=spectral.fit_length(samples, config),
+        sr=config.sample_rate,
+        n_fft=config.n_fft,
+        hop_length=config.hop_length,
+        n_mels=config.n_mels,
+        fmin=config.fmin,
+        fmax=config.fmax,
+        pad_mode="constant",
+    )[:, : config.frames]
+    decibels = librosa.power_to_db(power, ref=np.max, top_db=config.top_db)
+    return 1 + decibels.T / config.top_db, float(10 * np.log10(power.max()))
+
+
+def assert_equals_librosa(path: Path, config: AudioConfig) -> None:
+    """From file to features, both ways: librosa reads, mixes down and resamples by itself."""
+    ours = audio.read(path, config.sample_rate, seconds=config.clip_seconds)
+    theirs, _ = librosa.load(path, sr=config.sample_rate, duration=config.clip_seconds)
+    features, level_db = spectral.mel(spectral.fit_length(ours, config)[None], config)
+    expected, expected_level = librosas(theirs, config)
+    assert features.shape == (1, config.frames, config.n_mels)
+    assert np.abs(np.asarray(features[0]) - expected).max() < 1e-3
+    assert float(level_db[0]) == pytest.approx(expected_level, abs=1e-2)
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("kind", FORMATS)
+def test_features_equal_librosas_in_every_format(kind, config, tmp_path):
+    container, subtype, rate = FORMATS[kind]
+    path = tmp_path / f"sound.{kind}"
+    soundfile.write(path, builders.tone(7, 0.9, rate, channels=2), rate, format=container, subtype=subtype)
+    assert_equals_librosa(path, config)
+
+
+@pytest.mark.skipif(not KITS.is_dir(), reason="Hydrogen's drum kits are not installed: hydrogen-drumkits")
+@pytest.mark.parametrize("suffix", ["wav", "aiff", "flac"])
+def test_features_equal_librosas_on_drums(suffix):
+    for path in sorted(KITS.glob(f"*/*.{suffix}"))[::25]:
+        assert_equals_librosa(path, CONFIGS["default"])
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="Sonic Pi's samples are not installed: sonic-pi-samples")
+def test_features_equal_librosas_on_samples():
+    for path in sorted(SAMPLES.glob("*.flac"))[::12]:
+        assert_equals_librosa(path, CONFIGS["samplevae"])
+
+
+def test_the_level_is_kept_beside_features_that_do_not_depend_on_it():
+    config = CONFIGS["odd"]
+    clip = spectral.fit_length(builders.tone(3, 0.7, 22050)[:, 0], config)
+    gains = np.array([1.0, 0.1, 2.0, 1e-3], np.float32)
+    features, level_db = (np.asarray(part) for part in spectral.mel(gains[:, None] * clip, config))
+    assert np.abs(features[:3] - features[0]).max() < 1e-4
+    assert np.allclose(level_db - level_db[0], 20 * np.log10(gains), atol=1e-3)
+
+
+def test_silence_is_all_zeros():
+    for amplitude in (0.0, 1e-12):
+        features, level_db = spectral.mel(np.full((1, TINY_AUDIO.samples), amplitude, np.float32), TINY_AUDIO)
+        assert not np.asarray(features).any()
+        assert float(level_db[0]) == pytest.approx(-100)
+
+
+def test_features_fill_their_range_and_stand_in_it():
+    clip = spectral.fit_length(builders.tone(4, 0.5, 8000)[:, 0], TINY_AUDIO)
+    features = np.asarray(spectral.mel(clip[None], TINY_AUDIO)[0])
+    assert features.min() >= 0
+    assert features.max() == 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "n_fft", "hop"), [(4001, 256, 128), (4001, 256, 100), (5000, 250, 77), (1003, 512, 256), (4096, 256, 1)]
+)
+def test_framing_is_librosas_at_odd_sizes(samples, n_fft, hop):
+    """Hops that do not divide the window, clips that do not fill their frames."""
+    config = AudioConfig(sample_rate=8000, clip_seconds=samples / 8000, n_fft=n_fft, hop_length=hop, n_mels=10)
+    clip = builders.tone(5, samples / 8000, 8000)[:, 0]
+    ours = np.asarray(spectral.stft(clip[None], config))[0]
+    theirs = librosa.stft(clip, n_fft=n_fft, hop_length=hop, pad_mode="constant").T[: config.frames]
+    assert ours.shape == theirs.shape == (samples // hop, n_fft // 2 + 1)
+    assert np.abs(ours - theirs).max() < 1e-4 * np.abs(theirs).max()
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_the_stft_is_inverted_where_windows_reach(config):
+    clip = spectral.fit_length(builders.tone(6, config.clip_seconds, config.sample_rate)[:, 0], config)
+    back = np.asarray(spectral.istft(spectral.stft(clip[None], config), config))[0]
+    reached = config.frames * config.hop_length - config.n_fft // 2  # beyond, the dropped last frame would be needed
+    assert np.abs(back - clip)[:reached].max() < 1e-5
+    assert np.abs(back).max() <= 1.01 * np.abs(clip).max()
+
+
+def test_batches_equal_singles():
+    clips = np.stack([spectral.fit_length(builders.tone(seed, 0.5, 8000)[:, 0], TINY_AUDIO) for seed in range(5)])
+    features, level_db = spectral.mel(clips, TINY_AUDIO)
+    for index, clip in enumerate(clips):
+        single, single_level = spectral.mel(clip[None], TINY_AUDIO)
+        assert np.abs(np.asarray(single[0] - features[index])).max() < 1e-5
+        assert float(single_level[0]) == pytest.approx(float(level_db[index]), abs=1e-3)
+
+
+def test_stored_levels_are_within_half_a_step():
+    features = np.linspace(0, 1, 1001, dtype=np.float32)
+    stored = spectral.quantise(features)
+    assert stored.dtype == np.uint8
+    assert np.abs(np.asarray(spectral.dequantise(stored)) - features).max() <= 0.5 / 255 + 1e-6
+
+
+def test_fit_length_pads_with_silence_and_crops():
+    short, long = spectral.fit_length(np.ones(3), TINY_AUDIO), spectral.fit_length(np.ones(9999), TINY_AUDIO)
+    assert short.shape == long.shape == (TINY_AUDIO.samples,)
+    assert (short.sum(), long.sum()) == (3, TINY_AUDIO.samples)
+    assert short.dtype == np.float32
+
+
+@pytest.mark.parametrize("with_phase", [False, True])
+def test_the_way_back_is_close(with_phase):
+    """Spectral convergence of resynthesis: a phase of its own beats one that has to be found."""
+    config = CONFIGS["odd"]
+    clip = spectral.fit_length(builders.tone(8, 0.7, 22050)[:, 0], config)[None]
+    features, level_db = spectral.mel(clip, config)
+    spectrum = np.asarray(spectral.stft(clip, config))
+    phase = np.angle(spectrum) if with_phase else None
+    back = np.asarray(spectral.invert(features, config, phase)) * 10 ** (np.asarray(level_db) / 20)
+    made = np.abs(np.asarray(spectral.stft(back, config)))
+    convergence = np.linalg.norm(made - np.abs(spectrum)) / np.linalg.norm(spectrum)
+    assert back.shape == clip.shape
+    assert convergence < (0.3 if with_phase else 0.6)

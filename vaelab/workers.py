@@ -1,0 +1,127 @@
+"""Work in processes that may die: each item's result, or the reason why it has none.
+
+A decoder that crashes, spins or asks for too much memory takes its worker with it, never the session: the item is
+found, named and left out, and the others go on. Workers import what the function needs and no more.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import Any
+
+import joblib
+
+ADDRESS_SPACE = 1 << 30  # bytes a worker may map
+CPU_SECONDS = 60  # an item may take
+WINDOW = 4096  # items whose results may wait for the caller
+DIED = "expected a file that decodes, found one that crashes the decoder or takes it more than a minute; left out"
+TOO_LARGE = "expected a file that decodes within 1 GB of memory, found one that needs more; left out"
+
+
+def outcomes(
+    function: Callable[..., Any],
+    items: Iterable[tuple],
+    refusal: type[Exception],
+    chunk: int = 1,
+    window: int = WINDOW,
+) -> Iterator[tuple[Any, str | None]]:
+    """`function(*item)` for each item, in order.
+
+    Args:
+        function: Importable by name.
+        items: Arguments.
+        refusal: The error, with a `reason`, by which the function refuses an item.
+        chunk: Items per message to a worker.
+        window: Results that may pile up while the caller is busy.
+
+    Yields:
+        (result, None), or (None, reason) where the function refused the item or its worker died.
+    """
+    items = iter(items)
+    while waiting := list(islice(items, window)):
+        done = 0
+        try:
+            for answers in _pool(function, waiting, refusal, chunk):
+                for answer in answers:
+                    done += 1
+                    yield answer
+        except BrokenProcessPool:
+            for item in waiting[done:]:
+                yield _alone(function, item, refusal)
+
+
+def _pool(function: Callable, items: Sequence[tuple], refusal: type[Exception], chunk: int) -> Iterator[list[tuple]]:
+    # Two at least: with one, joblib would work in this process.
+    n_jobs = 2 if joblib.cpu_count() == 1 else -1
+    # A cluster's own workers, where joblib is set to use one, are not ours to confine.
+    ours = isinstance(joblib.parallel.get_active_backend()[0], joblib.parallel.BACKENDS["loky"])
+    confined = {"initializer": _confine, "initargs": (os.getpid(),)} if ours else {}
+    pool = joblib.Parallel(n_jobs=n_jobs, batch_size=1, return_as="generator", **confined)
+    starts = range(0, len(items), chunk)
+    return pool(joblib.delayed(_answers)(function, items[start : start + chunk], refusal) for start in starts)
+
+
+def _alone(function: Callable, item: tuple, refusal: type[Exception]) -> tuple[Any, str | None]:
+    """One item with the workers to itself, so that a death has one cause."""
+    try:
+        return next(iter(_pool(function, [item], refusal, 1)))[0]
+    except BrokenProcessPool:
+        return None, DIED
+
+
+def _answers(function: Callable, items: Sequence[tuple], refusal: type[Exception]) -> list[tuple[Any, str | None]]:
+    """In a worker: the outcome of each item."""
+    return [_answer(function, item, refusal) for item in items]
+
+
+def _answer(function: Callable, item: tuple, refusal: type[Exception]) -> tuple[Any, str | None]:
+    with _cpu_limit():
+        try:
+            return function(*item), None
+        except refusal as error:
+            return None, error.reason
+        except MemoryError:
+            return None, TOO_LARGE
+        except Exception as error:  # the last line of defence: one strange file must not end a scan of 100,000
+            return None, f"expected a file that decodes, found {type(error).__name__}: {error}"
+
+
+@contextlib.contextmanager
+def _cpu_limit() -> Iterator[None]:
+    """Let the kernel end a worker whose item takes too long: its timer works while C code spins."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _confine(session: int) -> None:
+    """In a worker, once: bounded memory, no last word on the terminal, no life beyond the session."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the session ends its workers itself
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())  # decoders print remarks about each odd file
+    threading.Thread(target=_leave_with, args=(session,), daemon=True).start()
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with contextlib.suppress(ValueError):  # macOS has the limit, but may refuse to set it
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, hard))
+
+
+def _leave_with(session: int) -> None:
+    """End this process soon after a session that was killed and could not end it."""
+    while os.getppid() == session:
+        time.sleep(0.5)
+    os._exit(1)
