@@ -372,7 +372,7 @@ def test_training_signal_reaches_every_weight():
     blocks = [f"{side}/ResidualBlock_{n}" for side in ("encoder", "decoder") for n in range(TINY.downsamples)]
     behind_blocks = {f"{block}/{leaf}" for block in blocks for leaf in BEHIND_A_BLOCK}
     behind_flow = {f"flow/flow_{k}/{leaf}" for k in range(TINY.flow_steps) for leaf in ("w_in", "w_context", "b_in")}
-    context = {"encoder/Dense_3/kernel", "encoder/Dense_3/bias"}
+    context = {"encoder/Dense_4/kernel", "encoder/Dense_4/bias"}
     assert without == behind_blocks | behind_flow | context
     stepped = jax.tree.map(lambda leaf, slope: leaf - 0.01 * jnp.sign(slope), fresh, gradient(fresh))
     assert all(leaf.any() for leaf in leaves_by_name(gradient(stepped)).values())

@@ -124,9 +124,10 @@ class ModelConfig(_JsonConfig):
 
     Attributes:
         latent_dim: Size of the latent vector.
+        patch: Neighbouring frames that the first layer takes, and the last one gives, as one.
         width: Channels of the convolutions over time.
         blocks: Residual blocks at each time resolution.
-        downsamples: How often the encoder halves the number of frames.
+        downsamples: How often the encoder halves the number of patches.
         hidden: Size of the encoder's dense summary, which the posterior and the classifier read.
         flow_steps: IAF steps; 0 is a plain Gaussian posterior.
         flow_hidden: Hidden units of each step's masked network.
@@ -136,9 +137,10 @@ class ModelConfig(_JsonConfig):
     """
 
     latent_dim: int = 64
-    width: int = 144
+    patch: int = 4
+    width: int = 128
     blocks: int = 1
-    downsamples: int = 4
+    downsamples: int = 2
     hidden: int = 512
     flow_steps: int = 5
     flow_hidden: int = 256
@@ -148,7 +150,7 @@ class ModelConfig(_JsonConfig):
 
     def __post_init__(self):
         self._check_types()
-        for name in ("latent_dim", "width", "hidden", "flow_hidden"):
+        for name in ("latent_dim", "patch", "width", "hidden", "flow_hidden"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
         for name in ("blocks", "downsamples", "flow_steps"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
@@ -198,8 +200,8 @@ class TrainConfig(_JsonConfig):
         class_weight: Weight of the classifiers' cross-entropy, in nats, beside the ELBO.
     """
 
-    batch_size: int = 32
-    learning_rate: float = 2e-3
+    batch_size: int = 16
+    learning_rate: float = 1e-3
     warmup_steps: int = 100
     weight_decay: float = 1e-2
     gradient_clip: float = 1.0

@@ -37,15 +37,16 @@ def fewest_steps(train: TrainConfig) -> int:
 
 def multiplications(audio: AudioConfig, model: ModelConfig) -> int:
     """Multiplications of one pass of one sound through encoder, flow and decoder."""
-    width, lengths = model.width, [audio.frames]
+    width, lengths = model.width, [-(-audio.frames // model.patch)]
+    patch = model.patch * audio.n_mels
     for _ in range(model.downsamples):
         lengths.append(-(-lengths[-1] // 2))
     blocks = sum(6 * width**2 * model.blocks * length for length in lengths[:-1])
-    encoder = 3 * audio.n_mels * width * lengths[0] + blocks + sum(4 * width**2 * length for length in lengths[1:])
+    encoder = patch * width * lengths[0] + blocks + sum(4 * width**2 * length for length in lengths[1:])
     encoder += lengths[-1] * width * model.hidden + model.hidden * (2 * model.latent_dim + model.hidden)
     flow = model.flow_steps * model.flow_hidden * (3 * model.latent_dim + model.hidden)
     decoder = model.hidden * (model.latent_dim + lengths[-1] * width) + blocks
-    decoder += sum(2 * width**2 * length for length in lengths[1:]) + 3 * audio.n_mels * width * lengths[0]
+    decoder += sum(2 * width**2 * length for length in lengths[1:]) + 3 * patch * width * lengths[0]
     return encoder + flow + decoder
 
 

@@ -236,7 +236,7 @@ def optimiser(config: TrainConfig) -> optax.GradientTransformation:
     """AdamW without its rate, which `train_step` applies; biases and scales do not decay."""
     return optax.chain(
         optax.clip_by_global_norm(config.gradient_clip),
-        optax.scale_by_adam(),
+        optax.scale_by_adam(b2=0.95),
         optax.add_decayed_weights(
             config.weight_decay, mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)
         ),

@@ -78,14 +78,13 @@ def config() -> Config:
         )
     # The rate falls early and training ends by itself after some minutes; the defaults would go on for longer.
     return Config(
-        model=ModelConfig(width=96),
-        train=TrainConfig(evaluate_every=50, patience=2, min_improvement=5e-3, decay_steps=100, stop_rate=0.05),
+        train=TrainConfig(patience=3, min_improvement=2e-3, stop_rate=0.05),
     )
 
 
 def num_steps() -> int:
     """Steps after which the notebooks stop training at the latest."""
-    return 60 if fast() else 1000
+    return 60 if fast() else 4000
 
 
 def dataset() -> data.Dataset:
