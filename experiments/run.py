@@ -1,8 +1,8 @@
 """Train what a question asks for, and keep what came out: `python -m experiments.run QUESTION`.
 
 A question is a file `configs/QUESTION.json`: what is asked, a preset of the front end, and runs, each with overrides
-of the knobs (`vaelab.config`), a number of steps, and seeds. Each run goes through `vaelab.train.fit`, as a user's does;
-its wall-clock is all that a user waits for: start, steps, evaluations and files. The outcome is
+of the knobs (`vaelab.config`), a number of steps, and seeds. Each run goes through `vaelab.train.fit`, as a user's
+does; its wall-clock is all that a user waits for: start, steps, evaluations and files. The outcome is
 `results/QUESTION.json`, one record a run and seed, with the whole config, versions and a hash of the data.
 """
 
@@ -142,7 +142,8 @@ def told(record: dict[str, Any]) -> str:
     best = record["best"]
     return (
         f"{record['run']:28s} seed {record['seed']}  step {best['step']:5d} of {record['steps']}  "
-        f"{record['seconds']:7.1f} s  loss {best['loss']:9.1f} = {best['recon']:9.1f} + {best['kl']:5.1f}  {best['error_db']:.2f} dB"
+        f"{record['seconds']:7.1f} s  loss {best['loss']:9.1f} = {best['recon']:9.1f} + {best['kl']:5.1f}  "
+        f"{best['error_db']:.2f} dB"
     )
 
 
