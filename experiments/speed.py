@@ -93,7 +93,14 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-COMMANDS = {"features": features}
+def step(options: argparse.Namespace) -> None:
+    """The training step against the machine's matrix products."""
+    from experiments import steps
+
+    steps.main(options.rounds)
+
+
+COMMANDS = {"features": features, "step": step}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

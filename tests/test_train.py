@@ -178,7 +178,7 @@ def test_the_average_follows_the_weights(trained, tiny, home):
     store = train.FeatureStore(home / ".store", tiny.audio)
     sounds = train.gather(dataset, "train", store, model.config)
     trained_part, fixed = models.trainable(model.params)
-    start = train._start(jax.tree.map(np.array, trained_part), tiny.train)
+    start = train.start_state(jax.tree.map(np.array, trained_part), tiny.train)
     indices = train.batch_indices(0, 0, tiny.train.batch_size, len(sounds.features))
     rate, beta = np.float32(1e-3), np.float32(1)
     inputs = (fixed, *sounds[:3], indices, jax.random.key(1), rate, beta)

@@ -143,7 +143,7 @@ class ModelConfig(_JsonConfig):
     components: int = 256
     depth: int = 2
     hidden: int = 512
-    dropout: float = 0.0
+    dropout: float = 0.1
     width: int = 0
     patch: int = 4
     blocks: int = 1
@@ -210,18 +210,18 @@ class TrainConfig(_JsonConfig):
     """
 
     batch_size: int = 16
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     warmup_steps: int = 100
     weight_decay: float = 1e-2
     gradient_clip: float = 1.0
     adam_b2: float = 0.95
     average: float = 0.99
     evaluate_every: int = 100
-    patience: int = 4
-    min_improvement: float = 1e-3
+    patience: int = 2
+    min_improvement: float = 2e-3
     decay: float = 0.3
     decay_steps: int = 200
-    stop_rate: float = 0.02
+    stop_rate: float = 0.05
     beta: float = 1.0
     free_bits: float = 0.0
     class_weight: float = 100.0

@@ -137,7 +137,7 @@ def fit(
     model = start(training, config, logdir, jax.random.fold_in(key, 0), create)
     trained, fixed = models.trainable(model.params)
     noise_key, evaluation_key = jax.random.fold_in(key, 1), jax.random.fold_in(key, 2)
-    run = restore(logdir, _start(trained, config.train))
+    run = restore(logdir, start_state(trained, config.train))
     resident = jax.device_put(training[:3])
     step, last = int(run.state.step), np.inf if num_steps is None else num_steps
 
@@ -297,7 +297,8 @@ def _load(path: Path, skeleton: models.Model) -> models.Model:
     return dataclasses.replace(skeleton, params=checkpoint.fill(skeleton.params, checkpoint.load(path)[0], path))
 
 
-def _start(params: dict, config: TrainConfig) -> TrainState:
+def start_state(params: dict, config: TrainConfig) -> TrainState:
+    """The state of step 0 for weights that are trained, which it takes over."""
     copies = jax.tree.map(jnp.copy, params)  # donated buffers must not be shared
     return TrainState(params, copies, optimiser(config).init(params), jnp.int32(0))
 
