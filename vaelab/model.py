@@ -21,7 +21,6 @@ https://arxiv.org/abs/1606.04934.
 
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -70,15 +69,17 @@ class Terms(NamedTuple):
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(elu(conv(norm(x)))), convolutions of three frames: (batch, frames, width) -> the same."""
+    """x + conv(dropout(elu(conv(norm(x))))), convolutions of three frames: (batch, frames, width) -> the same."""
 
     width: int
+    dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, deterministic: bool = True) -> jax.Array:
         """Apply the block."""
         y = nn.LayerNorm()(x)
         y = nn.elu(nn.Conv(self.width, (3,))(y))
+        y = nn.Dropout(self.dropout)(y, deterministic=deterministic)
         return x + nn.Conv(self.width, (3,), kernel_init=nn.initializers.zeros_init())(y)
 
 
@@ -99,16 +100,17 @@ class Encoder(nn.Module):
     config: ModelConfig
 
     @nn.compact
-    def __call__(self, features: jax.Array) -> Posterior:
+    def __call__(self, features: jax.Array, deterministic: bool = True) -> Posterior:
         """Encode a batch."""
         config = self.config
         x = nn.Dense(config.width)(2 * patches(features, config.patch) - 1)
         for _ in range(config.downsamples):
             for _ in range(config.blocks):
-                x = ResidualBlock(config.width)(x)
+                x = ResidualBlock(config.width, config.dropout)(x, deterministic)
             x = nn.Conv(config.width, (4,), strides=(2,))(x)
         x = nn.LayerNorm()(x).reshape(x.shape[0], x.shape[1] * x.shape[2])
         hidden = nn.elu(nn.Dense(config.hidden)(x))
+        hidden = nn.Dropout(config.dropout)(hidden, deterministic=deterministic)
         mean = nn.Dense(config.latent_dim)(hidden)
         log_std = nn.Dense(
             config.latent_dim,
@@ -127,7 +129,7 @@ class Decoder(nn.Module):
     mels: int
 
     @nn.compact
-    def __call__(self, z: jax.Array) -> jax.Array:
+    def __call__(self, z: jax.Array, deterministic: bool = True) -> jax.Array:
         """Decode a batch."""
         config = self.config
         lengths = [-(-self.frames // config.patch)]
@@ -138,7 +140,7 @@ class Decoder(nn.Module):
         for length in lengths[-2::-1]:  # each frame becomes two; odd lengths drop the last
             x = nn.Dense(2 * config.width)(x).reshape(x.shape[0], 2 * x.shape[1], config.width)[:, :length]
             for _ in range(config.blocks):
-                x = ResidualBlock(config.width)(x)
+                x = ResidualBlock(config.width, config.dropout)(x, deterministic)
         x = nn.Conv(config.patch * self.mels, (3,))(nn.LayerNorm()(x))
         return x.reshape(x.shape[0], x.shape[1] * config.patch, self.mels)[:, : self.frames]
 
@@ -164,30 +166,31 @@ class IAFVAE(nn.Module):
         """As `terms`; touches every weight, so it also initialises."""
         return self.terms(features, eps, labels)
 
-    def terms(self, features: jax.Array, eps: jax.Array, labels: jax.Array) -> Terms:
+    def terms(self, features: jax.Array, eps: jax.Array, labels: jax.Array, deterministic: bool = True) -> Terms:
         """The terms of the loss of a batch.
 
         Args:
             features: (batch, frames, mels) in [0, 1].
             eps: Standard normal noise (batch, latent).
             labels: Class indices (batch, label sets), -1 where unknown.
+            deterministic: Without dropout; otherwise its noise is the stream "dropout".
 
         Raises:
             ShapeError: An array does not fit the model.
         """
-        posterior = self.posterior(features)
+        posterior = self.posterior(features, deterministic)
         _expect("eps", eps, jnp.floating, batch=features.shape[0], latent=self.config.latent_dim)
         _expect("labels", labels, jnp.integer, batch=features.shape[0], sets=len(self.config.labels))
         z, kl = self.sample(posterior, eps)
-        output = self.decoder(z)
+        output = self.decoder(z, deterministic)
         error = jnp.abs(self.features(output) - features).mean(axis=(1, 2))
         classes, chosen = self.classification(posterior.hidden, labels)
         return Terms(self.recon(features, output), kl, error, classes, chosen)
 
-    def posterior(self, features: jax.Array) -> Posterior:
+    def posterior(self, features: jax.Array, deterministic: bool = True) -> Posterior:
         """What the encoder says of features (batch, frames, mels) in [0, 1]."""
         _expect("features", features, jnp.floating, batch=None, frames=self.frames, mels=self.mels)
-        return self.encoder(features)
+        return self.encoder(features, deterministic)
 
     def sample(self, posterior: Posterior, eps: jax.Array) -> tuple[jax.Array, jax.Array]:
         """zK for given noise, and log q(zK|x) - log p(zK), nats: (batch, latent) and (batch,). One pass."""
@@ -315,14 +318,25 @@ class Model:
         return tuple(nn.softmax(scores) for scores in logits)
 
 
-@partial(jax.jit, static_argnames=("config", "audio"))
 def create(config: ModelConfig, audio: AudioConfig, key: jax.Array) -> Model:
     """A model with fresh weights, a function of the key alone."""
+    return (_fresh if isinstance(key, jax.core.Tracer) else _fresh_quickly)(config, audio, key)
+
+
+def _fresh(config: ModelConfig, audio: AudioConfig, key: jax.Array) -> Model:
     module = IAFVAE(config, audio.frames, audio.n_mels)
     features = jnp.zeros((1, audio.frames, audio.n_mels))
     labels = jnp.zeros((1, len(config.labels)), jnp.int32)
     variables = module.init(key, features, jnp.zeros((1, config.latent_dim)), labels)
     return Model(variables["params"], config, audio)
+
+
+# It runs once, and compiling it is all that it costs: without optimisation that takes half the time.
+_fresh_quickly = jax.jit(
+    _fresh,
+    static_argnames=("config", "audio"),
+    compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
+)
 
 
 def negative_elbo(terms: Terms, beta: float | jax.Array = 1.0, free_bits: float = 0.0) -> jax.Array:
