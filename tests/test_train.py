@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from vaelab import checkpoint, data, evaluate, feed, steps, train
+from vaelab import checkpoint, data, evaluate, steps, train
 from vaelab.config import Config
 from vaelab.train import TrainError
 
@@ -165,15 +165,6 @@ def test_a_run_keeps_its_dataset_and_config(trained, home, tiny):
     with pytest.raises(TrainError, match="another config"):
         train.train(logdir, config=smaller, home=home)
     train.train(logdir, config=tiny, num_steps=150, home=home, progress=False)
-
-
-def test_batches_are_shuffled_epochs_without_gaps():
-    order = np.concatenate([feed.batch_indices(5, step, 8, 20) for step in range(10)])
-    for epoch in range(4):
-        assert sorted(order[20 * epoch : 20 * epoch + 20]) == list(range(20))
-    assert list(order[:20]) != list(order[20:40])
-    assert list(feed.batch_indices(5, 3, 8, 20)) == list(order[24:32])
-    assert len(feed.batch_indices(5, 0, 8, 3)) == 8
 
 
 def test_one_compilation(tiny, home, tmp_path):

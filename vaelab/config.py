@@ -285,7 +285,7 @@ class Config(_JsonConfig):
         """
         try:
             overrides = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ConfigError(f"{path}: expected a JSON file of overrides: {error}") from error
         if not isinstance(overrides, dict):
             raise ConfigError(f"{path}: expected a JSON object, found {type(overrides).__name__}")

@@ -75,7 +75,7 @@ def open_run(logdir: Path, dataset: str | None, config: Config | None, seed: int
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
             run = Settings(kept["dataset"], Config.from_dict(kept["config"]), kept["seed"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise TrainError(f"{path}: expected a run's settings, found damaged text: {error}") from error
         if dataset not in (None, run.dataset):
             raise TrainError(f"{logdir}: holds a run on dataset {run.dataset!r}, not {dataset!r}; use another logdir")

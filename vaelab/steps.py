@@ -211,7 +211,7 @@ def _cast(tree: Any, dtype: Any) -> Any:
     """The floating-point arrays of a tree as another type."""
 
     def cast(leaf):
-        is_float = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.floating)
+        is_float = hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)
         return leaf.astype(dtype) if is_float else leaf
 
     return jax.tree.map(cast, tree)
