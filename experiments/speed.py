@@ -1,4 +1,4 @@
-"""How fast vaelab is on this machine: `python -m experiments.speed features`.
+"""How fast vaelab is on this machine: `python -m experiments.speed features`, or `train`.
 
 Each subcommand measures one thing beside a plain way of doing it, in the same run.
 """
@@ -93,7 +93,14 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-COMMANDS = {"features": features}
+def train(options: argparse.Namespace) -> None:
+    """Training, from the command to the sounds a second."""
+    from experiments import train_speed
+
+    train_speed.command(options)
+
+
+COMMANDS = {"features": features, "train": train}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
