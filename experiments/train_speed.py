@@ -64,7 +64,9 @@ class _Bench:
         self.mesh = devices.mesh(config.train.batch_size)
         everywhere = devices.everywhere(self.mesh)
         self.model = models.create(config.model, config.audio, jax.random.key(0))
-        self.state = devices.place(steps.start(self.model.params, config.train), everywhere)
+        trained, fixed = models.trainable(self.model.params)
+        self.state = devices.place(steps.start(trained, config.train), everywhere)
+        self.fixed = devices.place(fixed, everywhere)
         self.key = devices.place_key(jax.random.key(1), self.mesh)
         labels = np.zeros((len(sounds.features), 0), np.int32)
         self.labels = devices.place((labels, labels.astype(np.float32)), everywhere)
@@ -76,7 +78,7 @@ class _Bench:
         """Seconds of a step whose input is there already."""
         source = self.ways[feed.Resident]
         features, rows, sounds = source.take(0, 1, 1)
-        data, rate = steps.Data(features, *self.labels), np.float32(1e-4)
+        data, rate = steps.Data(self.fixed, features, *self.labels), np.float32(1e-4)
         start = time.perf_counter()
         for _ in range(STEPS):
             self.state, metrics = steps._single(
@@ -109,7 +111,7 @@ def run_loop(bench: _Bench, source: feed.Resident | feed.Streamed, total: int) -
         batches = steps.Batches(rows, sounds, rates, rates, np.int32(count))
         bench.state, metrics = steps.run_steps(
             bench.state,
-            steps.Data(features, *bench.labels),
+            steps.Data(bench.fixed, features, *bench.labels),
             batches,
             bench.key,
             bench.model.module,
@@ -141,8 +143,8 @@ def _first_step(folder: Path, number: int) -> float:
 def _report(config: Config, sides: list[Sounds], seconds: dict[str, float], whole: float, first: list[float]) -> None:
     batch = config.train.batch_size
     print(
-        f"{len(sides[0].features)} sounds to train on, {len(sides[1].features)} held out, batch {batch}, default knobs; "
-        f"{os.cpu_count()} cores, {jax.devices()[0].device_kind}, load {os.getloadavg()[0]:.1f}; "
+        f"{len(sides[0].features)} sounds to train on, {len(sides[1].features)} held out, batch {batch}, default "
+        f"knobs; {os.cpu_count()} cores, {jax.devices()[0].device_kind}, load {os.getloadavg()[0]:.1f}; "
         f"best of {len(first)} rounds"
     )
     for name, each in (*seconds.items(), ("end to end", whole)):
@@ -150,9 +152,8 @@ def _report(config: Config, sides: list[Sounds], seconds: dict[str, float], whol
         print(f"{name:<12} {batch / each:8.0f} sounds/s  {1000 * each:7.1f} ms a step  {share:6.3f} of bare")
     cost = {name: seconds[name] / seconds["bare"] - 1 for name in ("fed", "streamed")}
     print(f"the feed costs {cost['fed']:.1%} of a step, streamed {cost['streamed']:.1%} (target: at most 5 %)")
-    print(
-        f"from `vaelab train` to the first step: {min(first):.1f} s (target: 15; each: {', '.join(f'{s:.1f}' for s in first)})"
-    )
+    each = ", ".join(f"{seconds:.1f}" for seconds in first)
+    print(f"from `vaelab train` to the first step: {min(first):.1f} s (target: at most 15; each: {each})")
 
 
 def command(options: argparse.Namespace) -> None:

@@ -28,7 +28,7 @@ def home(tmp_path_factory, sounds):
 
 @pytest.fixture(scope="module")
 def config(tiny):
-    model = ModelConfig(latent_dim=4, width=8, downsamples=1, hidden=8, flow_steps=1, flow_hidden=4)
+    model = ModelConfig(latent_dim=4, components=6, depth=1, hidden=8, flow_steps=1, flow_hidden=4)
     return Config(tiny.audio, model, dataclasses.replace(tiny.train, shift_frames=2, free_bits=1.0))
 
 

@@ -95,7 +95,7 @@ def test_streamed_is_the_same_run(tiny, home, tmp_path):
     """Bit for bit, with features that never were in memory as a whole."""
     tensors = []
     for megabytes in (1000, 0.01):
-        model = ModelConfig(latent_dim=4, width=8, downsamples=1, hidden=8, flow_steps=1, flow_hidden=4)
+        model = ModelConfig(latent_dim=4, components=6, depth=1, hidden=8, flow_steps=1, flow_hidden=4)
         config = Config(tiny.audio, model, dataclasses.replace(tiny.train, device_megabytes=megabytes))
         logdir = tmp_path / str(megabytes)
         train.train(logdir, "built in", config, 3, 12, home, progress=False)

@@ -20,7 +20,7 @@ FLOORS = [
     {"logdir", "feed", "bar"},
     {"evaluate", "schedule", "steps", "data", "store", "checkpoint"},
     {"spectral", "slicing", "synth", "model", "scan"},
-    {"audio", "flows", "hydrogen", "estimate", "devices", "augment"},
+    {"audio", "flows", "hydrogen", "estimate", "devices", "augment", "principal"},
     {"config", "files", "decoders", "workers", "splitting"},
 ]
 SAME_FLOOR_ALLOWED = {("widgets", "plots")}

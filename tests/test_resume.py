@@ -44,7 +44,7 @@ def everything(tiny):
     """A small config with all that is random or remembers in play: dropout, augmentation, a rate that falls."""
     return Config(
         tiny.audio,
-        ModelConfig(latent_dim=4, width=8, downsamples=1, hidden=8, flow_steps=2, flow_hidden=4, dropout=0.2),
+        ModelConfig(latent_dim=4, components=6, depth=1, hidden=8, flow_steps=2, flow_hidden=4, dropout=0.2),
         dataclasses.replace(
             tiny.train,
             warmup_steps=12,

@@ -19,7 +19,15 @@ SOUNDS = 16
 def case(tiny):
     """A small config, its model, and sounds with structure to learn."""
     model = ModelConfig(
-        latent_dim=4, width=8, downsamples=1, hidden=8, flow_steps=1, flow_hidden=4, labels=(("class", ("a", "b")),)
+        latent_dim=4,
+        components=0,
+        width=8,
+        downsamples=1,
+        depth=1,
+        hidden=8,
+        flow_steps=1,
+        flow_hidden=4,
+        labels=(("class", ("a", "b")),),
     )
     config = Config(tiny.audio, model, dataclasses.replace(tiny.train, steps_per_dispatch=8))
     rng = np.random.default_rng(0)
@@ -35,8 +43,9 @@ def run(case, count, config=None, looped=None, repeat=1):
     default, made, sounds = case
     config = config or default
     mesh = devices.mesh(config.train.batch_size)
-    state = devices.place(steps.start(made.params, config.train), devices.everywhere(mesh))
-    data = steps.Data(*devices.place(sounds[:3], devices.everywhere(mesh)))
+    trained, fixed = models.trainable(made.params)
+    state = devices.place(steps.start(trained, config.train), devices.everywhere(mesh))
+    data = steps.Data(*devices.place((fixed, *sounds[:3]), devices.everywhere(mesh)))
     numbers = np.full(config.train.steps_per_dispatch, 1e-3, np.float32)
     key, losses = devices.place_key(jax.random.key(1), mesh), []
     for part in range(repeat):
@@ -51,7 +60,7 @@ def run(case, count, config=None, looped=None, repeat=1):
 def test_the_average_follows_the_weights(case):
     """After the first step the average is a tenth of the start and nine tenths of the new weights."""
     state, _ = run(case, 1)
-    leaves = (jax.tree.leaves(tree) for tree in (case[1].params, state.params, state.average))
+    leaves = (jax.tree.leaves(tree) for tree in (models.trainable(case[1].params)[0], state.params, state.average))
     for old, new, average in zip(*leaves, strict=True):
         np.testing.assert_allclose(average, 0.1 * np.asarray(old) + 0.9 * new, atol=1e-6)
     assert state.step == 1
@@ -59,8 +68,8 @@ def test_the_average_follows_the_weights(case):
 
 def test_the_start_is_optaxs(case):
     config, made, _ = case
-    expected = steps.optimiser(config.train).init(made.params)
-    found = steps.start(made.params, config.train).optimiser
+    expected = steps.optimiser(config.train).init(models.trainable(made.params)[0])
+    found = steps.start(models.trainable(made.params)[0], config.train).optimiser
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -91,12 +100,12 @@ def test_bfloat16_reaches_encoder_and_decoder(case):
     """Every convolution of the step is one of bfloat16 numbers, and nothing else is left in float32 by mistake."""
     default, made, _ = case
     config = dataclasses.replace(default, train=dataclasses.replace(default.train, precision="bfloat16"))
-    state = steps.start(made.params, config.train)
+    state = steps.start(models.trainable(made.params)[0], config.train)
     batch = np.zeros((8, config.audio.frames, config.audio.n_mels), np.uint8)
     labels, one = np.zeros((8, 1), np.int32), np.float32(1)
     step = jax.make_jaxpr(
         lambda state: steps.one_step(
-            state, batch, labels, np.ones((8, 1), np.float32), jax.random.key(0), one, one, made.module, config
+            state, {}, batch, labels, np.ones((8, 1), np.float32), jax.random.key(0), one, one, made.module, config
         )
     )(state)
     found = list(convolutions(step.jaxpr))

@@ -27,7 +27,7 @@ class TrainState(NamedTuple):
     """What a step changes.
 
     Attributes:
-        params: Weights.
+        params: Weights that are trained.
         average: Their running average.
         optimiser: Optax's state.
         step: Steps done.
@@ -43,11 +43,13 @@ class Data(NamedTuple):
     """What lies on the devices.
 
     Attributes:
+        fixed: The weights that training leaves alone.
         features: uint8 (rows, frames, mels).
         labels: (sounds, label sets).
         weights: (sounds, label sets).
     """
 
+    fixed: dict
     features: jax.Array
     labels: jax.Array
     weights: jax.Array
@@ -122,7 +124,7 @@ def run_steps(
 def _single(state, data, rows, sounds, rate, beta, key, module, config, mesh):
     batch = lax.with_sharding_constraint(data.features[rows], devices.split(mesh))
     labels, weights = data.labels[sounds], data.weights[sounds]
-    state, metrics = one_step(state, batch, labels, weights, key, rate, beta, module, config)
+    state, metrics = one_step(state, data.fixed, batch, labels, weights, key, rate, beta, module, config)
     return lax.with_sharding_constraint((state, metrics), devices.everywhere(mesh))
 
 
@@ -143,6 +145,7 @@ def _loop(state, data, batches, key, module, config, mesh):
 
 def one_step(
     state: TrainState,
+    fixed: dict,
     batch: jax.Array,
     labels: jax.Array,
     weights: jax.Array,
@@ -159,7 +162,7 @@ def one_step(
     eps = jax.random.normal(noise["eps"], (batch.shape[0], module.config.latent_dim))
 
     def mean_loss(params):
-        terms = _terms(module, params, features, eps, labels, noise["dropout"], train.precision)
+        terms = _terms(module, {**params, **fixed}, features, eps, labels, noise["dropout"], train.precision)
         classes = (weights * terms.classes).sum(axis=1)
         nats = models.negative_elbo(terms, beta, train.free_bits) + train.class_weight * classes
         return nats.mean(), {"train_recon": terms.recon.mean(), "train_kl": terms.kl.mean()}
@@ -176,7 +179,7 @@ def optimiser(config: TrainConfig) -> optax.GradientTransformation:
     """AdamW without its rate, which `one_step` applies; biases and scales do not decay."""
     return optax.chain(
         optax.clip_by_global_norm(config.gradient_clip),
-        optax.scale_by_adam(b2=0.95),
+        optax.scale_by_adam(b2=config.adam_b2),
         optax.add_decayed_weights(
             config.weight_decay, mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)
         ),

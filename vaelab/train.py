@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -24,6 +25,7 @@ from vaelab.data import Dataset, load_dataset
 from vaelab.evaluate import Sounds, balanced, evaluate
 from vaelab.feed import Resident, StoredRows, Streamed, feed, fits
 from vaelab.logdir import Evaluation, Progress, TrainError, open_run, restore, save_best, save_run, writing
+from vaelab.principal import fit as fit_principal
 from vaelab.schedule import warm_up
 from vaelab.store import FeatureStore
 
@@ -110,6 +112,7 @@ def fit(
     num_steps: int | None = None,
     on_evaluation: Callable[[Evaluation], None] | None = None,
     progress: bool = True,
+    create: Callable[..., models.Model] = models.create,
 ) -> models.Model:
     """Train until the schedule ends, `num_steps` are done, or a signal asks to stop; keep the best.
 
@@ -126,6 +129,7 @@ def fit(
         num_steps: Total steps after which to stop at the latest.
         on_evaluation: Called after each evaluation.
         progress: Show a bar.
+        create: Makes the model to start from; see `vaelab.model.create`.
 
     Returns:
         The best model by held-out loss.
@@ -138,10 +142,36 @@ def fit(
     logdir = Path(logdir)
     devices.mesh(config.train.batch_size)
     with writing(logdir) if devices.is_first() else nullcontext():
-        training_run = _Training(training, held_out, config, logdir, seed, on_evaluation)
-        training_run.until(num_steps, progress and devices.is_first())
+        model = start(training, config, logdir, jax.random.fold_in(jax.random.key(seed), 0), create)
+        run = _Training(model, training, held_out, config, logdir, seed, on_evaluation)
+        run.until(num_steps, progress and devices.is_first())
         devices.wait_for_all("saved")
-        return checkpoint.load_model(logdir / "best.safetensors")[0]
+        return _load(logdir / "best.safetensors", model)
+
+
+def start(
+    training: Sounds, config: Config, logdir: Path, key: jax.Array, create: Callable[..., models.Model] = models.create
+) -> models.Model:
+    """The model that a run starts from, kept as `start.safetensors` so that a resumed run has the very same."""
+    path = logdir / "start.safetensors"
+    if path.exists():
+        try:
+            return _load(path, jax.eval_shape(partial(create, config.model, config.audio), key))
+        except checkpoint.CheckpointError as error:
+            print(f"made again from the sounds: {error}")
+    sizes, principal = config.model, None
+    if sizes.components:
+        logits = sizes.likelihood == "cross_entropy"
+        principal = fit_principal(training.features, sizes.components, sizes.latent_dim, logits)
+    model = create(sizes, config.audio, key, principal)
+    if devices.is_first():
+        checkpoint.save_model(path, model, {})
+    return model
+
+
+def _load(path: Path, skeleton: models.Model) -> models.Model:
+    """The skeleton with the weights of a model file."""
+    return dataclasses.replace(skeleton, params=checkpoint.fill(skeleton.params, checkpoint.load(path)[0], path))
 
 
 class _Training:
@@ -149,6 +179,7 @@ class _Training:
 
     def __init__(
         self,
+        model: models.Model,
         training: Sounds,
         held_out: Sounds,
         config: Config,
@@ -157,20 +188,21 @@ class _Training:
         on_evaluation: Callable[[Evaluation], None] | None,
     ):
         """Begin, or go on from the newest state in `logdir`."""
-        self.config, self.logdir, self.seed = config, logdir, seed
+        self.model, self.config, self.logdir, self.seed = model, config, logdir, seed
         self.held_out, self.on_evaluation = held_out, on_evaluation
         self.mesh = devices.mesh(config.train.batch_size)
         everywhere = devices.everywhere(self.mesh)
         key = jax.random.key(seed)
-        self.model = models.create(config.model, config.audio, jax.random.fold_in(key, 0))
+        trained, fixed = models.trainable(model.params)
         self.noise_key = devices.place_key(jax.random.fold_in(key, 1), self.mesh)
         self.evaluation_key = jax.random.fold_in(key, 2)
-        self.run: Progress = restore(logdir, steps.start(self.model.params, config.train))
+        self.run: Progress = restore(logdir, steps.start(trained, config.train))
         self.step = int(self.run.state.step)
         if not devices.agree(self.step):
             raise TrainError(f"{logdir}: expected one logdir that all hosts see, found different states")
         self.run.state = devices.place(self.run.state, everywhere)
         self.feed: Resident | Streamed = feed(training, seed, config.train, self.mesh)
+        self.fixed = devices.place(fixed, everywhere)
         self.labels, self.weights = devices.place((training.labels, training.weights), everywhere)
         self.step_seconds = 0.0
 
@@ -227,7 +259,7 @@ class _Training:
         numbers = range(self.step, self.step + config.steps_per_dispatch)
         rate = np.array([self.run.schedule.rate(step, config) for step in numbers], np.float32)
         beta = np.array([config.beta * warm_up(step, config) for step in numbers], np.float32)
-        data = steps.Data(features, self.labels, self.weights)
+        data = steps.Data(self.fixed, features, self.labels, self.weights)
         batches = steps.Batches(rows, sounds, rate, beta, np.int32(count))
         self.run.state, metrics = steps.run_steps(
             self.run.state, data, batches, self.noise_key, self.model.module, self.config, self.mesh
@@ -259,7 +291,7 @@ class _Training:
         self._tell(seen)
 
     def _judge(self) -> Evaluation:
-        averaged = dataclasses.replace(self.model, params=self.run.state.average)
+        averaged = dataclasses.replace(self.model, params={**self.run.state.average, **self.fixed})
         metrics, confusion = evaluate(averaged, self.held_out, self.config.train, self.evaluation_key)
         rate = self.run.schedule.rate(self.step, self.config.train)
         metrics = {"step": self.step, "rate": rate, **metrics, **self.run.means()}
