@@ -1,4 +1,4 @@
-"""How fast vaelab is on this machine: `python -m experiments.speed features`.
+"""How fast vaelab is on this machine: `python -m experiments.speed features`, or `train`.
 
 Each subcommand measures one thing beside a plain way of doing it, in the same run.
 """
@@ -95,12 +95,19 @@ def seconds(work: Callable[[], object]) -> float:
 
 def step(options: argparse.Namespace) -> None:
     """The training step against the machine's matrix products."""
-    from experiments import steps
+    from experiments import step_speed
 
-    steps.main(options.rounds)
+    step_speed.main(options.rounds)
 
 
-COMMANDS = {"features": features, "step": step}
+def train(options: argparse.Namespace) -> None:
+    """Training, from the command to the sounds a second."""
+    from experiments import train_speed
+
+    train_speed.command(options)
+
+
+COMMANDS = {"features": features, "step": step, "train": train}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

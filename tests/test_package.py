@@ -17,10 +17,10 @@ FLOORS = [
     {"widgets", "plots"},
     {"tool"},
     {"train", "library", "latent"},
-    {"logdir"},
-    {"evaluate", "schedule", "data", "store", "checkpoint"},
+    {"logdir", "feed", "bar"},
+    {"evaluate", "schedule", "steps", "data", "store", "checkpoint"},
     {"spectral", "slicing", "synth", "model", "scan"},
-    {"audio", "flows", "hydrogen", "estimate", "principal"},
+    {"audio", "flows", "hydrogen", "estimate", "devices", "augment", "principal"},
     {"config", "files", "decoders", "workers", "splitting"},
 ]
 SAME_FLOOR_ALLOWED = {("widgets", "plots")}

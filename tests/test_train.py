@@ -10,8 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from vaelab import checkpoint, data, evaluate, train
-from vaelab import model as models
+from vaelab import checkpoint, data, evaluate, steps, train
 from vaelab.config import Config
 from vaelab.train import TrainError
 
@@ -105,13 +104,26 @@ def test_it_stops_by_itself(tiny, home, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tiny, home, tmp_path, monkeypatch):
-    """With a rate that throws the weights to infinity; the state and best of before stay."""
-    train.train(tmp_path / "m", "built in", tiny, 0, 5, home, progress=False)
+    """With a rate that throws the weights to infinity; the state and best of before stay. k is steps_per_dispatch."""
+    train_config = dataclasses.replace(tiny.train, evaluate_every=20, steps_per_dispatch=3)
+    config = Config(tiny.audio, tiny.model, train_config)
+    train.train(tmp_path / "m", "built in", config, 0, 20, home, progress=False)
     kept = {path.name: path.read_bytes() for path in (tmp_path / "m").iterdir()}
     monkeypatch.setattr("vaelab.schedule.Schedule.rate", lambda *_: 1e30)
-    with pytest.raises(TrainError, match="no longer finite by step 10"):
-        train.train(tmp_path / "m", num_steps=30, home=home, progress=False)
+    with pytest.raises(TrainError, match=r"no longer finite at step 2[1-3], seen after step 2[3-6]; what was saved"):
+        train.train(tmp_path / "m", num_steps=100, home=home, progress=False)
     assert {path.name: path.read_bytes() for path in (tmp_path / "m").iterdir()} == kept
+    best = checkpoint.load_model(tmp_path / "m" / "best.safetensors")[0]
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(best.params))
+
+
+def test_a_held_out_loss_that_is_not_finite_is_never_best(tiny, home, tmp_path, monkeypatch):
+    train.train(tmp_path / "m", "built in", tiny, 0, 5, home, progress=False)
+    kept = (tmp_path / "m" / "best.safetensors").read_bytes()
+    monkeypatch.setattr(train, "evaluate", lambda *_: ({"loss": float("nan"), "kl": 1.0, "error_db": 1.0}, {}))
+    with pytest.raises(TrainError, match="held-out loss was not finite at step 10"):
+        train.train(tmp_path / "m", num_steps=30, home=home, progress=False)
+    assert (tmp_path / "m" / "best.safetensors").read_bytes() == kept
 
 
 def test_a_damaged_state_is_passed_over(tiny, home, tmp_path, capsys):
@@ -155,38 +167,12 @@ def test_a_run_keeps_its_dataset_and_config(trained, home, tiny):
     train.train(logdir, config=tiny, num_steps=150, home=home, progress=False)
 
 
-def test_batches_are_shuffled_epochs_without_gaps():
-    order = np.concatenate([train.batch_indices(5, step, 8, 20) for step in range(10)])
-    for epoch in range(4):
-        assert sorted(order[20 * epoch : 20 * epoch + 20]) == list(range(20))
-    assert list(order[:20]) != list(order[20:40])
-    assert list(train.batch_indices(5, 3, 8, 20)) == list(order[24:32])
-    assert len(train.batch_indices(5, 0, 8, 3)) == 8
-
-
 def test_one_compilation(tiny, home, tmp_path):
-    before = train.train_step._cache_size(), evaluate._terms._cache_size()
+    before = steps._single._cache_size(), evaluate._terms._cache_size()
     train.train(tmp_path / "m", "built in", tiny, 0, 12, home, progress=False)
-    assert train.train_step._cache_size() <= before[0] + 1
+    train.train(tmp_path / "m", num_steps=14, home=home, progress=False)
+    assert steps._single._cache_size() <= before[0] + 1
     assert evaluate._terms._cache_size() <= before[1] + 1
-
-
-def test_the_average_follows_the_weights(trained, tiny, home):
-    """After the first step the average is a tenth of the start and nine tenths of the new weights."""
-    dataset = data.load_dataset("built in", home)
-    _, model, _ = trained
-    store = train.FeatureStore(home / ".store", tiny.audio)
-    sounds = train.gather(dataset, "train", store, model.config)
-    trained_part, fixed = models.trainable(model.params)
-    start = train.start_state(jax.tree.map(np.array, trained_part), tiny.train)
-    indices = train.batch_indices(0, 0, tiny.train.batch_size, len(sounds.features))
-    rate, beta = np.float32(1e-3), np.float32(1)
-    inputs = (fixed, *sounds[:3], indices, jax.random.key(1), rate, beta)
-    state, _ = train.train_step(start, *inputs, model.module, tiny.train)
-    leaves = (jax.tree.leaves(tree) for tree in (trained_part, state.params, state.average))
-    for old, new, average in zip(*leaves, strict=True):
-        np.testing.assert_allclose(average, 0.1 * old + 0.9 * new, atol=1e-6)
-    assert int(state.step) == 1
 
 
 def test_sounds_that_vanish_are_left_out_and_named(tiny, tmp_path, sounds, capsys):

@@ -207,7 +207,7 @@ def read_recipe(path: str | os.PathLike) -> dict[str, Any]:
         raise AudioError(path, "expected a recipe, found none: vaelab did not write this file, or it was edited")
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AudioError(path, f"expected a recipe in JSON, found damaged text: {error}") from error
 
 

@@ -19,7 +19,7 @@ import safetensors
 from safetensors import numpy as st
 
 import vaelab
-from vaelab import files
+from vaelab import devices, files
 from vaelab import model as models
 from vaelab.config import AudioConfig, ConfigError, ModelConfig
 
@@ -38,7 +38,7 @@ def save(path: str | os.PathLike, tree: Any, meta: dict[str, Any]) -> str:
         The file's sha256 as kept in its header.
     """
     header = {"vaelab": json.dumps({"format": FORMAT, "versions": versions(), **meta}), "sha256": BLANK}
-    tensors = {name: np.asarray(leaf, order="C") for name, leaf in flatten(tree).items()}
+    tensors = {name: np.asarray(leaf, order="C") for name, leaf in flatten(devices.fetch(tree)).items()}
     body = bytearray(st.save(tensors, header))
     digest = hashlib.sha256(body).hexdigest()
     start = _digest_position(body, BLANK)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 LIKELIHOODS = ("laplace", "cross_entropy")
+PRECISIONS = ("float32", "bfloat16")
 
 
 class ConfigError(ValueError):
@@ -207,6 +208,14 @@ class TrainConfig(_JsonConfig):
         beta: Weight of the KL term.
         free_bits: Nats of a batch's mean KL that cost nothing; 0 is off.
         class_weight: Weight of the classifiers' cross-entropy, in nats, beside the ELBO.
+        shift_frames: Augmentation: each sound begins later by a random number of frames up to this; 0 is off.
+        shift_bins: Augmentation: each sound's mel bands move up or down by a random number up to this; 0 is off.
+        tilt_db: Augmentation: each sound's spectrum tilts by a random slope; dB up or down at most, from the lowest
+            band to the highest; 0 is off.
+        precision: "float32", or "bfloat16" for encoder and decoder; weights, flow and losses stay float32.
+        steps_per_dispatch: Steps that the device is given at a time. When they are done the host looks at their
+            metrics, and training stops if a loss was not finite.
+        device_megabytes: Features up to this size stay on the device; more are streamed from the store.
     """
 
     batch_size: int = 16
@@ -225,15 +234,24 @@ class TrainConfig(_JsonConfig):
     beta: float = 1.0
     free_bits: float = 0.0
     class_weight: float = 100.0
+    shift_frames: int = 0
+    shift_bins: int = 0
+    tilt_db: float = 0.0
+    precision: str = "float32"
+    steps_per_dispatch: int = 20
+    device_megabytes: float = 1024.0
 
     def __post_init__(self):
         self._check_types()
-        for name in ("batch_size", "evaluate_every", "patience", "decay_steps"):
+        for name in ("batch_size", "evaluate_every", "patience", "decay_steps", "steps_per_dispatch"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
         for name in ("learning_rate", "gradient_clip"):
             self._check(name, getattr(self, name) > 0, "above 0")
         for name in ("warmup_steps", "weight_decay", "min_improvement", "beta", "free_bits", "class_weight"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
+        for name in ("shift_frames", "shift_bins", "tilt_db", "device_megabytes"):
+            self._check(name, getattr(self, name) >= 0, "at least 0")
+        self._check("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         for name in ("decay", "stop_rate"):
             self._check(name, 0 < getattr(self, name) < 1, "between 0 and 1")
         for name in ("average", "adam_b2"):
@@ -247,6 +265,12 @@ class Config(_JsonConfig):
     audio: AudioConfig = field(default_factory=AudioConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self):
+        frames, mels, train = self.audio.frames, self.audio.n_mels, self.train
+        train._check("shift_frames", train.shift_frames < frames, f"fewer than the clip's {frames} frames")
+        train._check("shift_bins", train.shift_bins < mels, f"fewer than the {mels} mel bands")
+        train._check("tilt_db", train.tilt_db <= self.audio.top_db, f"at most top_db, {self.audio.top_db:g} dB")
 
     @classmethod
     def from_dict(cls, overrides: dict[str, Any]) -> Self:
@@ -269,7 +293,7 @@ class Config(_JsonConfig):
         """
         try:
             overrides = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ConfigError(f"{path}: expected a JSON file of overrides: {error}") from error
         if not isinstance(overrides, dict):
             raise ConfigError(f"{path}: expected a JSON object, found {type(overrides).__name__}")

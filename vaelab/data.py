@@ -199,7 +199,7 @@ def load_dataset(name: str, home: str | os.PathLike = HOME) -> Dataset:
             tuple(_inside(Entry(**entry), manifest["roots"]) for entry in manifest["files"]),
             tuple(manifest["skipped"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DatasetError(f"{path}: expected a dataset's manifest, found damaged text: {error!r}") from error
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vaelab import devices
 from vaelab import model as models
 from vaelab.config import TrainConfig
 
@@ -14,7 +15,7 @@ class Sounds(NamedTuple):
     """One side of a dataset, ready for the device.
 
     Attributes:
-        features: uint8 (sounds, frames, mels).
+        features: uint8 (sounds, frames, mels), in memory or read when indexed (`feed.StoredRows`).
         labels: int32 (sounds, label sets), -1 where unknown.
         weights: float32 (sounds, label sets), class weights; 0 where unknown.
         names: Where each came from.
@@ -50,7 +51,8 @@ def evaluate(
 
     Returns:
         metrics: "loss" (recon + beta * kl + class_weight * cross-entropy), "recon" and "kl" in nats,
-            "bits_per_dim", "error_db", and for each label set its accuracy, balanced accuracy and macro-F1.
+            "bits_per_dim", "error_db", and for each label set its accuracy, balanced accuracy, macro-F1 and the
+            recall of each class, NaN for a class without sounds.
         confusion: Counts int (true class, chosen class) for each label set.
     """
     frames, mels = sounds.features.shape[1:]
@@ -71,6 +73,7 @@ def evaluate(
         matrix = confusion_matrix(sounds.labels[:, column], terms.chosen[:, column], len(names))
         confusion[name] = matrix
         metrics |= {f"{name}_{measure}": value for measure, value in scores(matrix).items()}
+        metrics |= {f"{name}_recall/{label}": value for label, value in zip(names, recalls(matrix), strict=True)}
     return metrics, confusion
 
 
@@ -96,6 +99,12 @@ def scores(confusion: np.ndarray) -> dict[str, float]:
     }
 
 
+def recalls(confusion: np.ndarray) -> list[float]:
+    """The share of each true class that was recognised; NaN for a class without sounds."""
+    hits, counts = confusion.diagonal(), confusion.sum(axis=1)
+    return [float(hit / count) if count else float("nan") for hit, count in zip(hits, counts, strict=True)]
+
+
 @jax.jit
 def _terms(
     model: models.Model, features: jax.Array, labels: jax.Array, positions: jax.Array, key: jax.Array
@@ -108,11 +117,18 @@ def _terms(
 
 
 def _all_terms(model: models.Model, sounds: Sounds, batch_size: int, key: jax.Array) -> models.Terms:
-    """Terms of every sound, on the host; the last batch is filled up with the first sound, then cut."""
+    """Terms of every sound, on the host; the last batch is filled up with the first sound, then cut.
+
+    A model that lies on several devices has its batches split over them.
+    """
     count = len(sounds.features)
+    mesh = devices.mesh_of(model.params)
     parts = []
     for start in range(0, count, batch_size):
         positions = np.arange(start, start + batch_size)
         rows = np.where(positions < count, positions, 0)
-        parts.append(_terms(model, sounds.features[rows], sounds.labels[rows], positions, key))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *jax.device_get(parts))
+        batch = (sounds.features[rows], sounds.labels[rows], positions)
+        if mesh is not None:
+            batch = devices.place(batch, devices.split(mesh))
+        parts.append(_terms(model, *batch, key if mesh is None else devices.place_key(key, mesh)))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *devices.fetch(parts))

@@ -17,7 +17,12 @@ except ImportError:  # not on Windows
 
 TEMPORARY = ".writing-"  # how the names of unfinished files begin
 NO_ROOM = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
+NO_LOCKS = tuple(getattr(errno, name) for name in ("ENOLCK", "ENOTSUP", "ENOSYS", "EINVAL") if hasattr(errno, name))
 _NO_ROOM_TEXT = "expected room to write, found the disk full; what was there is intact: free some space and run again"
+
+
+class BusyError(OSError):
+    """Another process writes here."""
 
 
 class NoRoomError(OSError):
@@ -71,6 +76,30 @@ def writing_in(folder: Path, sweep: Callable[[], None]) -> Iterator[None]:
         if _lock(lock, alone=True):
             sweep()
         _lock(lock, alone=False)
+        yield
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Be the only writer in a folder, which is made if missing; what killed writers left unfinished goes.
+
+    Where the system or the file system has no locks, nobody is kept out and nothing is removed.
+
+    Raises:
+        BusyError: Another process is writing there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "ab") as lock:
+        try:
+            if fcntl is not None:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for left in folder.glob(f"{TEMPORARY}*"):
+                    left.unlink()
+        except BlockingIOError as error:
+            raise BusyError(error.errno, f"{folder}: another process is writing there") from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         yield
 
 

@@ -7,7 +7,13 @@ best.safetensors             the model with the lowest held-out loss
 """
 
 import dataclasses
+import errno
 import json
+import os
+import platform
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +21,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from vaelab import checkpoint, files
+from vaelab import checkpoint, devices, files
 from vaelab import model as models
 from vaelab.config import Config, TrainConfig
 from vaelab.data import load_dataset
@@ -23,6 +29,7 @@ from vaelab.schedule import Schedule
 
 LABEL_SET = "class"
 STATES_KEPT = 2
+NO_WRITING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
 class TrainError(Exception):
@@ -68,7 +75,7 @@ def open_run(logdir: Path, dataset: str | None, config: Config | None, seed: int
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
             run = Settings(kept["dataset"], Config.from_dict(kept["config"]), kept["seed"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise TrainError(f"{path}: expected a run's settings, found damaged text: {error}") from error
         if dataset not in (None, run.dataset):
             raise TrainError(f"{logdir}: holds a run on dataset {run.dataset!r}, not {dataset!r}; use another logdir")
@@ -80,9 +87,10 @@ def open_run(logdir: Path, dataset: str | None, config: Config | None, seed: int
     config = config or Config()
     names = load_dataset(dataset, home).class_names
     run = Settings(dataset, _labelled(config, ((LABEL_SET, names),)) if len(names) >= 2 else config, seed)
-    with files.replacing(path) as temporary:
+    if devices.is_first():
         kept = {"dataset": dataset, "config": run.config.to_dict(), "seed": seed}
-        temporary.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+        with writing(logdir), files.replacing(path) as temporary:
+            temporary.write_text(json.dumps(kept, indent=1), encoding="utf-8")
     return run
 
 
@@ -94,7 +102,7 @@ class Progress:
         state: The newest.
         schedule: Of the rate and the end.
         history: Metrics of the evaluations so far.
-        pending: Metrics of the steps since the last evaluation, possibly still on the device.
+        pending: Metrics since the last evaluation, (steps,) each, possibly still on the device.
     """
 
     state: Any
@@ -103,10 +111,12 @@ class Progress:
     pending: list[dict[str, Any]]
 
     def means(self) -> dict[str, float]:
-        """The pending metrics' means."""
-        self.pending = [{name: float(value) for name, value in entry.items()} for entry in jax.device_get(self.pending)]
-        names = self.pending[0] if self.pending else ()
-        return {name: float(np.mean([entry[name] for entry in self.pending])) for name in names}
+        """The pending metrics' means over steps."""
+        entries = devices.fetch(self.pending)
+        names = entries[0] if entries else ()
+        joined = {name: np.concatenate([np.asarray(entry[name], float) for entry in entries]) for name in names}
+        self.pending = [{name: values.tolist() for name, values in joined.items()}] if joined else []
+        return {name: float(values.mean()) for name, values in joined.items()}
 
     def take(self, seen: Evaluation, config: TrainConfig) -> bool:
         """Go on after an evaluation; returns whether it is the best so far."""
@@ -126,13 +136,43 @@ def restore(logdir: Path, start: Any) -> Progress:
         try:
             tensors, meta = checkpoint.load(path)
             state = checkpoint.fill(start, tensors, path)
+            progress = Progress(state, Schedule(**meta["schedule"]), meta["history"], meta["pending"])
         except checkpoint.CheckpointError as error:
             print(f"passed over: {error}")
+        except (KeyError, TypeError) as error:
+            print(f"passed over: {path}: expected a state of this version of vaelab, found another: {error}")
         else:
-            return Progress(state, Schedule(**meta["schedule"]), meta["history"], meta["pending"])
+            _warn_of_differences(path, meta)
+            return progress
     if saved:
         raise TrainError(f"{logdir}: expected a whole state to resume from, found all damaged; start in a new logdir")
     return Progress(start, Schedule(), [], [])
+
+
+@contextmanager
+def writing(logdir: Path) -> Iterator[None]:
+    """Be the only process that trains in a logdir; trouble with writing there is told as such.
+
+    Raises:
+        TrainError: Another process trains there, or the folder cannot be written to.
+        files.NoRoomError: The disk is full.
+    """
+    try:
+        with files.alone_in(logdir):
+            yield
+    except files.BusyError as error:
+        raise TrainError(
+            f"{logdir}: expected to be alone, found another training at work there; wait for it"
+        ) from error
+    except files.NoRoomError:
+        raise
+    except OSError as error:
+        if error.errno not in NO_WRITING:
+            raise
+        raise TrainError(
+            f"{logdir}: expected a folder that can be written to, found none ({error.strerror}); what it holds is "
+            "intact: change its permissions, or copy it to where you may write, and run again"
+        ) from error
 
 
 def save_run(logdir: Path, run: Progress) -> None:
@@ -140,6 +180,7 @@ def save_run(logdir: Path, run: Progress) -> None:
     run.means()
     meta = {
         "kind": "train state",
+        "machine": machine(),
         "schedule": dataclasses.asdict(run.schedule),
         "history": run.history,
         "pending": run.pending,
@@ -151,9 +192,36 @@ def save_run(logdir: Path, run: Progress) -> None:
         temporary.write_text("".join(json.dumps(metrics) + "\n" for metrics in run.history), encoding="ascii")
 
 
+def machine() -> dict[str, Any]:
+    """What besides versions decides the last bits of a number: the processor or accelerator, and how many."""
+    device = jax.devices()[0]
+    return {
+        "device": device.device_kind,
+        "devices": jax.device_count(),
+        "hosts": jax.process_count(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": platform.machine(),
+    }
+
+
 def save_best(logdir: Path, seen: Evaluation, seed: int) -> None:
     """Write the evaluated model as the best."""
     checkpoint.save_model(logdir / "best.safetensors", seen.model, {"metrics": seen.metrics, "seed": seed})
+
+
+def _warn_of_differences(path: Path, meta: dict[str, Any]) -> None:
+    """A resumed run is the same run only with the same versions on the same machine."""
+    differences = []
+    for then, now in ((meta["versions"], checkpoint.versions()), (meta.get("machine", {}), machine())):
+        differences += [
+            f"{name} {then.get(name, 'unknown')} then, {now[name]} now" for name in now if then.get(name) != now[name]
+        ]
+    if differences:
+        warnings.warn(
+            f"{path}: resumed elsewhere, so its numbers will differ in their last digits from those of a run without "
+            f"pause: {'; '.join(differences)}",
+            stacklevel=3,
+        )
 
 
 def _labelled(config: Config, labels: tuple[tuple[str, tuple[str, ...]], ...]) -> Config:

@@ -22,7 +22,6 @@ https://arxiv.org/abs/1606.04934.
 
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -440,7 +439,6 @@ class Model:
         return tuple(nn.softmax(scores) for scores in logits)
 
 
-@partial(jax.jit, static_argnames=("config", "audio"))
 def create(config: ModelConfig, audio: AudioConfig, key: jax.Array, principal: Principal | None = None) -> Model:
     """A model with fresh weights, a function of the key and of where it starts.
 
@@ -450,6 +448,10 @@ def create(config: ModelConfig, audio: AudioConfig, key: jax.Array, principal: P
         key: Of the weights.
         principal: Components to start from; None leaves random axes.
     """
+    return (_fresh if isinstance(key, jax.core.Tracer) else _fresh_quickly)(config, audio, key, principal)
+
+
+def _fresh(config: ModelConfig, audio: AudioConfig, key: jax.Array, principal: Principal | None) -> Model:
     module = IAFVAE(config, audio.frames, audio.n_mels)
     features = jnp.zeros((1, audio.frames, audio.n_mels))
     labels = jnp.zeros((1, len(config.labels)), jnp.int32)
@@ -459,6 +461,14 @@ def create(config: ModelConfig, audio: AudioConfig, key: jax.Array, principal: P
         if config.likelihood == "laplace":
             params["log_scale"] = jnp.log(jnp.maximum(LEVELS * principal.error - LEAST_SCALE, FIRST_SCALE))
     return Model(params, config, audio)
+
+
+# It runs once, and compiling it is all that it costs: without optimisation that takes half the time.
+_fresh_quickly = jax.jit(
+    _fresh,
+    static_argnames=("config", "audio"),
+    compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
+)
 
 
 def trainable(params: dict) -> tuple[dict, dict]:

@@ -45,6 +45,13 @@ class Schedule:
             self._lower(step, config)
         return improved
 
+    def phase_end(self, step: int, config: TrainConfig) -> int:
+        """The step at which this rate ends if no evaluation after `step` brings an improvement: the earliest."""
+        counts_from = 0 if self.lowered_at < 0 else self.lowered_at + config.decay_steps
+        first = max(step + 1, counts_from)
+        evaluation = -(-first // config.evaluate_every) * config.evaluate_every
+        return evaluation + (config.patience - self.waiting - 1) * config.evaluate_every
+
     def _lower(self, step: int, config: TrainConfig) -> None:
         if self.factor * config.decay < config.stop_rate:
             self.done = True

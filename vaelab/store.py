@@ -193,7 +193,7 @@ class FeatureStore:
             hashes, levels, decoder = shard["sha256"], shard["level_db"], shard["decoder"]
             features = np.load(index.with_suffix(".npy"), mmap_mode="r")
             self._check(features, hashes, levels)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             self._damaged.add(index.stem)
             warnings.warn(
                 f"{index}: expected a shard of features, found a damaged one ({error}); its sounds are computed again",

@@ -1,4 +1,4 @@
-"""Training: one jitted step, a schedule that ends by itself, the best model kept, and resume.
+"""Training: a schedule that ends by itself, the best model kept, and resume.
 
 The objective is the model's negative ELBO (beta, free bits and warm-up as configured) plus weighted
 cross-entropy of the known labels. The state holds a running average of the weights, which is what is
@@ -8,36 +8,28 @@ evaluated and kept. Data order and noise are pure functions of (seed, step), so 
 import dataclasses
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import lru_cache, partial
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from tqdm.auto import tqdm
 
-from vaelab import checkpoint
+from vaelab import checkpoint, devices, steps
 from vaelab import model as models
+from vaelab.bar import Bar
 from vaelab.config import Config, ModelConfig, TrainConfig
 from vaelab.data import Dataset, load_dataset
 from vaelab.evaluate import Sounds, balanced, evaluate
-from vaelab.logdir import Evaluation, TrainError, open_run, restore, save_best, save_run
+from vaelab.feed import Resident, StoredRows, Streamed, feed, fits
+from vaelab.logdir import Evaluation, Progress, TrainError, open_run, restore, save_best, save_run, writing
 from vaelab.principal import fit as fit_principal
 from vaelab.schedule import warm_up
 from vaelab.store import FeatureStore
 
-
-class TrainState(NamedTuple):
-    """What a step changes: weights, their running average, the optimiser's state, and the step's number."""
-
-    params: Any
-    average: Any
-    optimiser: Any
-    step: jax.Array
+DISPATCH_SECONDS = 0.5  # of work given to a device at a time, so that a stop is soon heard
 
 
 def train(
@@ -75,16 +67,26 @@ def train(
     config = run.config
     loaded = load_dataset(run.dataset, home)
     store = FeatureStore(Path(home) / ".store", config.audio)
-    failed = store.build({entry.sha256: loaded.source(entry) for entry in loaded.entries}, progress)
+    sources = {entry.sha256: loaded.source(entry) for entry in loaded.entries}
+    failed = store.build(sources, progress and devices.is_first())
     for entry in loaded.entries:
-        if entry.sha256 in failed:
+        if entry.sha256 in failed and devices.is_first():
             print(f"left out: {failed[entry.sha256]}: {entry.path!a}")
-    sides = [gather(loaded, side, store, config.model) for side in ("train", "validation")]
+    sides = [gather(loaded, side, store, config.model, config.train) for side in ("train", "validation")]
     return fit(*sides, config, logdir, run.seed, num_steps, on_evaluation, progress)
 
 
-def gather(dataset: Dataset, side: str, store: FeatureStore, config: ModelConfig) -> Sounds:
+def gather(
+    dataset: Dataset, side: str, store: FeatureStore, config: ModelConfig, train_config: TrainConfig | None = None
+) -> Sounds:
     """The stored features and labels of one side, "train" or "validation".
+
+    Args:
+        dataset: Which sounds.
+        side: Of them.
+        store: Where their features are.
+        config: Whose label sets.
+        train_config: Features beyond its `device_megabytes` stay in the store until they are needed; None reads all.
 
     Raises:
         TrainError: Nothing on this side could be read.
@@ -92,7 +94,9 @@ def gather(dataset: Dataset, side: str, store: FeatureStore, config: ModelConfig
     entries = [entry for entry in dataset.side(side) if entry.sha256 in store]
     if not entries:
         raise TrainError(f"dataset {dataset.name}: expected readable sounds on the {side} side, found none")
-    features, _ = store.rows([entry.sha256 for entry in entries])
+    rows = StoredRows(store, [entry.sha256 for entry in entries])
+    reads_all = train_config is None or fits(rows.nbytes, train_config)
+    features = rows[np.arange(len(rows))] if reads_all else rows
     columns = [[_index(names, entry.label) for entry in entries] for _, names in config.labels]
     labels = np.array(columns, np.int32).T.reshape(len(entries), len(config.labels))
     names = tuple(str(dataset.source(entry)) for entry in entries)
@@ -113,7 +117,8 @@ def fit(
     """Train until the schedule ends, `num_steps` are done, or a signal asks to stop; keep the best.
 
     Writes `best.safetensors`, the newest `state-STEP.safetensors` and `metrics.jsonl` into `logdir`, and
-    goes on from the newest state found there.
+    goes on from the newest state found there. Of several hosts (`devices.join`), the first one writes, and all
+    see the same logdir.
 
     Args:
         training: Sounds to train on.
@@ -130,132 +135,176 @@ def fit(
         The best model by held-out loss.
 
     Raises:
-        TrainError: The loss is no longer finite.
+        TrainError: The loss is no longer finite, another process trains here, or the logdir cannot be written to.
+        ConfigError: A batch cannot be split over the devices.
+        files.NoRoomError: The disk is full.
     """
     logdir = Path(logdir)
-    key = jax.random.key(seed)
-    model = start(training, config, logdir, jax.random.fold_in(key, 0), create)
-    trained, fixed = models.trainable(model.params)
-    noise_key, evaluation_key = jax.random.fold_in(key, 1), jax.random.fold_in(key, 2)
-    run = restore(logdir, start_state(trained, config.train))
-    resident = jax.device_put(training[:3])
-    step, last = int(run.state.step), np.inf if num_steps is None else num_steps
+    devices.mesh(config.train.batch_size)
+    with writing(logdir) if devices.is_first() else nullcontext():
+        model = start(training, config, logdir, jax.random.fold_in(jax.random.key(seed), 0), create)
+        run = _Training(model, training, held_out, config, logdir, seed, on_evaluation)
+        run.until(num_steps, progress and devices.is_first())
+        devices.wait_for_all("saved")
+        return _load(logdir / "best.safetensors", model)
 
-    def judge() -> Evaluation:
-        averaged = dataclasses.replace(model, params={**run.state.average, **fixed})
-        metrics, confusion = evaluate(averaged, held_out, config.train, evaluation_key)
-        metrics = {"step": step, "rate": run.schedule.rate(step, config.train), **metrics, **run.means()}
-        return Evaluation(step, metrics, confusion, [*run.history, metrics], averaged)
 
-    with (
-        stop_on_signal() as stopped,
-        tqdm(total=num_steps, initial=step, desc="training", unit="step", disable=not progress) as bar,
+def start(
+    training: Sounds, config: Config, logdir: Path, key: jax.Array, create: Callable[..., models.Model] = models.create
+) -> models.Model:
+    """The model that a run starts from, kept as `start.safetensors` so that a resumed run has the very same."""
+    path = logdir / "start.safetensors"
+    if path.exists():
+        try:
+            return _load(path, jax.eval_shape(partial(create, config.model, config.audio), key))
+        except checkpoint.CheckpointError as error:
+            print(f"made again from the sounds: {error}")
+    sizes, principal = config.model, None
+    if sizes.components:
+        logits = sizes.likelihood == "cross_entropy"
+        principal = fit_principal(training.features, sizes.components, sizes.latent_dim, logits)
+    model = create(sizes, config.audio, key, principal)
+    if devices.is_first():
+        checkpoint.save_model(path, model, {})
+    return model
+
+
+def _load(path: Path, skeleton: models.Model) -> models.Model:
+    """The skeleton with the weights of a model file."""
+    return dataclasses.replace(skeleton, params=checkpoint.fill(skeleton.params, checkpoint.load(path)[0], path))
+
+
+class _Training:
+    """A run at work: what it holds, and the loop around it."""
+
+    def __init__(
+        self,
+        model: models.Model,
+        training: Sounds,
+        held_out: Sounds,
+        config: Config,
+        logdir: Path,
+        seed: int,
+        on_evaluation: Callable[[Evaluation], None] | None,
     ):
-        while step < last and not run.schedule.done and not stopped.is_set():
-            indices = batch_indices(seed, step, config.train.batch_size, len(training.features))
-            rate = jnp.float32(run.schedule.rate(step, config.train))
-            beta = jnp.float32(config.train.beta * warm_up(step, config.train))
-            run.state, metrics = train_step(
-                run.state, fixed, *resident, indices, noise_key, rate, beta, model.module, config.train
+        """Begin, or go on from the newest state in `logdir`."""
+        self.model, self.config, self.logdir, self.seed = model, config, logdir, seed
+        self.held_out, self.on_evaluation = held_out, on_evaluation
+        self.mesh = devices.mesh(config.train.batch_size)
+        everywhere = devices.everywhere(self.mesh)
+        key = jax.random.key(seed)
+        trained, fixed = models.trainable(model.params)
+        self.noise_key = devices.place_key(jax.random.fold_in(key, 1), self.mesh)
+        self.evaluation_key = jax.random.fold_in(key, 2)
+        self.run: Progress = restore(logdir, steps.start(trained, config.train))
+        self.step = int(self.run.state.step)
+        if not devices.agree(self.step):
+            raise TrainError(f"{logdir}: expected one logdir that all hosts see, found different states")
+        self.run.state = devices.place(self.run.state, everywhere)
+        self.feed: Resident | Streamed = feed(training, seed, config.train, self.mesh)
+        self.fixed = devices.place(fixed, everywhere)
+        self.labels, self.weights = devices.place((training.labels, training.weights), everywhere)
+        self.step_seconds = 0.0
+
+    def until(self, num_steps: int | None, progress: bool) -> None:
+        """Train until the schedule ends, so many steps are done, or a signal asks to stop; save."""
+        config, last = self.config.train, np.inf if num_steps is None else num_steps
+        with stop_on_signal() as stopped, Bar(self.step, num_steps, config, progress) as bar:
+            try:
+                self._loop(last, stopped, bar)
+            finally:
+                self.feed.close()
+            if stopped.is_set():
+                bar.say(f"stopped at step {self.step}; the same command goes on from there")
+        between = self.step % config.evaluate_every != 0
+        if between:
+            self._save(save_run, self.run)  # before the last evaluation, of which a run that goes on knows nothing
+        if between or not self.run.history:
+            seen = self._judge()
+            if seen.metrics["loss"] < self.run.schedule.best:
+                self._save(save_best, seen, self.seed)
+            self._tell(seen)
+
+    def _loop(self, last: float, stopped: threading.Event, bar: Bar) -> None:
+        waiting: list[tuple[int, dict]] = []  # dispatches that the host has not looked at: one at most
+        count = self._next(self.step, last)
+        while count and not self.run.schedule.done and not devices.any_host(stopped.is_set()):
+            start, after = time.perf_counter(), self._next(self.step + count, last)
+            metrics = self._dispatch(count, after)
+            self.run.pending.append(metrics)
+            self.step += count
+            for step, earlier in waiting:
+                self._look(step, earlier, bar)
+            waiting = [(self.step, metrics)]
+            if self.step % self.config.train.evaluate_every == 0:
+                self._look(*waiting.pop(), bar)
+                self._evaluate(bar)
+            else:
+                self.step_seconds = (time.perf_counter() - start) / count
+            count = after
+        for step, earlier in waiting:
+            self._look(step, earlier, bar)
+
+    def _next(self, step: int, last: float) -> int:
+        """How many steps to give to the device at once, from a step on: none crosses an evaluation or the end."""
+        config = self.config.train
+        count = config.steps_per_dispatch
+        if self.step_seconds and jax.process_count() == 1:
+            count = max(1, min(count, int(DISPATCH_SECONDS / self.step_seconds)))
+        return int(min(count, config.evaluate_every - step % config.evaluate_every, max(0, last - step)))
+
+    def _dispatch(self, count: int, after: int) -> dict:
+        config = self.config.train
+        features, rows, sounds = self.feed.take(self.step, count, after)
+        numbers = range(self.step, self.step + config.steps_per_dispatch)
+        rate = np.array([self.run.schedule.rate(step, config) for step in numbers], np.float32)
+        beta = np.array([config.beta * warm_up(step, config) for step in numbers], np.float32)
+        data = steps.Data(self.fixed, features, self.labels, self.weights)
+        batches = steps.Batches(rows, sounds, rate, beta, np.int32(count))
+        self.run.state, metrics = steps.run_steps(
+            self.run.state, data, batches, self.noise_key, self.model.module, self.config, self.mesh
+        )
+        return metrics
+
+    def _look(self, step: int, metrics: dict, bar: Bar) -> None:
+        """Look at the metrics of a dispatch that ended with a step, when it is done."""
+        losses = np.asarray(devices.fetch(metrics["train_loss"]))
+        if not np.isfinite(losses).all():
+            bad = step - len(losses) + 1 + int(np.flatnonzero(~np.isfinite(losses))[0])
+            raise TrainError(
+                f"{self.logdir}: the loss was no longer finite at step {bad}, seen after step {self.step}; what was "
+                "saved before is kept. Try a lower learning_rate or gradient_clip in a new logdir"
             )
-            step += 1
-            run.pending.append(metrics)
-            bar.update()
-            if step % config.train.evaluate_every:
-                continue
-            seen = judge()
-            if not np.isfinite([seen.metrics["loss"], seen.metrics["train_loss"]]).all():
-                raise TrainError(
-                    f"{logdir}: the loss was no longer finite by step {step}; what was saved before is kept. Try a "
-                    "lower learning_rate or gradient_clip in a new logdir"
-                )
-            if run.take(seen, config.train):
-                save_best(logdir, seen, seed)
-            save_run(logdir, run)
-            bar.set_postfix_str(_summary(seen.metrics))
-            if on_evaluation is not None:
-                on_evaluation(seen)
-        if stopped.is_set():
-            print(f"stopped at step {step}; the same command goes on from there")
-    if step % config.train.evaluate_every:
-        save_run(logdir, run)  # before the last evaluation, of which a run that goes on knows nothing
-    if step % config.train.evaluate_every or not run.history:
-        seen = judge()
-        if seen.metrics["loss"] < run.schedule.best:
-            save_best(logdir, seen, seed)
-        if on_evaluation is not None:
-            on_evaluation(seen)
-    return _load(logdir / "best.safetensors", model)
+        bar.done(step, float(losses[-1]), self.run.schedule)
 
+    def _evaluate(self, bar: Bar) -> None:
+        seen = self._judge()
+        if not np.isfinite(seen.metrics["loss"]):
+            raise TrainError(
+                f"{self.logdir}: the held-out loss was not finite at step {self.step}; what was saved before is kept. "
+                "Try a lower learning_rate or gradient_clip in a new logdir"
+            )
+        if self.run.take(seen, self.config.train):
+            self._save(save_best, seen, self.seed)
+        self._save(save_run, self.run)
+        bar.evaluated(seen.metrics)
+        self._tell(seen)
 
-@partial(jax.jit, static_argnames=("module", "config"), donate_argnames="state")
-def train_step(
-    state: TrainState,
-    fixed: dict,
-    features: jax.Array,
-    labels: jax.Array,
-    weights: jax.Array,
-    indices: jax.Array,
-    key: jax.Array,
-    rate: jax.Array,
-    beta: jax.Array,
-    module: models.IAFVAE,
-    config: TrainConfig,
-) -> tuple[TrainState, dict[str, jax.Array]]:
-    """One step of AdamW on the sounds at `indices`, and of the running average of the weights.
+    def _judge(self) -> Evaluation:
+        averaged = dataclasses.replace(self.model, params={**self.run.state.average, **self.fixed})
+        metrics, confusion = evaluate(averaged, self.held_out, self.config.train, self.evaluation_key)
+        rate = self.run.schedule.rate(self.step, self.config.train)
+        metrics = {"step": self.step, "rate": rate, **metrics, **self.run.means()}
+        kept = jax.tree.map(np.array, devices.fetch(averaged))  # what is on the device is the next step's to overwrite
+        return Evaluation(self.step, metrics, confusion, [*self.run.history, metrics], kept)
 
-    Args:
-        state: Donated.
-        fixed: The weights that training leaves alone.
-        features: All training features, uint8 (sounds, frames, mels), resident on the device.
-        labels: (sounds, label sets).
-        weights: (sounds, label sets).
-        indices: (batch,).
-        key: Stream of noise; folded with the step.
-        rate: Learning rate.
-        beta: Weight of the KL term.
-        module: The model.
-        config: Knobs.
+    def _save(self, write: Callable, *what) -> None:
+        if devices.is_first():
+            write(self.logdir, *what)
 
-    Returns:
-        The next state, and the batch's mean loss and its terms, still on the device.
-    """
-    batch = features[indices].astype(jnp.float32) / models.LEVELS
-    noise, dropout = jax.random.split(jax.random.fold_in(key, state.step))
-    eps = jax.random.normal(noise, (indices.shape[0], module.config.latent_dim))
-
-    def mean_loss(params):
-        variables = {"params": {**params, **fixed}}
-        terms = module.apply(variables, batch, eps, labels[indices], False, method="terms", rngs={"dropout": dropout})
-        classes = (weights[indices] * terms.classes).sum(axis=1)
-        nats = models.negative_elbo(terms, beta, config.free_bits) + config.class_weight * classes
-        return nats.mean(), {"train_recon": terms.recon.mean(), "train_kl": terms.kl.mean()}
-
-    (loss, metrics), gradients = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
-    updates, optimiser_state = optimiser(config).update(gradients, state.optimiser, state.params)
-    params = optax.apply_updates(state.params, jax.tree.map(lambda update: -rate * update, updates))
-    keep = jnp.minimum(config.average, (1 + state.step) / (10 + state.step))
-    average = optax.incremental_update(params, state.average, 1 - keep)
-    return TrainState(params, average, optimiser_state, state.step + 1), {"train_loss": loss, **metrics}
-
-
-def optimiser(config: TrainConfig) -> optax.GradientTransformation:
-    """AdamW without its rate, which `train_step` applies; biases and scales do not decay."""
-    return optax.chain(
-        optax.clip_by_global_norm(config.gradient_clip),
-        optax.scale_by_adam(b2=config.adam_b2),
-        optax.add_decayed_weights(
-            config.weight_decay, mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)
-        ),
-    )
-
-
-def batch_indices(seed: int, step: int, batch_size: int, sounds: int) -> np.ndarray:
-    """Which sounds a step sees, (batch,): epochs are shuffled one by one and read without gaps."""
-    positions = step * batch_size + np.arange(batch_size)
-    epochs, places = np.divmod(positions, sounds)
-    order = {epoch: _epoch_order(seed, int(epoch), sounds) for epoch in np.unique(epochs)}
-    return np.array([order[epoch][place] for epoch, place in zip(epochs, places, strict=True)], np.int32)
+    def _tell(self, seen: Evaluation) -> None:
+        if self.on_evaluation is not None and devices.is_first():
+            self.on_evaluation(seen)
 
 
 @contextmanager
@@ -276,44 +325,5 @@ def stop_on_signal() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def start(
-    training: Sounds, config: Config, logdir: Path, key: jax.Array, create: Callable[..., models.Model] = models.create
-) -> models.Model:
-    """The model that a run starts from, kept as `start.safetensors` so that a resumed run has the very same."""
-    path = logdir / "start.safetensors"
-    if path.exists():
-        return _load(path, jax.eval_shape(partial(create, config.model, config.audio), key))
-    sizes, principal = config.model, None
-    if sizes.components:
-        logits = sizes.likelihood == "cross_entropy"
-        principal = fit_principal(training.features, sizes.components, sizes.latent_dim, logits)
-    model = create(sizes, config.audio, key, principal)
-    checkpoint.save_model(path, model, {})
-    return model
-
-
-def _load(path: Path, skeleton: models.Model) -> models.Model:
-    """The skeleton with the weights of a model file."""
-    return dataclasses.replace(skeleton, params=checkpoint.fill(skeleton.params, checkpoint.load(path)[0], path))
-
-
-def start_state(params: dict, config: TrainConfig) -> TrainState:
-    """The state of step 0 for weights that are trained, which it takes over."""
-    copies = jax.tree.map(jnp.copy, params)  # donated buffers must not be shared
-    return TrainState(params, copies, optimiser(config).init(params), jnp.int32(0))
-
-
-def _summary(metrics: dict[str, float]) -> str:
-    return (
-        f"loss {metrics['train_loss']:.0f}, held out {metrics['loss']:.0f}, kl {metrics['kl']:.0f}, "
-        f"error {metrics['error_db']:.2f} dB"
-    )
-
-
 def _index(names: tuple[str, ...], label: str | None) -> int:
     return names.index(label) if label in names else -1
-
-
-@lru_cache(maxsize=4)
-def _epoch_order(seed: int, epoch: int, sounds: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch]).permutation(sounds)

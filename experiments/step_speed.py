@@ -10,6 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import samplevae_2d
-from vaelab import checkpoint, files, train
+from vaelab import checkpoint, devices, files, steps
 from vaelab import model as models
 from vaelab.config import AudioConfig, Config, ModelConfig, TrainConfig
 
@@ -79,15 +80,19 @@ def prepared(audio: AudioConfig, sizes: ModelConfig, batch: int) -> tuple[Callab
     trained, fixed = models.trainable(model.params)
     rng = np.random.default_rng(0)
     features = jnp.asarray(rng.integers(0, 256, (SOUNDS, audio.frames, audio.n_mels), np.uint8))
-    labels, weights = jnp.zeros((SOUNDS, 0), jnp.int32), jnp.zeros((SOUNDS, 0))
-    indices = jnp.arange(batch) % SOUNDS
-    inputs = (fixed, features, labels, weights, indices, jax.random.key(1), jnp.float32(1e-4), jnp.float32(1))
-    held = [train.start_state(trained, config.train)]
-    program = jax.make_jaxpr(train.train_step, static_argnums=(9, 10))(held[0], *inputs, model.module, config.train)
+    data = steps.Data(fixed, features, jnp.zeros((SOUNDS, 0), jnp.int32), jnp.zeros((SOUNDS, 0)))
+    rows, key, number = np.arange(batch) % SOUNDS, jax.random.key(1), np.full(1, 1e-4, np.float32)
+    batches = steps.Batches(rows[None], rows[None], number, number, np.int32(1))
+    held = [steps.start(trained, config.train)]
+    program = jax.make_jaxpr(partial(steps.one_step, module=model.module, config=config))(
+        held[0], fixed, features[rows], data.labels[rows], data.weights[rows], key, number[0], number[0]
+    )
 
     def step() -> float:
         start = time.perf_counter()
-        held[0], metrics = train.train_step(held[0], *inputs, model.module, config.train)
+        held[0], metrics = steps.run_steps(
+            held[0], data, batches, key, model.module, config, devices.mesh(batch), looped=False
+        )
         jax.block_until_ready((held[0], metrics))
         return time.perf_counter() - start
 
@@ -107,7 +112,7 @@ def bound() -> tuple[Callable[[], float], int]:
     return multiply, 2 * MATRIX**3
 
 
-def measure(rounds: int, steps: int = 10) -> list[list]:
+def measure(rounds: int, repeats: int = 10) -> list[list]:
     """Rows of the table: name, GFLOP a step, milliseconds, GFLOP/s, share of the bound, target."""
     peers = {"matrix product": bound(), **{name: prepared(*peer[:3]) for name, peer in PEERS.items()}}
     best = dict.fromkeys(peers, math.inf)
@@ -115,8 +120,8 @@ def measure(rounds: int, steps: int = 10) -> list[list]:
         take()
     for _ in range(rounds):
         for name, (take, flops) in peers.items():
-            repeats = 1 if flops > 1e10 else steps
-            best[name] = min(best[name], float(np.median([take() for _ in range(repeats)])))
+            taken = [take() for _ in range(1 if flops > 1e10 else repeats)]
+            best[name] = min(best[name], float(np.median(taken)))
     rate = {name: flops / best[name] / 1e9 for name, (_, flops) in peers.items()}
     rows = []
     for name, (_, flops) in peers.items():
