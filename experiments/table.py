@@ -64,7 +64,7 @@ def plain(result: dict[str, Any]) -> str:
     lines.append("")
     if result.get("note"):
         lines.append(f"{result['note'][0].upper()}{result['note'][1:]}.\n".replace("..", "."))
-    return "\n".join(lines + [versions(result)])
+    return "\n".join([*lines, versions(result)])
 
 
 def question(result: dict[str, Any]) -> str:
@@ -80,7 +80,7 @@ def question(result: dict[str, Any]) -> str:
     if "target" in asked:
         lines += reached(runs, **asked["target"])
     lines.append(f"{data['train']} sounds to train on, {data['validation']} held out, data {data['hash']}.")
-    return "\n".join(lines + [versions(result)])
+    return "\n".join([*lines, versions(result)])
 
 
 def by_run(result: dict[str, Any], asked: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
