@@ -79,7 +79,7 @@ def question(result: dict[str, Any]) -> str:
         lines += paired(runs, asked["against"])
     if "target" in asked:
         lines += reached(runs, **asked["target"])
-    lines.append(f"{data['train']} sounds to train on, {data['validation']} held out, data {data['hash']}.")
+    lines.append(f"{data['train']} sounds to train on, {data['held_out']} held out, data {data['hash']}.")
     return "\n".join([*lines, versions(result)])
 
 

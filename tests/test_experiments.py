@@ -1,0 +1,128 @@
+"""Every question runs, small; the page of results is the one that the results make; what is counted is right."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import energies, latents, real_sounds, run, samplevae_2d, step_speed, table
+from vaelab import model as models
+from vaelab.config import AudioConfig, ModelConfig
+
+
+@pytest.mark.parametrize("question", run.questions())
+def test_every_configuration_is_one(question):
+    """All knobs exist, all values are possible, and every run has a name of its own."""
+    asked = run.read(question)
+    names = [one["name"] for one in asked["runs"]]
+    assert len(set(names)) == len(names)
+    for one in asked["runs"]:
+        assert run.config_of(asked, one).train.stop_rate < 1e-6
+        assert one.get("steps", asked.get("steps")) > 0
+    assert asked.get("against", names[0]) in names
+    assert asked.get("target", {"run": names[0]})["run"] in names
+
+
+@pytest.mark.parametrize("question", ["baseline", "architecture"])
+def test_a_question_is_answered(question):
+    """The rest differ in numbers only, and run in the slow proof."""
+    check(run.answer(question, tiny=True, progress=False))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("question", [name for name in run.questions() if name not in ("baseline", "architecture")])
+def test_the_other_questions_are_answered(question):
+    check(run.answer(question, tiny=True, progress=False))
+
+
+def check(outcome):
+    """One record for each run, which a table can be made of."""
+    asked = run.read(outcome["question"])
+    assert [record["run"] for record in outcome["records"]] == [one["name"] for one in asked["runs"]]
+    assert all(np.isfinite(record["best"]["loss"]) for record in outcome["records"])
+    plain = json.loads(json.dumps(outcome, default=run._plain))
+    text = table.question(plain)
+    assert text.count("\n| ") >= len(asked["runs"])
+
+
+def test_a_run_is_a_function_of_its_seed():
+    one, other = (run.answer("likelihood", ["Laplace"], True, False)["records"][0] for _ in range(2))
+    assert one["best"]["loss"] == other["best"]["loss"]
+    assert one["latents"] == other["latents"]
+
+
+def test_the_page_is_the_one_that_the_results_make(capsys):
+    table.main(["--check"])
+
+
+def test_a_stale_page_fails(monkeypatch, tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("old")
+    monkeypatch.setattr(table, "PAGE", page)
+    with pytest.raises(SystemExit, match=r"expected the page that the results make.*python -m experiments.table"):
+        table.main(["--check"])
+
+
+def test_missing_sounds_are_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(real_sounds, "HYDROGEN", tmp_path / "none")
+    with pytest.raises(real_sounds.MissingSounds, match="install the Debian packages hydrogen-drumkits"):
+        real_sounds.dataset(tmp_path)
+
+
+def test_paired_differences():
+    """Seed by seed, a lower loss counts as a gain."""
+
+    def record(seed, loss):
+        return {"seed": seed, "best": {"loss": loss}, "seconds": 10.0}
+
+    runs = {"none": [record(0, 100.0), record(1, 200.0)], "flow": [record(0, 90.0), record(1, 196.0)]}
+    assert "+7.0 nats better (standard error 3.0; each: +10.0, +4.0)" in table.paired(runs, "none")[0]
+
+
+def test_operations_are_those_of_the_shapes():
+    """A product of (3, 5) and (5, 7), its two gradients, a convolution, and a loop of four."""
+    a, b = jnp.ones((3, 5)), jnp.ones((5, 7))
+    forwards = jax.make_jaxpr(lambda a, b: a @ b)(a, b)
+    assert step_speed.operations(forwards.jaxpr) == 2 * 3 * 5 * 7
+    both = jax.make_jaxpr(jax.grad(lambda a, b: ((a @ b) ** 2).sum(), argnums=(0, 1)))(a, b)
+    assert step_speed.operations(both.jaxpr) == 3 * 2 * 3 * 5 * 7
+    looped = jax.make_jaxpr(lambda a: jax.lax.scan(lambda c, _: (c @ jnp.ones((5, 5)), None), a, None, 4)[0])(a)
+    assert step_speed.operations(looped.jaxpr) == 4 * 2 * 3 * 5 * 5
+    x, kernel = jnp.ones((2, 9, 4)), jnp.ones((3, 4, 6))
+    dims = ("NWC", "WIO", "NWC")
+    convolved = jax.make_jaxpr(lambda x, k: jax.lax.conv_general_dilated(x, k, (1,), "SAME", dimension_numbers=dims))
+    assert step_speed.operations(convolved(x, kernel).jaxpr) == 2 * (2 * 9 * 6) * 3 * 4
+
+
+def test_latents_are_described(tiny):
+    """A latent that no sound moves is not active; the shares of the KL add up to it; the prior itself has no gap."""
+    model = models.create(tiny.model, tiny.audio, jax.random.key(0))
+    rng = np.random.default_rng(0)
+    shape = (20, tiny.audio.frames, tiny.audio.n_mels)
+    sounds = real_sounds.Sounds(rng.integers(0, 256, shape, np.uint8), np.zeros((20, 0)), np.zeros((20, 0)), ())
+    values, shares = latents.draws(model, sounds, jax.random.key(1))
+    assert values.shape == shares.shape == (latents.DRAWS, 20, tiny.model.latent_dim)
+    told = latents.describe(model, sounds)
+    assert sum(told["kl_per_latent"]) == pytest.approx(shares.sum(axis=-1).mean(), rel=0.05)
+    assert told["gap_nats"] > 0
+    assert 0 < told["active"] <= told["of"] == tiny.model.latent_dim
+    silent = jax.tree.map(jnp.zeros_like, model)
+    assert latents.describe(silent, sounds)["active"] == 0
+
+
+def test_the_two_dimensional_model_has_the_shapes_described():
+    config, audio = ModelConfig(components=0, width=1, likelihood="cross_entropy"), AudioConfig.samplevae()
+    params = jax.eval_shape(lambda key: samplevae_2d.create(config, audio, key), jax.random.key(0)).params
+    kernels = [params["encoder"][f"Conv_{n}"]["kernel"].shape for n in range(4)]
+    assert kernels == [(3, 3, 1, 32), (3, 3, 32, 64), (3, 3, 64, 32), (3, 3, 32, 32)]
+    assert params["encoder"]["Dense_0"]["kernel"].shape == (8 * 8 * 32, 512)
+    assert [params["decoder"][f"Conv_{n}"]["kernel"].shape[-1] for n in range(4)] == [32, 64, 32, 1]
+
+
+def test_a_flow_fits_an_energy_better_than_a_gaussian():
+    """And the bound on the KL, with log Z from the grid, is a KL: not negative."""
+    gaussian, flow = (energies.fit(energies.band, steps, updates=300)[1] for steps in (0, 4))
+    log_z = energies.log_normaliser(energies.band)
+    assert -0.01 < flow + log_z < 0.7 * (gaussian + log_z)
