@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
 import librosa
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -181,11 +180,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         config = Config.from_dict(parts)
     outcome = answer(options.data_dir, config, options.steps, options.only)
     print(table(outcome))
-    minutes = outcome["minutes"]
-    print(
-        f"{outcome['labelled']} sounds of {outcome['kits']} kits; {minutes['cpu']:.1f} CPU minutes, {minutes['wall']:.1f} by "
-        f"the clock; {os.cpu_count()} cores, {jax.devices()[0].device_kind}"
-    )
+    minutes = "{cpu:.1f} CPU minutes, {wall:.1f} by the clock".format(**outcome["minutes"])
+    print(f"{outcome['labelled']} sounds of {outcome['kits']} kits; {minutes}; {os.cpu_count()} cores")
     if options.keep:
         with files.replacing(RESULT) as temporary:
             temporary.write_text(json.dumps(outcome, indent=1) + "\n", encoding="ascii")
