@@ -93,6 +93,15 @@ def test_a_batch_that_cannot_be_split_is_refused(monkeypatch):
         devices.mesh(16)
 
 
+@pytest.mark.parametrize(
+    ("hosts", "host", "message"),
+    [("two", "0", "expected two whole numbers, found 'two' and '0'"), ("2", "2", "expected 0 to 1, found 2")],
+)
+def test_hosts_that_cannot_be_are_refused(hosts, host, message):
+    with pytest.raises(ConfigError, match=message):
+        devices.join("localhost:1", hosts, host)
+
+
 def test_one_device_is_a_mesh_of_one():
     mesh = devices.mesh(7)
     tree = devices.place({"a": np.arange(14).reshape(7, 2)}, devices.split(mesh))

@@ -110,11 +110,12 @@ def kill_and_complete(trainers, everything, home, logdir, straight, kills: int, 
     rng = random.Random(seed)
     settings = {"dataset": "built in", "config": everything.to_dict(), "seed": 3}
     seen: set[str] = set()
+    killed = 0
     for _ in range(kills):
         pid = trainers.start(logdir=logdir, num_steps=STEPS, home=home, **settings)
-        time.sleep(rng.uniform(0.3, 1.0) * straight[1])
+        time.sleep(rng.uniform(0.05, 0.4) * straight[1])  # of the time of a process that had to compile
         os.kill(pid, signal.SIGKILL)
-        trainers.status(pid)
+        killed += trainers.status(pid) == -signal.SIGKILL
         finished = {path.name for path in logdir.glob("*.safetensors") if not path.name.startswith(".")}
         for name in finished:
             checkpoint.load(logdir / name)
@@ -125,6 +126,7 @@ def kill_and_complete(trainers, everything, home, logdir, straight, kills: int, 
     trainers.train(logdir=logdir, num_steps=STEPS, home=home, **settings)
     assert remembered(logdir) == straight[0]
     assert not list(logdir.glob(".writing-*"))
+    assert killed > 0
 
 
 def test_three_kills(trainers, everything, home, straight, tmp_path):

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -173,6 +174,29 @@ def test_one_compilation(tiny, home, tmp_path):
     train.train(tmp_path / "m", num_steps=14, home=home, progress=False)
     assert steps._single._cache_size() <= before[0] + 1
     assert evaluate._terms._cache_size() <= before[1] + 1
+
+
+def grown(config, home, logdir, num_steps) -> tuple[list[int], int]:
+    """Bytes of this process at each evaluation, and how many programs were compiled after the first one."""
+    resident, compiled = [], []
+
+    def note(_):
+        resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+        compiled.append(steps._single._cache_size() + evaluate._terms._cache_size())
+
+    train.train(logdir, "built in", config, 0, num_steps, home, note, progress=False)
+    return resident, compiled[-1] - compiled[0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not tell a process its size")
+@pytest.mark.parametrize("num_steps", [400, pytest.param(2000, marks=pytest.mark.slow)])
+def test_memory_is_flat(tiny, home, tmp_path, num_steps):
+    """After a quarter of the steps nothing grows any more: 2 MiB are the allocator's."""
+    still = dataclasses.replace(tiny.train, evaluate_every=20, patience=10**6)
+    resident, compiled = grown(Config(tiny.audio, tiny.model, still), home, tmp_path / "m", num_steps)
+    quarter = len(resident) // 4
+    assert max(resident[-quarter:]) - max(resident[:quarter]) < 2 * 2**20
+    assert compiled == 0
 
 
 def test_sounds_that_vanish_are_left_out_and_named(tiny, tmp_path, sounds, capsys):

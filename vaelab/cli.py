@@ -87,6 +87,12 @@ def _add_train(commands) -> None:
     command.add_argument("--num-steps", type=_positive, metavar="N", help="total step to stop at (default: by itself)")
     command.add_argument("--config", metavar="FILE.json", help="overrides of the knobs")
     command.add_argument("--seed", type=_natural, default=0, help="of a new model (default 0)")
+    command.add_argument(
+        "--join",
+        nargs=3,
+        metavar=("ADDRESS:PORT", "HOSTS", "HOST"),
+        help="train on several hosts that see the same folders: where host 0 listens, how many, which this is (from 0)",
+    )
     command.set_defaults(run=_train)
 
 
@@ -133,15 +139,20 @@ def _make_dataset(options) -> None:
 
 
 def _train(options) -> None:
-    from vaelab import plots, train
+    from vaelab import devices, files, plots, train
     from vaelab.config import Config
 
+    if options.join:
+        devices.join(*options.join)
     logdir = Path(options.logdir)
 
     def draw(evaluation: train.Evaluation) -> None:
-        plots.training_curves(evaluation.history).savefig(logdir / "training.png")
+        pictures = {"training": plots.training_curves(evaluation.history)}
         for name, names in evaluation.model.config.labels:
-            plots.confusion(evaluation.confusion[name], names).savefig(logdir / f"confusion_{name}.png")
+            pictures[f"confusion_{name}"] = plots.confusion(evaluation.confusion[name], names)
+        for name, picture in pictures.items():
+            with files.replacing(logdir / f"{name}.png") as temporary:
+                picture.savefig(temporary)
 
     config = Config.from_file(options.config) if options.config else None
     train.train(logdir, options.dataset, config, options.seed, options.num_steps, on_evaluation=draw)

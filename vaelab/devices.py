@@ -16,15 +16,27 @@ from vaelab.config import ConfigError
 AXIS = "batch"
 
 
-def join(coordinator: str, processes: int, process: int) -> None:
+def join(coordinator: str, hosts: int | str, host: int | str) -> None:
     """Make this process one of several that train one model; call it before anything else touches JAX.
 
     Args:
-        coordinator: "address:port" of process 0, which all can reach.
-        processes: How many there are.
-        process: Which of them this is, from 0.
+        coordinator: "address:port" of host 0, which all can reach.
+        hosts: How many there are.
+        host: Which of them this is, from 0.
+
+    Raises:
+        ConfigError: The numbers do not fit, or the others could not be met.
     """
-    jax.distributed.initialize(coordinator, processes, process)
+    try:
+        count, number = int(hosts), int(host)
+    except ValueError as error:
+        raise ConfigError(f"hosts: expected two whole numbers, found {hosts!r} and {host!r}") from error
+    if not 0 <= number < count:
+        raise ConfigError(f"host: expected 0 to {count - 1}, found {number}")
+    try:
+        jax.distributed.initialize(coordinator, count, number)
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"hosts: expected to meet {count} at {coordinator}, found trouble: {error}") from error
 
 
 def is_first() -> bool:
