@@ -19,9 +19,11 @@ FLOORS = [
     {"train", "library", "latent"},
     {"logdir"},
     {"evaluate", "schedule", "data", "store", "checkpoint"},
+    {"features"},
     {"spectral", "slicing", "synth", "model", "scan"},
-    {"audio", "flows", "hydrogen", "estimate"},
+    {"audio", "flows", "hydrogen", "estimate", "seen"},
     {"config", "files", "decoders", "workers", "splitting"},
+    {"shelf"},
 ]
 SAME_FLOOR_ALLOWED = {("widgets", "plots")}
 HEAVY = ("jax", "flax", "librosa", "umap", "matplotlib", "ipywidgets", "numba")

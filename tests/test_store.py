@@ -86,7 +86,7 @@ def test_adding_ten_computes_ten(wavs, undisturbed, tmp_path, monkeypatch):
     monkeypatch.setattr(
         store.workers,
         "outcomes",
-        lambda function, items, *more: decoded.extend(items) or outcomes(function, items, *more),
+        lambda function, items, *more, **options: decoded.extend(items) or outcomes(function, items, *more, **options),
     )
     hashes = list(wavs)
     first = FeatureStore(tmp_path, TINY_AUDIO)
