@@ -345,13 +345,12 @@ def _clock(seconds: float) -> str:
 
 def _write(dataset: Dataset, home: str | os.PathLike) -> None:
     names = Entry.__slots__
-    head = {"format": FORMAT, "name": dataset.name, "roots": dataset.roots}
-    used = [{name: getattr(entry, name) for name in names} for entry in dataset.entries]
-    text = f'{json.dumps(head)[:-1]},\n"files": {_a_line_each(used)},\n"skipped": {_a_line_each(dataset.skipped)}}}'
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "name": dataset.name,
+        "roots": dataset.roots,
+        "files": [{name: getattr(entry, name) for name in names} for entry in dataset.entries],
+        "skipped": dataset.skipped,
+    }
     with files.replacing(Path(home) / dataset.name / "manifest.json") as temporary:
-        temporary.write_text(text, encoding="ascii")
-
-
-def _a_line_each(rows: Sequence[dict[str, Any]]) -> str:
-    """A JSON list that people can read and compare; seven times faster to write than with `indent`."""
-    return "[" + ",\n".join(json.dumps(row) for row in rows) + "]"
+        temporary.write_text(json.dumps(manifest, indent=1), encoding="ascii")
