@@ -21,7 +21,7 @@ FLOORS = [
     {"evaluate", "schedule", "data", "store", "checkpoint"},
     {"features"},
     {"spectral", "slicing", "synth", "model", "scan"},
-    {"audio", "flows", "hydrogen", "estimate", "seen"},
+    {"audio", "flows", "hydrogen", "estimate", "seen", "principal"},
     {"config", "files", "decoders", "workers", "splitting"},
     {"shelf"},
 ]
