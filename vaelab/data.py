@@ -98,7 +98,7 @@ class Dataset:
         for reason, count in Counter(skip["reason"] for skip in self.skipped).most_common():
             lines.append(f"  skipped {count}: {reason} (such as {audio.printable(examples[reason])})")
         lines.append(
-            f"  training: about {_clock(60 * estimate.training_minutes())} on this processor at the earliest, longer "
+            f"  training: about {_clock(estimate.training_seconds())} on this processor at the earliest, longer "
             "while the model still improves (estimated from this machine's speed at matrix products)"
         )
         return "\n".join(lines)
