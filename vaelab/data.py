@@ -22,6 +22,7 @@ from vaelab.scan import LABELS, Found, Skipped, candidates, scan
 HOME = Path("datasets")
 FORMAT = 1
 GROUPINGS = ("folder",)
+MAX_NAME = 200  # bytes of a dataset's name
 
 
 class DatasetError(Exception):
@@ -155,7 +156,10 @@ def make_dataset(
     _check_name(name)
     if not 0 < train_ratio < 1:
         raise DatasetError(f"train ratio: expected between 0 and 1, found {train_ratio}")
+    if isinstance(hold_out, str):
+        raise DatasetError(f"hold out: expected a list of folders' names, found one: [{hold_out!r}]")
     roots = _roots(data_dirs)
+    _check_place(Path(home) / name)  # before a scan that may take long
     contents = Path(home) / name / "seen.json"
     known_contents = seen.Seen() if fresh else seen.load(contents)
     found = list(scan(roots, labels, progress, known_contents))
@@ -176,8 +180,13 @@ def make_dataset(
         packs = {(one.root, one.path): one.pack for one in sounds} if group_by else None
         entries = split(entries, train_ratio, seed, known, packs)
     dataset = Dataset(name, tuple(_text(root) for root in roots), tuple(entries), tuple(skipped + repeated))
-    _write(dataset, home)
-    known_contents.save(contents)
+    try:
+        _write(dataset, home)
+        known_contents.save(contents)
+    except files.NoRoomError:
+        raise
+    except OSError as error:
+        raise _no_place(contents.parent, error.strerror) from error
     return dataset
 
 
@@ -197,13 +206,14 @@ def load_dataset(name: str, home: str | os.PathLike = HOME) -> Dataset:
         )
     try:
         manifest = json.loads(path.read_text(encoding="ascii"))
-        return Dataset(
-            manifest["name"],
-            tuple(manifest["roots"]),
-            tuple(_inside(Entry(**entry), manifest["roots"]) for entry in manifest["files"]),
-            tuple(manifest["skipped"]),
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        if manifest["format"] != FORMAT:
+            raise ValueError(f"a format numbered {manifest['format']!a}, not {FORMAT}")
+        entries = tuple(_inside(Entry(**entry), manifest["roots"]) for entry in manifest["files"])
+        if not entries:
+            raise ValueError("no sounds")
+        skipped = tuple({key: skip[key] for key in ("path", "root", "reason")} for skip in manifest["skipped"])
+        return Dataset(str(manifest["name"]), tuple(map(str, manifest["roots"])), entries, skipped)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DatasetError(f"{path}: expected a dataset's manifest, found damaged text: {error!r}") from error
 
 
@@ -319,6 +329,9 @@ def _known_sides(name: str, home: str | os.PathLike) -> dict[str, str]:
 
 def _inside(entry: Entry, roots: Sequence[str]) -> Entry:
     """Refuse an entry that points out of its root: manifests are passed around."""
+    for name, kind in (("path", str), ("root", int), ("sha256", str), ("seconds", float), ("label", str | None)):
+        if not isinstance(getattr(entry, name), kind):
+            raise TypeError(f"{name} of a sound: {getattr(entry, name)!a}")
     parts = entry.path.split("/")
     if not 0 <= entry.root < len(roots) or entry.path.startswith("/") or ".." in parts:
         raise ValueError(f"a file outside of the dataset's folders: {entry.path!a}")
@@ -328,8 +341,24 @@ def _inside(entry: Entry, roots: Sequence[str]) -> Entry:
 
 
 def _check_name(name: str) -> None:
-    if not name or name.startswith(".") or Path(name).name != name:
-        raise DatasetError(f"dataset name: expected a plain folder name, found {name!r}")
+    plain = name.isprintable() and len(os.fsencode(name)) <= MAX_NAME
+    if not plain or not name.strip() or name.startswith(".") or Path(name).name != name:
+        raise DatasetError(f"dataset name: expected a plain folder name of 1 to {MAX_NAME} bytes, found {name!r}")
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse a place where the dataset could not be written."""
+    around = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+    if not around.is_dir():
+        raise _no_place(folder, f"{audio.printable(around)} is no folder")
+    if not os.access(around, os.W_OK | os.X_OK):
+        raise _no_place(folder, f"{audio.printable(around)} may not be written")
+
+
+def _no_place(folder: Path, found: str) -> DatasetError:
+    return DatasetError(
+        f"{audio.printable(folder)}: expected a place to write the dataset, but {found}; choose another"
+    )
 
 
 def _text(path: str | os.PathLike) -> str:

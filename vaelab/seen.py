@@ -80,7 +80,7 @@ def load(path: Path) -> Seen:
         return Seen(dict(_row(row) for row in saved["files"]))
     except FileNotFoundError:
         return Seen()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         warnings.warn(
             f"{path}: expected what the last scan found, found a damaged file ({error!r}); every sound is read again",
             stacklevel=2,

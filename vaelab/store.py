@@ -153,12 +153,15 @@ class FeatureStore:
     def _adopt(self, index: Path) -> None:
         """Take in one shard, unless another version of a decoder made it."""
         self._seen.add(index.stem)
+        rows = index.with_suffix(".npy")
         try:
+            if not (index.is_file() and rows.is_file()):  # a pipe would be waited for
+                raise ValueError("rows and index are not both there as files")
             shard = json.loads(index.read_text(encoding="ascii"))
             hashes, levels, decoder = shard["sha256"], shard["level_db"], shard["decoder"]
-            features = np.load(index.with_suffix(".npy"), mmap_mode="r")
+            features = np.load(rows, mmap_mode="r")
             self._check(features, hashes, levels)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             self._damaged.add(index.stem)
             warnings.warn(
                 f"{index}: expected a shard of features, found a damaged one ({error}); its sounds are computed again",
@@ -174,12 +177,18 @@ class FeatureStore:
 
     def _check(self, features: np.ndarray, hashes: list[str], levels: list[float]) -> None:
         expected = (len(hashes), self.config.frames, self.config.n_mels)
-        if features.dtype != np.uint8 or features.shape != expected or len(levels) != len(hashes):
+        if not all(isinstance(sha256, str) and len(sha256) == 64 for sha256 in hashes):
+            raise ValueError("what should be content hashes is none")
+        if not (len(levels) == len(hashes) and np.isfinite(np.array(levels, float)).all()):
+            raise ValueError("levels are missing, or not finite")
+        if features.dtype != np.uint8 or features.shape != expected:
             raise ValueError(f"expected uint8 of shape {expected}, found {features.dtype} of shape {features.shape}")
 
     def _sweep(self) -> None:
         """Remove what writers that were killed left: unfinished files, rows without index, damaged shards."""
         for path in sorted(self.folder.iterdir()):
+            if path.is_dir():
+                continue
             orphan = path.suffix == ".npy" and not path.with_suffix(".json").exists()
             if path.name.startswith(files.TEMPORARY) or orphan or path.stem in self._damaged:
                 path.unlink(missing_ok=True)

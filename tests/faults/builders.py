@@ -85,6 +85,16 @@ def later(function: Callable[..., bytes], *arguments) -> Callable[[Path], None]:
     return lambda path: path.write_bytes(function(*arguments)) and None
 
 
+def sparse(content: bytes, size: int) -> Callable[[Path], None]:
+    """A file of any size that takes no room: its content, and a hole."""
+
+    def place(path: Path) -> None:
+        path.write_bytes(content)
+        os.truncate(path, size)
+
+    return place
+
+
 def link(target: str) -> Callable[[Path], None]:
     return lambda path: path.symlink_to(target)
 
