@@ -32,7 +32,11 @@ def sounds(folders: Sequence[Path], limit: int) -> Iterator[list[Path]]:
 
 
 def features(options: argparse.Namespace) -> None:
-    """From files to stored features, against a plain loop over librosa."""
+    """From files to stored features, against a plain loop over librosa.
+
+    Other work on the machine swings the ratio of the times. Then the processor time tells more, with
+    OPENBLAS_NUM_THREADS=1, as the threads of librosa's matrix products otherwise spin while they wait for each other.
+    """
     import librosa
     import soundfile
 
@@ -68,11 +72,17 @@ def features(options: argparse.Namespace) -> None:
         for path in paths[:5]:
             plain(path)
         rounds = {"vaelab": [], "librosa": [], "bare": []}
+        spent = {"vaelab": [], "librosa": []}
         for number in range(options.rounds):
             store = FeatureStore(Path(scratch) / str(number), config)
+            marks = [processor_seconds()]
             rounds["vaelab"].append(seconds(lambda store=store: store.build(unique, progress=False)))
+            marks.append(processor_seconds())
             rounds["librosa"].append(seconds(lambda: [plain(path) for path in paths]))
+            marks.append(processor_seconds())
             rounds["bare"].append(seconds(lambda: [bare(path) for path in paths]))
+            for name, start, end in zip(spent, marks, marks[1:], strict=False):
+                spent[name].append(end - start)
     best = {name: min(times) for name, times in rounds.items()}
     cores = joblib.cpu_count()
     print(f"{len(paths)} sounds, {config.clip_seconds:g} s at {config.sample_rate} Hz, {cores} cores, load", end=" ")
@@ -80,6 +90,12 @@ def features(options: argparse.Namespace) -> None:
     print(f"feature store            {len(paths) / best['vaelab']:8.0f} sounds/s  (first sound after {cold:.1f} s)")
     print(f"plain loop over librosa  {len(paths) / best['librosa']:8.0f} sounds/s")
     print(f"ratio                    {best['librosa'] / best['vaelab']:8.1f}  (target: at least 3 on two cores)")
+    ours, theirs = (1e3 * min(spent[name]) / len(paths) for name in ("vaelab", "librosa"))
+    print(
+        f"processor time           {ours:8.2f} ms a sound, session and workers; librosa's loop {theirs:.2f} ms:",
+        end=" ",
+    )
+    print(f"at most {cores * theirs / ours:.1f} times as fast on {cores} cores")
     print(f"bare decode, one core    {len(paths) / best['bare']:8.0f} sounds/s; on {cores} cores at most ", end="")
     print(
         f"{cores * len(paths) / best['bare']:.0f}: the store reaches {best['bare'] / cores / best['vaelab']:.0%} of it"
@@ -91,6 +107,15 @@ def seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def processor_seconds(pid: int | str = "self") -> float:
+    """Processor time that a process and all below it have spent, as Linux counts it."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    children = [child for task in tasks for child in (task / "children").read_text().split()]
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(processor_seconds(child) for child in children)
 
 
 def step(options: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import samplevae_2d
-from vaelab import checkpoint, devices, files, steps
+from vaelab import checkpoint, devices, estimate, files, steps
 from vaelab import model as models
 from vaelab.config import AudioConfig, Config, ModelConfig, TrainConfig
 
@@ -137,6 +137,9 @@ def main(rounds: int) -> None:
     rows = measure(rounds)
     for row in [columns, *rows]:
         print(f"{row[0]:26s}" + "".join(f"{'-' if cell is None else cell:>20}" for cell in row[1:]))
+    _, flops, milliseconds, *_ = next(row for row in rows if row[0] == "default")
+    efficiency = 1e12 * flops / milliseconds / estimate.matrix_speed()
+    print(f"for vaelab/estimate.py: STEP_OPERATIONS {1e9 * flops:.3g}, EFFICIENCY {efficiency:.2g}")
     outcome = {
         "name": "Training step against the machine's matrix products",
         "command": "python -m experiments.speed step",

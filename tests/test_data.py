@@ -1,5 +1,6 @@
 """Datasets: what is scanned, labelled, split, reported and kept; and what is refused."""
 
+import contextlib
 import json
 import os
 import re
@@ -11,8 +12,7 @@ from pathlib import Path
 import pytest
 from faults import builders
 
-from vaelab import cli, data, estimate, hydrogen, scan, splitting
-from vaelab.config import AudioConfig, ModelConfig, TrainConfig
+from vaelab import cli, data, hydrogen, scan, splitting
 from vaelab.data import DatasetError, load_dataset, make_dataset, sound_files
 
 KITS = Path("/usr/share/hydrogen/data/drumkits")
@@ -238,6 +238,8 @@ OUTSIDER = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/hostname">]><drumkit_inf
         ("<drumkit_info>" + "<a>" * 100, "nested at most 32 deep, found a deeper one"),
         ('<?xml version="1.0" encoding="nonsense"?><drumkit_info/>', "found damaged XML: unknown encoding"),
         (" " * ((4 << 20) + 1), "at most 4 MiB, found a larger one"),
+        (f"<drumkit_info><name>{'&amp;' * 800_000}</name>", "names of at most 200 characters, found one of 800000"),
+        (KIT.replace("Kick 1", "hat " * 500_000), "names of at most 200 characters, found one of 1999999"),
     ],
 )
 def test_hostile_kits_are_refused_by_name_and_cost_only_labels(text, reason, tmp_path):
@@ -344,10 +346,14 @@ def test_errors_name_the_folder_and_say_what_to_do(tmp_path):
         DatasetError, match=r"expected at least 2 different sounds .* found 1 among 2 files .*p/b.wav: exp"
     ):
         make(root, tmp_path / "out")
-    with pytest.raises(DatasetError, match=r"dataset name: expected a plain folder name, found '../up'"):
+    with pytest.raises(
+        DatasetError, match=r"dataset name: expected a plain folder name of 1 to 200 bytes, found '../up'"
+    ):
         make_dataset([root], "../up", home=tmp_path / "out")
     with pytest.raises(DatasetError, match=r"data_dirs: expected a list of folders, found one: \['sounds'\]"):
         make_dataset("sounds", "set", home=tmp_path / "out")
+    with pytest.raises(DatasetError, match=r"hold out: expected a list of folders' names, found one: \['kicks'\]"):
+        make(root, tmp_path / "out", hold_out="kicks")
     with pytest.raises(DatasetError, match=r"no dataset 'other': looked for .*manifest.json; there is none yet"):
         load_dataset("other", tmp_path / "out")
 
@@ -363,6 +369,55 @@ def test_a_manifest_cannot_point_out_of_its_folders(path, tmp_path):
         DatasetError, match=r"manifest.json: expected a dataset's manifest, found damaged text.*outside"
     ):
         load_dataset("set", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "null",
+        "[" * 100_000,
+        '{"format": 1, "name": "set", "roots": [], "files": [], "skipped": []}',
+        '{"format": 99}',
+        '{"format": 1, "name": "set", "roots": ["/"], "files": [{"path": "a"}], "skipped": []}',
+        '{"format": 1, "name": "set", "roots": ["/"], "skipped": [], "files": [{"path": 3, "root": 0, "sha256": "a",'
+        ' "seconds": 1.0, "label": null, "split": "train"}]}',
+        '{"format": 1, "name": "set", "roots": ["/"], "skipped": [5], "files": [{"path": "a", "root": 0, "sha256": "a",'
+        ' "seconds": 1.0, "label": null, "split": "train"}]}',
+    ],
+)
+def test_a_manifest_of_nonsense_is_refused(text, tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/manifest.json").write_text(text)
+    with pytest.raises(DatasetError, match=r"manifest.json: expected a dataset's manifest, found damaged text"):
+        load_dataset("set", tmp_path)
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_scan(tmp_path, monkeypatch):
+    root = put(tmp_path / "in", "a.wav", "b.wav")
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(data, "scan", lambda *_: pytest.fail("scanned"))
+    with pytest.raises(DatasetError, match=r"file/set: expected a place to write the dataset, but .*file is no folder"):
+        make(root, tmp_path / "file")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(
+        DatasetError, match=r"out/set: expected a place to write the dataset, but .* may not be written"
+    ):
+        make(root, tmp_path / "out")
+
+
+@pytest.mark.parametrize("blocked", ["manifest.json", "seen.json"])
+def test_a_folder_in_the_manifests_place_is_named(blocked, tmp_path):
+    (tmp_path / "out/set" / blocked).mkdir(parents=True)
+    manager = pytest.warns(UserWarning, match="damaged file") if blocked == "seen.json" else contextlib.nullcontext()
+    with manager, pytest.raises(DatasetError, match=r"out/set: expected a place to write the dataset, but Is a direc"):
+        make(put(tmp_path / "in", "a.wav", "b.wav"), tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["", " ", ".", "..", "a/b", "a\0b", "a\nb", "x" * 201, "\u00e9" * 101])
+def test_names_of_datasets_are_plain(name, tmp_path):
+    with pytest.raises(DatasetError, match="dataset name: expected a plain folder name of 1 to 200 bytes, found"):
+        make_dataset([put(tmp_path / "in", "a.wav", "b.wav")], name, home=tmp_path / "out", progress=False)
 
 
 def test_the_command_reports(tmp_path, monkeypatch, capsys):
@@ -386,10 +441,5 @@ def test_the_command_reports(tmp_path, monkeypatch, capsys):
     assert cli.main(["make-dataset", "--data-dir", str(root), "--dataset-name", "Packs", "--group-by", "folder"]) == 0
 
 
-def test_the_estimate_counts_what_the_model_multiplies():
-    """Doubling the width multiplies the cost of wide layers by nearly four; each step takes time."""
-    small, large = (estimate.multiplications(AudioConfig(), ModelConfig(width=width)) for width in (512, 1024))
-    assert 3 < large / small < 4
-    assert estimate.fewest_steps(TrainConfig(warmup_steps=10, patience=2, evaluate_every=10, decay_steps=5)) == 105
-    assert estimate.step_seconds(AudioConfig(), ModelConfig(), TrainConfig()) > 0
+def test_datasets_stand_in_one_place():
     assert Path("datasets") == data.HOME

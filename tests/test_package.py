@@ -19,9 +19,11 @@ FLOORS = [
     {"train", "library", "latent"},
     {"logdir", "feed", "bar"},
     {"evaluate", "schedule", "steps", "data", "store", "checkpoint"},
+    {"features"},
     {"spectral", "slicing", "synth", "model", "scan"},
-    {"audio", "flows", "hydrogen", "estimate", "devices", "augment", "principal"},
+    {"audio", "flows", "hydrogen", "estimate", "devices", "augment", "seen", "principal"},
     {"config", "files", "decoders", "workers", "splitting"},
+    {"shelf"},
 ]
 SAME_FLOOR_ALLOWED = {("widgets", "plots")}
 HEAVY = ("jax", "flax", "librosa", "umap", "matplotlib", "ipywidgets", "numba")

@@ -12,6 +12,11 @@ from faults import builders
 from vaelab import audio, spectral
 from vaelab.config import AudioConfig
 
+try:
+    import av
+except ImportError:
+    av = None
+
 # librosa.load goes through audioread, which imports modules that Python 3.13 drops.
 pytestmark = pytest.mark.filterwarnings("ignore:.*slated for removal in Python 3.13:DeprecationWarning")
 
@@ -83,6 +88,71 @@ def test_features_equal_librosas_on_drums(suffix):
 def test_features_equal_librosas_on_samples():
     for path in sorted(SAMPLES.glob("*.flac"))[::12]:
         assert_equals_librosa(path, CONFIGS["samplevae"])
+
+
+# How a real sound is encoded: by libsndfile (container, subtype, rate), or by FFmpeg (container).
+REAL_FORMATS = {
+    ".wav": ("WAV", "PCM_16", 44100),
+    ".aiff": ("AIFF", "PCM_24", 44100),
+    ".aif": ("AIFF", "PCM_16", 48000),
+    ".aifc": ("AIFF", "FLOAT", 44100),
+    ".flac": ("FLAC", "PCM_16", 44100),
+    ".ogg": ("OGG", "VORBIS", 44100),
+    ".opus": ("OGG", "OPUS", 48000),
+    ".mp3": ("MP3", None, 44100),
+    ".aac": "adts",
+    ".m4a": "mp4",
+}
+
+
+def real_sounds() -> list[np.ndarray]:
+    """Real one-shots of many kits and lengths, (samples, channels) at 44.1 kHz, with peaks of one half."""
+    found = [*sorted(KITS.glob("*/*.wav"))[::60], *sorted(KITS.glob("*/*.flac"))[::90], *sorted(SAMPLES.glob("*.flac"))]
+    sounds = []
+    for path in found[:12] + found[12::30]:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        if rate == 44100 and len(samples) > 2000:
+            sounds.append(0.5 * samples[: 3 * rate] / np.abs(samples).max())
+    return sounds
+
+
+def encode(path: Path, samples: np.ndarray) -> None:
+    how = REAL_FORMATS[path.suffix]
+    if isinstance(how, str):
+        path.write_bytes(builders.aac_track(samples, how))
+    else:
+        container, subtype, rate = how
+        there = samples if rate == 44100 else librosa.resample(samples.T, orig_sr=44100, target_sr=rate).T
+        soundfile.write(path, there, rate, format=container, subtype=subtype)
+
+
+def decoded_independently(path: Path, config: AudioConfig) -> np.ndarray:
+    """A file's samples, decoded by librosa, or by PyAV alone where librosa cannot; mono at the config's rate."""
+    if isinstance(REAL_FORMATS[path.suffix], tuple):
+        return librosa.load(path, sr=config.sample_rate, duration=config.clip_seconds)[0]
+    with av.open(str(path)) as container:
+        planes = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
+        rate = container.streams.audio[0].rate
+    return librosa.resample(librosa.to_mono(planes), orig_sr=rate, target_sr=config.sample_rate)
+
+
+@pytest.mark.skipif(not (KITS.is_dir() and SAMPLES.is_dir()), reason="needs hydrogen-drumkits and sonic-pi-samples")
+@pytest.mark.skipif(av is None, reason="PyAV is not installed: pip install 'vaelab[video]'")
+@pytest.mark.parametrize("suffix", audio.EXTENSIONS)
+def test_real_sounds_in_every_format_equal_librosas_and_keep_their_level(suffix, tmp_path):
+    """Features are librosa's on the decoded samples; the level survives the encoding, every other time 12 dB lower."""
+    config, path, real = CONFIGS["default"], tmp_path / f"sound{suffix}", real_sounds()
+    assert len(real) >= 12
+    for number, samples in enumerate(real):
+        original_level = librosas(librosa.to_mono(samples.T), config)[1]
+        lower_db = 12 * (number % 2)
+        encode(path, samples * 10 ** (-lower_db / 20))
+        ours = audio.read(path, config.sample_rate, seconds=config.clip_seconds)
+        features, level_db = spectral.mel(spectral.fit_length(ours, config)[None], config)
+        expected, expected_level = librosas(decoded_independently(path, config), config)
+        assert np.abs(np.asarray(features[0]) - expected).max() < 1e-3
+        assert float(level_db[0]) == pytest.approx(expected_level, abs=1e-2)
+        assert float(level_db[0]) == pytest.approx(original_level - lower_db, abs=1.0)
 
 
 def test_the_level_is_kept_beside_features_that_do_not_depend_on_it():

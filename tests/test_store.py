@@ -1,12 +1,14 @@
 """The feature store: incremental, never misread, safe under two writers, sudden death and a full disk."""
 
 import errno
+import json
 import os
 import random
 import re
 import resource
 import signal
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -86,7 +88,7 @@ def test_adding_ten_computes_ten(wavs, undisturbed, tmp_path, monkeypatch):
     monkeypatch.setattr(
         store.workers,
         "outcomes",
-        lambda function, items, *more: decoded.extend(items) or outcomes(function, items, *more),
+        lambda function, items, *more, **options: decoded.extend(items) or outcomes(function, items, *more, **options),
     )
     hashes = list(wavs)
     first = FeatureStore(tmp_path, TINY_AUDIO)
@@ -148,6 +150,20 @@ def test_a_file_that_changed_or_went_is_named_and_not_misread(wavs, tmp_path):
         built.rows(list(sounds))
 
 
+def test_reading_rows_takes_the_memory_of_those_rows(wavs, tmp_path, monkeypatch):
+    """A batch from a large store costs a batch, as shards are maps of their files."""
+    monkeypatch.setattr(store, "SHARD_ROWS", ROWS_A_SHARD)
+    built = FeatureStore(tmp_path, TINY_AUDIO)
+    built.build(wavs, progress=False)
+    some = list(wavs)[::40]
+    reader = FeatureStore(tmp_path, TINY_AUDIO)
+    tracemalloc.start()
+    features, levels = reader.rows(some)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < features.nbytes + levels.nbytes + 4096 < len(wavs) * features[0].nbytes
+
+
 def test_another_config_never_meets_these_rows(wavs, tmp_path):
     few = dict(list(wavs.items())[:3])
     FeatureStore(tmp_path, TINY_AUDIO).build(few, progress=False)
@@ -170,18 +186,43 @@ def test_another_decoder_computes_anew(wavs, tmp_path, monkeypatch):
     assert len(list(newer.folder.glob("*.npy"))) == 2
 
 
-@pytest.mark.parametrize("damage", ["cut rows", "cut index", "no rows"])
-def test_a_damaged_shard_is_told_and_replaced(damage, wavs, tmp_path):
+def cut(path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def pipe(path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def altered(**changes):
+    return lambda path: path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+# What befalls the rows or the index of a shard of five.
+DAMAGES = {
+    "cut rows": (".npy", cut),
+    "cut index": (".json", cut),
+    "no rows": (".npy", lambda path: path.unlink()),
+    "empty rows": (".npy", lambda path: path.write_bytes(b"")),
+    "rows of objects": (".npy", lambda path: np.save(path, np.array([{}] * 5, object), allow_pickle=True)),
+    "a pipe for rows": (".npy", pipe),
+    "a nested index": (".json", lambda path: path.write_text("[" * 100_000)),
+    "a list for an index": (".json", lambda path: path.write_text("[]")),
+    "levels not finite": (".json", altered(level_db=[float("nan")] * 5)),
+    "levels in words": (".json", altered(level_db=["loud"] * 5)),
+    "no hashes": (".json", altered(sha256="abcde")),
+}
+
+
+@pytest.mark.parametrize(("suffix", "damage"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_shard_is_told_and_replaced(suffix, damage, wavs, tmp_path):
     few = dict(list(wavs.items())[:5])
     built = FeatureStore(tmp_path, TINY_AUDIO)
     built.build(few, progress=False)
     before = built.rows(list(few))[0]
-    (rows,) = built.folder.glob("*.npy")
-    if damage == "no rows":
-        rows.unlink()
-    else:
-        victim = rows if damage == "cut rows" else rows.with_suffix(".json")
-        victim.write_bytes(victim.read_bytes()[:100])
+    (victim,) = built.folder.glob(f"*{suffix}")
+    damage(victim)
     with pytest.warns(UserWarning, match=r"json: expected a shard of features, found a damaged one .* computed again"):
         again = FeatureStore(tmp_path, TINY_AUDIO)
     assert len(again) == 0

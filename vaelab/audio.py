@@ -30,6 +30,7 @@ PROBE_SECONDS = 10.0
 MAX_LEVEL = 65536.0  # some tools write 16-bit numbers as floats; what is beyond is no sound
 BLOCK_VALUES, LEAST_BLOCK = 1 << 20, 1 << 10  # samples
 HASHED_BYTES = 1 << 16  # at once
+MAX_BYTES = 16 << 30  # a sparse file of terabytes takes no room on a disk, but hours to hash
 RECIPE_CHUNK = b"vlab"
 
 
@@ -150,7 +151,13 @@ def examine(path: str | os.PathLike) -> Facts:
         AudioError: As `read`; also for a sound shorter than `MIN_SECONDS`.
     """
     with _steady(path) as handle:
-        return Facts(_hash(handle), _measure(path, handle))
+        seconds = _measure(path, handle)  # first, as what is no sound need not be hashed
+        if (size := os.fstat(handle).st_size) > MAX_BYTES:
+            raise AudioError(
+                path,
+                f"expected a file of at most {MAX_BYTES >> 30} GiB, found {size / 2**30:.1f} GiB; cut it into parts",
+            )
+        return Facts(_hash(handle), seconds)
 
 
 def write(path: str | os.PathLike, samples: np.ndarray, sample_rate: int, recipe: dict[str, Any] | None = None) -> Path:
@@ -242,6 +249,7 @@ def _signature(handle: int) -> tuple[int, int]:
 
 def _hash(handle: int) -> str:
     digest = hashlib.sha256()
+    os.lseek(handle, 0, os.SEEK_SET)
     while block := os.read(handle, HASHED_BYTES):
         digest.update(block)
     os.lseek(handle, 0, os.SEEK_SET)

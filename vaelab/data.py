@@ -2,7 +2,7 @@
 
 A dataset is one file, `HOME/NAME/manifest.json`. A sound is named by the sha256 of its bytes; one content
 appears once, so that no duplicate can stand on both sides of the split. Making a dataset of the same name
-again refreshes it: sounds known from before keep their side.
+again refreshes it: sounds known from before keep their side, and files that did not change are not read again.
 """
 
 import dataclasses
@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from vaelab import audio, estimate, files, splitting
+from vaelab import audio, estimate, files, seen, splitting
 from vaelab.scan import LABELS, Found, Skipped, candidates, scan
 
 HOME = Path("datasets")
 FORMAT = 1
 GROUPINGS = ("folder",)
+MAX_NAME = 200  # bytes of a dataset's name
 
 
 class DatasetError(Exception):
@@ -98,7 +99,7 @@ class Dataset:
         for reason, count in Counter(skip["reason"] for skip in self.skipped).most_common():
             lines.append(f"  skipped {count}: {reason} (such as {audio.printable(examples[reason])})")
         lines.append(
-            f"  training: about {_clock(60 * estimate.training_minutes())} on this processor at the earliest, longer "
+            f"  training: about {_clock(estimate.training_seconds())} on this processor at the earliest, longer "
             "while the model still improves (estimated from this machine's speed at matrix products)"
         )
         return "\n".join(lines)
@@ -139,7 +140,8 @@ def make_dataset(
         train_ratio: Share of each class that is trained on; the rest is held out.
         seed: Decides the split together with each sound's content.
         home: Where datasets live.
-        fresh: Split anew instead of keeping the sides of an earlier dataset of this name.
+        fresh: Read every file and split anew, instead of keeping the contents and sides of an earlier dataset of this
+            name for files that did not change.
         progress: Show a bar.
         labels: "folder"; "hydrogen-instrument" or "hydrogen-kit" read `drumkit.xml` files; None labels nothing.
             What a folder or kit does not name stays unlabelled.
@@ -154,8 +156,13 @@ def make_dataset(
     _check_name(name)
     if not 0 < train_ratio < 1:
         raise DatasetError(f"train ratio: expected between 0 and 1, found {train_ratio}")
+    if isinstance(hold_out, str):
+        raise DatasetError(f"hold out: expected a list of folders' names, found one: [{hold_out!r}]")
     roots = _roots(data_dirs)
-    found = list(scan(roots, labels, progress))
+    _check_place(Path(home) / name)  # before a scan that may take long
+    contents = Path(home) / name / "seen.json"
+    known_contents = seen.Seen() if fresh else seen.load(contents)
+    found = list(scan(roots, labels, progress, known_contents))
     skipped = [{"path": one.path, "root": one.root, "reason": one.reason} for one in found if isinstance(one, Skipped)]
     sounds = [one for one in found if isinstance(one, Found)]
     entries, repeated = _one_per_content([_entry(one) for one in sounds])
@@ -173,7 +180,13 @@ def make_dataset(
         packs = {(one.root, one.path): one.pack for one in sounds} if group_by else None
         entries = split(entries, train_ratio, seed, known, packs)
     dataset = Dataset(name, tuple(_text(root) for root in roots), tuple(entries), tuple(skipped + repeated))
-    _write(dataset, home)
+    try:
+        _write(dataset, home)
+        known_contents.save(contents)
+    except files.NoRoomError:
+        raise
+    except OSError as error:
+        raise _no_place(contents.parent, error.strerror) from error
     return dataset
 
 
@@ -193,13 +206,14 @@ def load_dataset(name: str, home: str | os.PathLike = HOME) -> Dataset:
         )
     try:
         manifest = json.loads(path.read_text(encoding="ascii"))
-        return Dataset(
-            manifest["name"],
-            tuple(manifest["roots"]),
-            tuple(_inside(Entry(**entry), manifest["roots"]) for entry in manifest["files"]),
-            tuple(manifest["skipped"]),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if manifest["format"] != FORMAT:
+            raise ValueError(f"a format numbered {manifest['format']!a}, not {FORMAT}")
+        entries = tuple(_inside(Entry(**entry), manifest["roots"]) for entry in manifest["files"])
+        if not entries:
+            raise ValueError("no sounds")
+        skipped = tuple({key: skip[key] for key in ("path", "root", "reason")} for skip in manifest["skipped"])
+        return Dataset(str(manifest["name"]), tuple(map(str, manifest["roots"])), entries, skipped)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DatasetError(f"{path}: expected a dataset's manifest, found damaged text: {error!r}") from error
 
 
@@ -315,6 +329,9 @@ def _known_sides(name: str, home: str | os.PathLike) -> dict[str, str]:
 
 def _inside(entry: Entry, roots: Sequence[str]) -> Entry:
     """Refuse an entry that points out of its root: manifests are passed around."""
+    for name, kind in (("path", str), ("root", int), ("sha256", str), ("seconds", float), ("label", str | None)):
+        if not isinstance(getattr(entry, name), kind):
+            raise TypeError(f"{name} of a sound: {getattr(entry, name)!a}")
     parts = entry.path.split("/")
     if not 0 <= entry.root < len(roots) or entry.path.startswith("/") or ".." in parts:
         raise ValueError(f"a file outside of the dataset's folders: {entry.path!a}")
@@ -324,8 +341,24 @@ def _inside(entry: Entry, roots: Sequence[str]) -> Entry:
 
 
 def _check_name(name: str) -> None:
-    if not name or name.startswith(".") or Path(name).name != name:
-        raise DatasetError(f"dataset name: expected a plain folder name, found {name!r}")
+    plain = name.isprintable() and len(os.fsencode(name)) <= MAX_NAME
+    if not plain or not name.strip() or name.startswith(".") or Path(name).name != name:
+        raise DatasetError(f"dataset name: expected a plain folder name of 1 to {MAX_NAME} bytes, found {name!r}")
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse a place where the dataset could not be written."""
+    around = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+    if not around.is_dir():
+        raise _no_place(folder, f"{audio.printable(around)} is no folder")
+    if not os.access(around, os.W_OK | os.X_OK):
+        raise _no_place(folder, f"{audio.printable(around)} may not be written")
+
+
+def _no_place(folder: Path, found: str) -> DatasetError:
+    return DatasetError(
+        f"{audio.printable(folder)}: expected a place to write the dataset, but {found}; choose another"
+    )
 
 
 def _text(path: str | os.PathLike) -> str:

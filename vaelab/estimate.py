@@ -1,29 +1,31 @@
-"""About how long training will take on this machine's processor, from arithmetic and a short measurement.
+"""About how long training will take on this machine's processor.
 
-No model is built: the default model's multiplications are counted from its sizes, and a fraction of a second of
-matrix products shows how fast this machine multiplies.
+What a step with default knobs costs stands here as two numbers that `python -m experiments.speed step` measures, and a test
+says when the model has outgrown them. What this machine can do is a fraction of a second of matrix products. So the
+estimate needs neither a model nor JAX, and it does not repeat the model's shapes.
 """
 
 import time
 from functools import cache
 
+import joblib
 import numpy as np
 
-from vaelab.config import AudioConfig, ModelConfig, TrainConfig
+from vaelab.config import TrainConfig
 
-EFFICIENCY = 0.5  # share of the speed of plain matrix products that training steps reached (measured: 0.40 to 0.58)
-PROBE_SECONDS, LEAST_RUNS = 0.2, 20
-
-
-def training_minutes() -> float:
-    """Minutes until training with the default knobs can end at the earliest, on this processor."""
-    return fewest_steps(TrainConfig()) * step_seconds(AudioConfig(), ModelConfig(), TrainConfig()) / 60
+STEP_OPERATIONS = 0.744e9  # floating-point operations of a default training step, counted from its shapes
+EFFICIENCY = 0.15  # speed of training steps beside that of plain matrix products
+PROBES, PROBE_SECONDS, PROBE_SIZE, TOGETHER = 4, 0.05, 64, 100
 
 
-def step_seconds(audio: AudioConfig, model: ModelConfig, train: TrainConfig) -> float:
-    """Seconds of one training step: forwards once, and backwards at twice the cost."""
-    operations = 3 * 2 * train.batch_size * multiplications(audio, model)
-    return operations / (EFFICIENCY * matrix_speed())
+def training_seconds() -> float:
+    """Seconds until training with the default knobs can end at the earliest."""
+    return fewest_steps(TrainConfig()) * step_seconds()
+
+
+def step_seconds() -> float:
+    """Seconds of a training step with the default knobs."""
+    return STEP_OPERATIONS / (EFFICIENCY * matrix_speed())
 
 
 def fewest_steps(train: TrainConfig) -> int:
@@ -35,28 +37,19 @@ def fewest_steps(train: TrainConfig) -> int:
     return train.warmup_steps + (lowerings + 1) * plateau + lowerings * train.decay_steps
 
 
-def multiplications(audio: AudioConfig, model: ModelConfig) -> int:
-    """Multiplications of one pass of one sound through encoder, flow and decoder."""
-    width, lengths = model.width, [-(-audio.frames // model.patch)]
-    patch = model.patch * audio.n_mels
-    for _ in range(model.downsamples):
-        lengths.append(-(-lengths[-1] // 2))
-    blocks = sum(6 * width**2 * model.blocks * length for length in lengths[:-1])
-    encoder = patch * width * lengths[0] + blocks + sum(4 * width**2 * length for length in lengths[1:])
-    encoder += lengths[-1] * width * model.hidden + model.hidden * (2 * model.latent_dim + model.hidden)
-    flow = model.flow_steps * model.flow_hidden * (3 * model.latent_dim + model.hidden)
-    decoder = model.hidden * (model.latent_dim + lengths[-1] * width) + blocks
-    decoder += sum(2 * width**2 * length for length in lengths[1:]) + 3 * patch * width * lengths[0]
-    return encoder + flow + decoder
-
-
 @cache
 def matrix_speed() -> float:
-    """Floating-point operations a second of large float32 matrix products on all cores."""
-    matrix = np.ones((512, 512), np.float32)
-    matrix @ matrix
-    best, runs, end = np.inf, 0, time.perf_counter() + PROBE_SECONDS
-    while (start := time.perf_counter()) < end or runs < LEAST_RUNS:
-        matrix @ matrix
-        best, runs = min(best, time.perf_counter() - start), runs + 1
-    return 2 * 512**3 / best  # the best run: others are slowed down by whatever else the machine does
+    """Floating-point operations a second of float32 matrix products on all cores, if nothing else ran.
+
+    Products this small stay in one thread, and what counts is that thread's own processor time: whatever else runs
+    takes turns, but no time of it.
+    """
+    matrix, speeds = np.ones((PROBE_SIZE, PROBE_SIZE), np.float32), []
+    for _ in range(PROBES):
+        products, start = 0, time.thread_time()
+        while (spent := time.thread_time() - start) < PROBE_SECONDS:
+            for _ in range(TOGETHER):
+                matrix @ matrix
+            products += TOGETHER
+        speeds.append(2 * PROBE_SIZE**3 * products / spent)
+    return joblib.cpu_count() * max(speeds)

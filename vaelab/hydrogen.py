@@ -15,6 +15,7 @@ from vaelab import files
 FILE_NAME = "drumkit.xml"
 MAX_BYTES = 4 << 20
 MAX_DEPTH = 32
+MAX_NAME = 200  # characters: names become labels, and are searched for words
 
 # A name's words decide its class; the first line that matches wins. Names that match none stay unlabelled.
 CLASSES = (
@@ -100,7 +101,7 @@ class _Reading:
     def __init__(self):
         self.root, self.kit_name, self.instruments = "", "", {}
         self._open: list[str] = []
-        self._text, self._instrument = "", ""
+        self._text, self._instrument = [], ""
         self._played: list[str] = []
         self.parser = expat.ParserCreate()
         self.parser.StartDoctypeDeclHandler = self._refuse
@@ -115,18 +116,20 @@ class _Reading:
         tag = tag.rpartition(":")[2]
         self.root = self.root or tag
         self._open.append(tag)
-        self._text = ""
+        self._text = []
         if len(self._open) > MAX_DEPTH:
             raise KitError(f"expected a drumkit.xml nested at most {MAX_DEPTH} deep, found a deeper one")
         if tag == "instrument":
             self._instrument, self._played = "", []
 
     def _characters(self, text: str) -> None:
-        self._text += text
+        self._text.append(text)
 
     def _end(self, tag: str) -> None:
-        tag, text = self._open.pop(), self._text.strip()
+        tag, text = self._open.pop(), "".join(self._text).strip()
         inside = self._open[-1:]
+        if tag == "name" and len(text) > MAX_NAME:
+            raise KitError(f"expected names of at most {MAX_NAME} characters, found one of {len(text)}")
         if tag == "name" and inside == ["instrument"]:
             self._instrument = text
         elif tag == "name" and len(self._open) == 1:
@@ -136,7 +139,7 @@ class _Reading:
         elif tag == "instrument":  # its name may come after its files
             for name in self._played:
                 self._add(name)
-        self._text = ""
+        self._text = []
 
     def _add(self, name: str) -> None:
         """Several instruments may play one file; it keeps a name only if they mean the same class."""

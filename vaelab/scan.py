@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import joblib
 from tqdm.auto import tqdm
 
-from vaelab import audio, hydrogen, workers
+from vaelab import audio, hydrogen, seen, workers
 
 LABELS = ("folder", "hydrogen-instrument", "hydrogen-kit")
 EXAMINED_TOGETHER = 64  # files per message to a worker
@@ -43,13 +43,17 @@ class Skipped:
     reason: str
 
 
-def scan(roots: Sequence[Path], labels: str | None, progress: bool = True) -> Iterator[Found | Skipped]:
+def scan(
+    roots: Sequence[Path], labels: str | None, progress: bool = True, known: seen.Seen | None = None
+) -> Iterator[Found | Skipped]:
     """Everything below some folders that is a sound, or looks like one.
 
     Args:
         roots: Absolute folders.
         labels: One of `LABELS`, or None.
         progress: Show a bar.
+        known: What an earlier scan found: files that are as they were then are not read again. This scan's contents
+            are added.
     """
     names: list[tuple[int, str]] = []
     for root, folder in enumerate(roots):
@@ -58,18 +62,38 @@ def scan(roots: Sequence[Path], labels: str | None, progress: bool = True) -> It
                 names.append((root, path))
             else:
                 yield Skipped(root, path, reason)
-    # Small sets go in small parts, so that every worker gets some.
-    chunk = max(1, min(EXAMINED_TOGETHER, len(names) // (4 * joblib.cpu_count())))
-    paths = ((os.path.join(roots[root], path),) for root, path in names)
-    outcomes = workers.outcomes(audio.examine, paths, audio.AudioError, chunk)
-    bar = tqdm(outcomes, desc="reading", unit="file", total=len(names), disable=not progress)
     kits = _Kits(roots)
+    examined = _examined(roots, names, seen.Seen() if known is None else known)
+    bar = tqdm(examined, desc="reading", unit="file", total=len(names), disable=not progress)
     for (root, path), (facts, reason) in zip(names, bar, strict=True):
         if facts is None:
             yield Skipped(root, path, reason)
         else:
             yield Found(root, path, facts, *kits.label_and_pack(root, path, labels))
     yield from kits.refused
+
+
+def _examined(
+    roots: Sequence[Path], names: Sequence[tuple[int, str]], known: seen.Seen
+) -> Iterator[tuple[audio.Facts | None, str | None]]:
+    """Facts, or the reason why there are none, of each file; only those that are new or changed are read."""
+    tops = [os.fsdecode(root) for root in roots]
+    marks = [seen.mark(os.path.join(tops[root], path)) for root, path in names]
+    old = [known.recall(tops[root], path, mark) for (root, path), mark in zip(names, marks, strict=True)]
+    paths = [
+        (os.path.join(tops[root], path),) for (root, path), content in zip(names, old, strict=True) if content is None
+    ]
+    # Small sets go in small parts, so that every worker gets some.
+    chunk = max(1, min(EXAMINED_TOGETHER, len(paths) // (4 * joblib.cpu_count())))
+    fresh = workers.outcomes(audio.examine, paths, audio.AudioError, chunk)
+    for (root, path), mark, content in zip(names, marks, old, strict=True):
+        if content is not None:
+            yield audio.Facts(*content), None
+            continue
+        facts, reason = next(fresh)
+        if facts is not None:
+            known.remember(tops[root], path, mark, facts.sha256, facts.seconds)
+        yield facts, reason
 
 
 def candidates(root: Path) -> Iterator[tuple[str, str | None]]:

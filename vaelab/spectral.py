@@ -21,6 +21,7 @@ import numpy as np
 from vaelab.config import AudioConfig
 
 POWER_FLOOR = 1e-10  # librosa's amin: a clip whose maximum lies below is silence
+TOGETHER = 32  # mel filters in one matrix product: measured faster than 16, 64 or all
 MEL_UPDATES = 24
 GRIFFIN_LIM_ROUNDS = 32
 MOMENTUM = 0.99  # Perraudin et al. recommend values close to one
@@ -55,7 +56,12 @@ def mel(samples: jax.Array, config: AudioConfig) -> tuple[jax.Array, jax.Array]:
             is all zeros.
         level_db: (batch,), the maximum of the clip's mel power in dB.
     """
-    return _mel(samples, filterbank(config), config)
+    return _mel(samples, config)
+
+
+def stored_mel(samples: jax.Array, config: AudioConfig) -> tuple[jax.Array, jax.Array]:
+    """As `mel`, with the features quantised in the same pass: uint8 (batch, frames, mels) and (batch,)."""
+    return _stored_mel(samples, config)
 
 
 def quantise(features: jax.Array) -> jax.Array:
@@ -144,14 +150,35 @@ def _overlap_add(frames: jax.Array, config: AudioConfig) -> jax.Array:
 
 
 @partial(jax.jit, static_argnames="config")
-def _mel(samples: jax.Array, filters: jax.Array, config: AudioConfig) -> tuple[jax.Array, jax.Array]:
+def _mel(samples: jax.Array, config: AudioConfig) -> tuple[jax.Array, jax.Array]:
     spectrum = stft(samples, config)
-    power = (jnp.square(spectrum.real) + jnp.square(spectrum.imag)) @ filters.T
+    power = _mel_power(jnp.square(spectrum.real) + jnp.square(spectrum.imag), config)
     decibels = 10 * jnp.log10(jnp.maximum(power, POWER_FLOOR))
     level_db = decibels.max(axis=(1, 2))
     features = jnp.clip(1 + (decibels - level_db[:, None, None]) / config.top_db, 0, 1)
     silent = power.max(axis=(1, 2), keepdims=True) <= POWER_FLOOR
     return jnp.where(silent, 0, features), level_db
+
+
+@partial(jax.jit, static_argnames="config")
+def _stored_mel(samples: jax.Array, config: AudioConfig) -> tuple[jax.Array, jax.Array]:
+    features, level_db = _mel(samples, config)
+    return quantise(features), level_db
+
+
+def _mel_power(power: jax.Array, config: AudioConfig) -> jax.Array:
+    """Power spectrum (..., n_fft // 2 + 1) to mel power (..., mels).
+
+    Filters are narrow, so neighbours share few bins: a product for each `TOGETHER` filters over the bins that they
+    have takes a quarter of the multiplications of one over all bins.
+    """
+    filters, parts = filterbank(config), []
+    for start in range(0, len(filters), TOGETHER):
+        some = filters[start : start + TOGETHER]
+        heard = np.flatnonzero(some.any(axis=0))
+        low, high = (heard[0], heard[-1] + 1) if len(heard) else (0, 1)
+        parts.append(power[..., low:high] @ some[:, low:high].T)
+    return jnp.concatenate(parts, axis=-1)
 
 
 @partial(jax.jit, static_argnames=("config", "iterations"))

@@ -8,8 +8,6 @@ other's shards, and a row that two of them compute has the same bytes. What a ki
 the next one that is alone.
 """
 
-import contextlib
-import dataclasses
 import hashlib
 import io
 import json
@@ -22,12 +20,10 @@ import numpy as np
 import soxr
 from tqdm.auto import tqdm
 
-from vaelab import audio, decoders, files, spectral, workers
-from vaelab.config import AudioConfig, ConfigError
+from vaelab import audio, decoders, features, files, workers
+from vaelab.config import AudioConfig
 
-READER = 2  # raise when audio.read, spectral.mel or the shards' format changes
-BATCH = 8  # the front end's arrays then stay in the processor's cache: measured 2.3 times faster per clip than 32
-LEVELS = 255  # steps of a stored feature
+READER = 3  # raise when audio.read, spectral.mel or the shards' format changes
 SHARD_ROWS = 512
 CLIPS_BYTES = 192 << 20  # of decoded clips that may wait for the front end
 DECODED_TOGETHER = 8  # files per message to a worker
@@ -50,7 +46,6 @@ class FeatureStore:
         self._maps: dict[str, np.ndarray] = {}
         self._seen: set[str] = set()
         self._damaged: set[str] = set()
-        self._front_ends = _front_ends(config)
         self._adopt_new()
 
     def __contains__(self, sha256: str) -> bool:
@@ -103,7 +98,7 @@ class FeatureStore:
         for sha256, path in sounds.items():
             by_decoder[decoders.version(path) or ""].append(sha256)
         fitting = CLIPS_BYTES // (4 * self.config.samples)
-        rows = min(SHARD_ROWS, max(BATCH, fitting // BATCH * BATCH))
+        rows = min(SHARD_ROWS, max(features.BATCH, fitting // features.BATCH * features.BATCH))
         for decoder, hashes in by_decoder.items():
             for start in range(0, len(hashes), rows):
                 yield decoder, hashes[start : start + rows]
@@ -114,7 +109,9 @@ class FeatureStore:
         """Hash and samples of each sound that can be read, in order."""
         config = self.config
         items = [(path, config.sample_rate, 0.0, config.clip_seconds, sha256) for sha256, path in sounds.items()]
-        outcomes = workers.outcomes(audio.read, items, audio.AudioError, DECODED_TOGETHER, len(items))
+        outcomes = workers.outcomes(
+            audio.read, items, audio.AudioError, DECODED_TOGETHER, len(items), array_bytes=4 * config.samples
+        )
         for sha256, (samples, reason) in zip(sounds, outcomes, strict=True):
             bar.update()
             if reason is not None:
@@ -123,19 +120,17 @@ class FeatureStore:
                 yield sha256, samples
 
     def _write_shard(self, decoder: str, decoded: Iterable[tuple[str, np.ndarray]]) -> None:
-        hashes, features, levels = [], [], []
-        for front_end, batch in self._batches(decoded):
-            clips = np.stack([spectral.fit_length(samples, front_end) for _, samples in batch])
-            values, level_db = self._features(clips, front_end)
-            hashes += [sha256 for sha256, _ in batch]
-            features.append(values)
+        hashes, parts, levels = [], [], []
+        for keys, rows, level_db in features.computed(decoded, self.config):
+            hashes += keys
+            parts.append(rows)
             levels += level_db.tolist()
         if not hashes:
             return
         name = hashlib.sha256("".join([decoder, *hashes]).encode()).hexdigest()[:32]
         rows, index = self.folder / f"{name}.npy", self.folder / f"{name}.json"
         buffer = io.BytesIO()
-        np.save(buffer, np.concatenate(features))
+        np.save(buffer, np.concatenate(parts))
         with files.replacing(rows) as temporary:
             temporary.write_bytes(buffer.getbuffer())
         try:
@@ -148,36 +143,6 @@ class FeatureStore:
             raise
         self._adopt(index)
 
-    def _batches(
-        self, decoded: Iterable[tuple[str, np.ndarray]]
-    ) -> Iterator[tuple[AudioConfig, list[tuple[str, np.ndarray]]]]:
-        """Sounds in batches of like length, each with the shortest front end that holds them."""
-        waiting: dict[AudioConfig, list[tuple[str, np.ndarray]]] = defaultdict(list)
-        for sha256, samples in decoded:
-            front_end = next(one for one in self._front_ends if _holds(one, len(samples)) or one == self.config)
-            waiting[front_end].append((sha256, samples))
-            if len(waiting[front_end]) == BATCH:
-                yield front_end, waiting.pop(front_end)
-        yield from waiting.items()
-
-    def _features(self, clips: np.ndarray, front_end: AudioConfig) -> tuple[np.ndarray, np.ndarray]:
-        """Quantised features (n, frames, mels) and levels (n,) of up to BATCH clips.
-
-        Frames beyond the front end are silence, whose value follows from the level as in `spectral.mel`.
-        """
-        padded = np.zeros((BATCH, front_end.samples), np.float32)
-        padded[: len(clips)] = clips
-        values, level_db = spectral.mel(padded, front_end)
-        values = np.asarray(spectral.quantise(values))[: len(clips)]
-        level_db = np.asarray(level_db)[: len(clips)]
-        silence_db = 10 * np.log10(spectral.POWER_FLOOR) - level_db
-        silence = np.round(np.clip(1 + silence_db / self.config.top_db, 0, 1) * LEVELS)
-        silence = np.where(values.any(axis=(1, 2)), silence, 0)
-        features = np.empty((len(clips), self.config.frames, self.config.n_mels), np.uint8)
-        features[:, : front_end.frames] = values
-        features[:, front_end.frames :] = silence[:, None, None]
-        return features, level_db
-
     def _adopt_new(self) -> None:
         """Take in the shards that were written since the last look."""
         for index in sorted(self.folder.glob("*.json")):
@@ -188,10 +153,13 @@ class FeatureStore:
     def _adopt(self, index: Path) -> None:
         """Take in one shard, unless another version of a decoder made it."""
         self._seen.add(index.stem)
+        rows = index.with_suffix(".npy")
         try:
+            if not (index.is_file() and rows.is_file()):  # a pipe would be waited for
+                raise ValueError("rows and index are not both there as files")
             shard = json.loads(index.read_text(encoding="ascii"))
             hashes, levels, decoder = shard["sha256"], shard["level_db"], shard["decoder"]
-            features = np.load(index.with_suffix(".npy"), mmap_mode="r")
+            features = np.load(rows, mmap_mode="r")
             self._check(features, hashes, levels)
         except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             self._damaged.add(index.stem)
@@ -209,12 +177,18 @@ class FeatureStore:
 
     def _check(self, features: np.ndarray, hashes: list[str], levels: list[float]) -> None:
         expected = (len(hashes), self.config.frames, self.config.n_mels)
-        if features.dtype != np.uint8 or features.shape != expected or len(levels) != len(hashes):
+        if not all(isinstance(sha256, str) and len(sha256) == 64 for sha256 in hashes):
+            raise ValueError("what should be content hashes is none")
+        if not (len(levels) == len(hashes) and np.isfinite(np.array(levels, float)).all()):
+            raise ValueError("levels are missing, or not finite")
+        if features.dtype != np.uint8 or features.shape != expected:
             raise ValueError(f"expected uint8 of shape {expected}, found {features.dtype} of shape {features.shape}")
 
     def _sweep(self) -> None:
         """Remove what writers that were killed left: unfinished files, rows without index, damaged shards."""
         for path in sorted(self.folder.iterdir()):
+            if path.is_dir():
+                continue
             orphan = path.suffix == ".npy" and not path.with_suffix(".json").exists()
             if path.name.startswith(files.TEMPORARY) or orphan or path.stem in self._damaged:
                 path.unlink(missing_ok=True)
@@ -224,17 +198,3 @@ def store_key(config: AudioConfig) -> str:
     """The name of a config's shards: a hash of what decides a row's bytes besides the sound and its decoder."""
     decides = {"audio": config.to_dict(), "reader": READER, "soxr": soxr.__version__}
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _front_ends(config: AudioConfig) -> list[AudioConfig]:
-    """A config and its like for a quarter and a half of the clip, shortest first: most sounds are short."""
-    shorter = []
-    for parts in (4, 2):
-        with contextlib.suppress(ConfigError):  # shorter than a window
-            shorter.append(dataclasses.replace(config, clip_seconds=config.clip_seconds / parts))
-    return [*shorter, config]
-
-
-def _holds(front_end: AudioConfig, samples: int) -> bool:
-    """Whether every window that touches a sound lies in a front end's frames."""
-    return front_end.frames * front_end.hop_length - front_end.n_fft // 2 >= samples

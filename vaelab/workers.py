@@ -17,6 +17,8 @@ from typing import Any
 
 import joblib
 
+from vaelab import shelf
+
 ADDRESS_SPACE = 1 << 30  # bytes a worker may map
 CPU_SECONDS = 60  # an item may take
 WINDOW = 4096  # items whose results may wait for the caller
@@ -30,6 +32,7 @@ def outcomes(
     refusal: type[Exception],
     chunk: int = 1,
     window: int = WINDOW,
+    array_bytes: int = 0,
 ) -> Iterator[tuple[Any, str | None]]:
     """`function(*item)` for each item, in order.
 
@@ -39,32 +42,55 @@ def outcomes(
         refusal: The error, with a `reason`, by which the function refuses an item.
         chunk: Items per message to a worker.
         window: Results that may pile up while the caller is busy.
+        array_bytes: Of the largest array that `function` returns; such arrays are spared the way through a pipe.
 
     Yields:
         (result, None), or (None, reason) where the function refused the item or its worker died.
     """
     items = iter(items)
-    while waiting := list(islice(items, window)):
-        done = 0
-        try:
-            for answers in _pool(function, waiting, refusal, chunk):
-                for answer in answers:
-                    done += 1
-                    yield answer
-        except BrokenProcessPool:
-            for item in waiting[done:]:
-                yield _alone(function, item, refusal)
+    with _shelf(array_bytes) as shared:
+        while waiting := list(islice(items, window)):
+            done = 0
+            try:
+                for answers in _pool(function, waiting, refusal, chunk, shared):
+                    for result, reason in answers:
+                        done += 1
+                        yield shared.take(result) if shared else result, reason
+            except BrokenProcessPool:
+                for item in waiting[done:]:
+                    yield _alone(function, item, refusal)
 
 
-def _pool(function: Callable, items: Sequence[tuple], refusal: type[Exception], chunk: int) -> Iterator[list[tuple]]:
+def _shelf(array_bytes: int) -> contextlib.AbstractContextManager:
+    """A shelf for a window's arrays, if there are any, and memory that its workers can see."""
+    if array_bytes and _are_ours() and shelf.available():
+        return shelf.Shelf(array_bytes)
+    return contextlib.nullcontext()
+
+
+def _are_ours() -> bool:
+    """Whether workers are this session's; joblib may be set to use a cluster's."""
+    return isinstance(joblib.parallel.get_active_backend()[0], joblib.parallel.BACKENDS["loky"])
+
+
+def _pool(
+    function: Callable,
+    items: Sequence[tuple],
+    refusal: type[Exception],
+    chunk: int,
+    shared: shelf.Shelf | None = None,
+) -> Iterator[list[tuple]]:
     # Two at least: with one, joblib would work in this process.
     n_jobs = 2 if joblib.cpu_count() == 1 else -1
-    # A cluster's own workers, where joblib is set to use one, are not ours to confine.
-    ours = isinstance(joblib.parallel.get_active_backend()[0], joblib.parallel.BACKENDS["loky"])
-    confined = {"initializer": _confine, "initargs": (os.getpid(),)} if ours else {}
+    # A cluster's own workers are not ours to confine.
+    confined = {"initializer": _confine, "initargs": (os.getpid(),)} if _are_ours() else {}
     pool = joblib.Parallel(n_jobs=n_jobs, batch_size=1, return_as="generator", **confined)
-    starts = range(0, len(items), chunk)
-    return pool(joblib.delayed(_answers)(function, items[start : start + chunk], refusal) for start in starts)
+    return pool(
+        joblib.delayed(_answers)(
+            function, items[start : start + chunk], refusal, shared.places(start) if shared else None
+        )
+        for start in range(0, len(items), chunk)
+    )
 
 
 def _alone(function: Callable, item: tuple, refusal: type[Exception]) -> tuple[Any, str | None]:
@@ -75,9 +101,12 @@ def _alone(function: Callable, item: tuple, refusal: type[Exception]) -> tuple[A
         return None, DIED
 
 
-def _answers(function: Callable, items: Sequence[tuple], refusal: type[Exception]) -> list[tuple[Any, str | None]]:
-    """In a worker: the outcome of each item."""
-    return [_answer(function, item, refusal) for item in items]
+def _answers(
+    function: Callable, items: Sequence[tuple], refusal: type[Exception], places: shelf.Places | None
+) -> list[tuple[Any, str | None]]:
+    """In a worker: the outcome of each item; arrays are put on the shelf, if there is one."""
+    results, reasons = zip(*(_answer(function, item, refusal) for item in items), strict=True)
+    return list(zip(shelf.put(results, places) if places else results, reasons, strict=True))
 
 
 def _answer(function: Callable, item: tuple, refusal: type[Exception]) -> tuple[Any, str | None]:

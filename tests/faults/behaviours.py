@@ -22,6 +22,11 @@ def behave(how: str, value: int = 0):
             value += 1
     if how == "eat":
         return len(np.ones(2 << 30, np.uint8))
+    if how == "array":
+        return np.arange(value, dtype=np.float32)
+    if how == "array in a small file":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        return np.arange(value, dtype=np.float32)
     if how == "refuse":
         raise RefusalError
     if how == "stumble":

@@ -85,6 +85,16 @@ def later(function: Callable[..., bytes], *arguments) -> Callable[[Path], None]:
     return lambda path: path.write_bytes(function(*arguments)) and None
 
 
+def sparse(content: bytes, size: int) -> Callable[[Path], None]:
+    """A file of any size that takes no room: its content, and a hole."""
+
+    def place(path: Path) -> None:
+        path.write_bytes(content)
+        os.truncate(path, size)
+
+    return place
+
+
 def link(target: str) -> Callable[[Path], None]:
     return lambda path: path.symlink_to(target)
 
@@ -111,13 +121,18 @@ def unreadable(path: Path) -> None:
 
 def track(container: str, seconds: float = 0.3) -> bytes:
     """A sound as PyAV writes it."""
+    return aac_track(tone(zlib.crc32(repr((container, seconds)).encode()), seconds), container)
+
+
+def aac_track(samples: np.ndarray, container: str) -> bytes:
+    """Samples (samples, channels) at RATE, encoded as AAC by FFmpeg."""
     import av
 
     buffer = io.BytesIO()
+    layout = {1: "mono", 2: "stereo"}[samples.shape[1]]
     with av.open(buffer, "w", format=container) as output:
-        stream = output.add_stream("aac", rate=RATE, layout="mono")
-        samples = tone(zlib.crc32(repr((container, seconds)).encode()), seconds)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), format="fltp", layout="mono")
+        stream = output.add_stream("aac", rate=RATE, layout=layout)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), format="fltp", layout=layout)
         frame.sample_rate = RATE
         for packet in [*stream.encode(frame), *stream.encode(None)]:
             output.mux(packet)

@@ -25,6 +25,7 @@ from faults.builders import (
     pictures,
     silence,
     sound,
+    sparse,
     tone,
     track,
     unreadable,
@@ -89,6 +90,13 @@ FAULTS = [
     ("0 bits.wav", wav_header(bits=0), "libsndfile says"),
     ("giant tag.mp3", with_id3(sound("MP3", seconds=0.45), 5_000_000), 0.45),
     ("tag beyond the end.mp3", with_id3(b"", 2_000_000)[:2000], "libsndfile says"),
+    ("sparse.wav", sparse(sound("WAV", seconds=0.46), 64 << 30), "at most 16 GiB, found 64.0 GiB; cut it"),
+    ("sparse.mp3", sparse(b"", 8 << 30), NO_FORMAT),
+    (
+        "half a million chunks.wav",
+        sound("WAV")[:36] + 500_000 * b"junk\2\0\0\0ab" + sound("WAV")[36:],
+        "No 'data' chunk",
+    ),
     # samples that are no sound, or hardly
     ("NaN.wav", wav_of(float("nan")), "found NaN or infinity"),
     ("infinity.wav", wav_of(float("inf")), "found NaN or infinity"),

