@@ -14,14 +14,15 @@ PACKAGE = ROOT / "vaelab"
 # Each room may import only from the rows below its own; rooms of one row do not know each other.
 FLOORS = [
     {"cli", "workspace"},
-    {"widgets", "plots"},
+    {"widgets", "plots", "remake"},
     {"tool"},
-    {"train", "library", "latent"},
+    {"rendering"},
+    {"train", "library", "latent", "provenance", "shipped"},
     {"logdir"},
     {"evaluate", "schedule", "data", "store", "checkpoint"},
     {"spectral", "slicing", "synth", "model", "scan"},
     {"audio", "flows", "hydrogen", "estimate"},
-    {"config", "files", "decoders", "workers", "splitting"},
+    {"config", "files", "decoders", "workers", "splitting", "riff", "descriptors", "directions"},
 ]
 SAME_FLOOR_ALLOWED = {("widgets", "plots")}
 HEAVY = ("jax", "flax", "librosa", "umap", "matplotlib", "ipywidgets", "numba")
