@@ -16,6 +16,7 @@ FLOORS = [
     {"cli", "workspace"},
     {"widgets", "plots", "remake"},
     {"tool"},
+    {"arguments"},
     {"rendering"},
     {"train", "library", "latent", "provenance", "shipped"},
     {"logdir"},

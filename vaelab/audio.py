@@ -128,7 +128,8 @@ def read(
             blocks = _blocks(path, source, round(offset * native_rate), int(np.ceil(seconds * native_rate)))
             samples = np.concatenate([np.zeros(0, np.float32), *blocks])
     if len(samples) and native_rate != sample_rate:
-        samples = soxr.resample(samples, native_rate, sample_rate)
+        resampled = soxr.resample(samples, native_rate, sample_rate)
+        samples = resampled if len(resampled) else samples[:1]  # shorter than half a sample is still a sound
     if not len(samples):
         raise AudioError(path, f"expected sound at {offset:g} s, found none: the file is empty or ends before")
     return samples[: round(seconds * sample_rate)]
@@ -243,8 +244,8 @@ def read_recipe(path: str | os.PathLike) -> dict[str, Any]:
 def _as_seen_from(folder: Path, recipe: dict[str, Any]) -> dict[str, Any]:
     """The recipe with the full paths of its sources and its model made relative to a folder."""
 
-    def relative(part: dict[str, Any]) -> dict[str, Any]:
-        if not os.path.isabs(part.get("path") or ""):
+    def relative(part: Any) -> Any:
+        if not isinstance(part, dict) or not os.path.isabs(part.get("path") or ""):
             return part
         return {**part, "path": os.path.relpath(part["path"], folder.resolve())}
 

@@ -51,6 +51,34 @@ class Directions(dict[str, Direction]):
         return "\n".join(map(str, self.values())) or "no directions"
 
 
+def check(count: int, labels: Sequence[str | None] | None, expressions: Sequence[str] = ()) -> None:
+    """Refuse labels that do not fit `count` sounds, and too few sounds, before any work.
+
+    Raises:
+        DirectionError: What does not fit.
+    """
+    if count < LEAST_SOUNDS:
+        raise DirectionError(f"directions: expected at least {LEAST_SOUNDS} sounds, found {count}")
+    if labels is not None and len(labels) != count:
+        raise DirectionError(f"labels: expected {count}, one a file, found {len(labels)}")
+    if expressions and labels is None:
+        raise DirectionError("expressions: expected labels, found none; give one name a file")
+
+
+def find(
+    embeddings: np.ndarray,
+    measured: Sequence[Mapping[str, float]],
+    units: Mapping[str, str],
+    labels: Sequence[str | None] | None = None,
+    expressions: Sequence[str] = (),
+) -> Directions:
+    """A direction for each descriptor in `units`, each label and each expression; see `fit` and `between`."""
+    found = [fit(name, embeddings, np.array([one[name] for one in measured]), unit) for name, unit in units.items()]
+    names = [*sorted({label for label in labels or () if label is not None}), *expressions]
+    found += [between(embeddings, labels, name) for name in names]
+    return Directions((one.name, one) for one in found)
+
+
 def shift(known: Mapping[str, Direction], amounts: Mapping[str, float]) -> np.ndarray:
     """The sum of named directions times their amounts: (latent,).
 

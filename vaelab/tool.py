@@ -1,26 +1,33 @@
 """What a user of a trained model calls: generate, embed, decode, classify, find similar sounds."""
 
-import difflib
-import inspect
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from vaelab import audio, checkpoint, descriptors, directions, latent, library, provenance, rendering, shipped
+from vaelab import (
+    arguments,
+    audio,
+    checkpoint,
+    descriptors,
+    directions,
+    latent,
+    library,
+    provenance,
+    rendering,
+    shipped,
+)
+from vaelab.arguments import ToolError
 from vaelab.audio import Sound
 from vaelab.directions import Directions
+from vaelab.directions import shift as _shift  # within `generate`, `directions` is a setting
 from vaelab.rendering import BATCH, in_batches
 
 WALK = 0.3  # step of the walk that makes a generated sound longer than a clip, one step a clip
-
-
-class ToolError(Exception):
-    """Something asked of a model that it cannot do; the message says what would help."""
 
 
 class Refined(NamedTuple):
@@ -130,7 +137,7 @@ class SoundSampleTool:
             DirectionError: A direction that is not known.
             ToolError: The count, the offsets or the length do not fit.
         """
-        _refuse(misspelt, self.generate)
+        arguments.refuse(misspelt, self.generate)
         if count < 1:
             raise ToolError(f"count: expected at least 1, found {count}")
         if not audio_files and weights is not None:
@@ -138,8 +145,8 @@ class SoundSampleTool:
         for name, value in {"spread": spread, "temperature": temperature}.items():
             if not (value >= 0 and np.isfinite(value)):
                 raise latent.LatentError(f"{name}: expected a number of at least 0, found {value}")
-        self._check_output(out_file, bits, seconds)
-        offsets = _checked_offsets(audio_files or (), offsets)
+        arguments.check_output(out_file, bits, seconds, self.model.audio)
+        offsets = arguments.offsets_of(audio_files or (), offsets)
         if seed is None:
             seed = secrets.randbits(31)
             if not audio_files or variance > 0 or spread > 0 or seconds is not None:
@@ -213,8 +220,8 @@ class SoundSampleTool:
         """
         if (audio_files is None) == (points is None):
             raise ToolError("interpolate: expected either audio_files or points")
-        self._check_output(out_file, bits, seconds)
-        offsets = _checked_offsets(audio_files or (), offsets)
+        arguments.check_output(out_file, bits, seconds, self.model.audio)
+        offsets = arguments.offsets_of(audio_files or (), offsets)
         levels = None
         if audio_files is not None:
             features, levels = rendering.stored_features(self._read(audio_files, offsets), self.model.audio)
@@ -261,24 +268,14 @@ class SoundSampleTool:
             AudioError: A file cannot be read.
             DirectionError: Too few sounds, labels that do not fit, or sounds that do not differ.
         """
-        if labels is not None and len(labels) != len(audio_files):
-            raise directions.DirectionError(f"labels: expected {len(audio_files)}, one a file, found {len(labels)}")
-        if expressions and labels is None:
-            raise directions.DirectionError("expressions: expected labels, found none; give one name a file")
+        directions.check(len(audio_files), labels, expressions)
         embeddings, measured = [], []
         for start in range(0, len(audio_files), BATCH):
             part = audio_files[start : start + BATCH]
             clips = self._read(part, [0.0] * len(part))
             embeddings.append(self._encode(clips))
             measured += [descriptors.measure(clip, self.model.audio.sample_rate) for clip in clips]
-        z = np.concatenate([np.zeros((0, self.model.config.latent_dim), np.float32), *embeddings])
-        found = [
-            directions.fit(name, z, np.array([one[name] for one in measured]), unit)
-            for name, unit in descriptors.UNITS.items()
-        ]
-        names = [*sorted({label for label in labels or () if label is not None}), *expressions]
-        found += [directions.between(z, labels, name) for name in names]
-        self.known.update({one.name: one for one in found})
+        self.known.update(directions.find(np.concatenate(embeddings), measured, descriptors.UNITS, labels, expressions))
         return self.known
 
     def refine(self, target: str | os.PathLike, steps: int = 100, offset: float = 0.0) -> Refined:
@@ -303,7 +300,7 @@ class SoundSampleTool:
         Raises:
             AudioError: A file cannot be read.
         """
-        return self._encode(self._read(audio_files, _checked_offsets(audio_files, None)))
+        return self._encode(self._read(audio_files, arguments.offsets_of(audio_files, None)))
 
     def decode(self, z: np.ndarray) -> list[Sound]:
         """Sounds that points of latent space (n, latent) stand for; each peaks at -1 dBFS."""
@@ -359,7 +356,7 @@ class SoundSampleTool:
 
     def _read(self, audio_files: Sequence[str | os.PathLike], offsets: Sequence[float]) -> np.ndarray:
         """Clips of files: (n, samples)."""
-        return rendering.read_clips(audio_files, _checked_offsets(audio_files, offsets), self.model.audio)
+        return rendering.read_clips(audio_files, arguments.offsets_of(audio_files, offsets), self.model.audio)
 
     def _encode(self, clips: np.ndarray) -> np.ndarray:
         """Deterministic embeddings of clips: (n, samples) -> (n, latent)."""
@@ -373,14 +370,6 @@ class SoundSampleTool:
         if not np.isfinite(z).all():
             raise ValueError("z: expected finite numbers, found NaN or infinity")
         return z
-
-    def _check_output(self, out_file: str | os.PathLike | None, bits: int, seconds: float | None) -> None:
-        """Refuse what cannot be written or is too long before any work."""
-        if out_file is not None:
-            audio.check_writable(out_file, bits)
-        shortest, longest = self.model.audio.n_fft / self.model.audio.sample_rate, rendering.LONGEST_S
-        if seconds is not None and not shortest <= seconds <= longest:
-            raise ToolError(f"seconds: expected {shortest:.2g} to {longest:g}, found {seconds}; join longer ones")
 
     def _embed_readable(self, paths: Sequence[Path]) -> tuple[np.ndarray, dict[Path, str]]:
         """Embeddings of the files that can be read, and the reason for each other one."""
@@ -404,37 +393,7 @@ class SoundSampleTool:
         return {**provenance.stamp(), **settings, "sources": sources, "model": model}
 
 
-def _checked_offsets(audio_files, offsets: Sequence[float] | None) -> list[float]:
-    """One offset a file, seconds; None is the start of each."""
-    if isinstance(audio_files, str | os.PathLike):
-        raise TypeError(f"audio_files: expected a list of files, found one: [{str(audio_files)!r}]")
-    offsets = [0.0] * len(audio_files) if offsets is None else [float(offset) for offset in offsets]
-    if len(offsets) != len(audio_files):
-        raise ToolError(f"offsets: expected {len(audio_files)} numbers, found {len(offsets)}")
-    if not all(0 <= offset < np.inf for offset in offsets):
-        raise ToolError(f"offsets: expected at least 0 seconds, found {offsets}")
-    return offsets
-
-
-_shift = directions.shift  # within `generate`, `directions` is a setting
-
-
 def _save(sounds: Sequence[Sound], out_file: str | os.PathLike | None, bits: int) -> None:
     if out_file is not None:
-        for sound, path in zip(sounds, _numbered(Path(out_file), len(sounds)), strict=True):
+        for sound, path in zip(sounds, arguments.numbered(Path(out_file), len(sounds)), strict=True):
             sound.save(path, bits)
-
-
-def _refuse(misspelt: dict[str, Any], function: Callable) -> None:
-    """Raise a TypeError that suggests the keyword that was meant."""
-    valid = [name for name in inspect.signature(function).parameters if name != "misspelt"]
-    for name in misspelt:
-        close = difflib.get_close_matches(name, valid, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"valid keywords: {', '.join(valid)}"
-        raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}; {hint}")
-
-
-def _numbered(path: Path, count: int) -> list[Path]:
-    if count == 1:
-        return [path]
-    return [path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(1, count + 1)]
