@@ -93,7 +93,14 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-COMMANDS = {"features": features}
+def generate(options: argparse.Namespace) -> None:
+    """From a call of `generate` with two files to samples."""
+    from experiments import latency
+
+    latency.generate(options)
+
+
+COMMANDS = {"features": features, "generate": generate}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,6 +6,7 @@ Each sound is rendered by itself, so that its bytes do not depend on what else w
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -55,7 +56,7 @@ def mixed_phase(clips: np.ndarray, weights: np.ndarray, config: AudioConfig) -> 
     shares = np.abs(weights) if np.any(weights) else np.ones(len(clips))
     place = round(float(shares @ begins / shares.sum()))
     moved = [_shifted(clip, place - begin) for clip, begin in zip(clips, begins, strict=True)]
-    return np.asarray(jnp.angle(spectral.stft(jnp.asarray(weights @ np.stack(moved))[None], config)))[0]
+    return np.asarray(_phase((weights @ np.stack(moved))[None].astype(np.float32), config))[0]
 
 
 def mix(
@@ -83,7 +84,7 @@ def mix(
     The level is the mean of the sources', in dB, by the sizes of their weights.
     """
     features, levels = stored_features(clips, model.audio)
-    noise_key, spread_key = jax.random.split(key)
+    noise_key, spread_key = jax.random.split(key) if variance or spread else (key, key)
     draws = np.zeros((1, len(clips), model.config.latent_dim), np.float32)
     if spread > 0:
         draws = np.asarray(spread * jax.random.normal(spread_key, (count, *draws.shape[1:])), np.float32)
@@ -91,7 +92,8 @@ def mix(
     if refine:
         embeddings = np.stack([latent.refine(model, features, part, refine)[0] for part in embeddings])
     z = np.repeat(np.einsum("s,csl->cl", weights, embeddings), count // len(draws), axis=0)
-    z = z + np.asarray(latent.noise(noise_key, z.shape, variance))
+    if variance:
+        z = z + np.asarray(latent.noise(noise_key, z.shape, variance))
     shares = np.abs(weights) / np.abs(weights).sum() if weights.any() else np.full(len(clips), 1 / len(clips))
     return z, float(shares @ levels)
 
@@ -126,7 +128,7 @@ def render(model: Model, z: np.ndarray, level_db: float | None = None, phase: np
     config = model.audio
     features = model.decode(jnp.asarray(z, jnp.float32)[None])
     samples = spectral.invert(features, config, None if phase is None else jnp.asarray(phase)[None])[0]
-    return _finished(np.array(samples), level_db, config)
+    return finished(np.array(samples), level_db, config)
 
 
 def render_path(model: Model, points: np.ndarray, seconds: float) -> np.ndarray:
@@ -147,7 +149,7 @@ def render_path(model: Model, points: np.ndarray, seconds: float) -> np.ndarray:
     decibels = 10 * np.log10(total[3 * hop :][: long.frames])
     features = np.clip(1 + (decibels - decibels.max()) / config.top_db, 0, 1).astype(np.float32)
     samples = np.array(spectral.invert(features[None], long)[0])
-    return _finished(samples[: round(seconds * config.sample_rate)], None, long)
+    return finished(samples[: round(seconds * config.sample_rate)], None, long)
 
 
 def true_peak(samples: np.ndarray) -> float:
@@ -169,7 +171,7 @@ def padded(array: np.ndarray) -> list[np.ndarray]:
     return [*parts[:-1], np.concatenate([parts[-1], filler])]
 
 
-def _finished(samples: np.ndarray, level_db: float | None, config: AudioConfig) -> np.ndarray:
+def finished(samples: np.ndarray, level_db: float | None, config: AudioConfig) -> np.ndarray:
     """Samples (samples,) with faded ends, at a level (lowered where they would clip) or at -1 dBFS."""
     samples = samples * _fades(len(samples), config)
     gain = PEAK / max(true_peak(samples), 1e-9)
@@ -180,6 +182,7 @@ def _finished(samples: np.ndarray, level_db: float | None, config: AudioConfig) 
     return (samples * gain).astype(np.float32)
 
 
+@lru_cache(maxsize=8)
 def _fades(length: int, config: AudioConfig) -> np.ndarray:
     """A gain (length,) that rises within half a millisecond and falls to 0 over the last half window.
 
@@ -189,6 +192,11 @@ def _fades(length: int, config: AudioConfig) -> np.ndarray:
     fade_in = (index + 1) / (FADE_IN_S * config.sample_rate)
     fade_out = (length - 1 - index) / (config.n_fft // 2)
     return (0.5 - 0.5 * np.cos(np.pi * np.minimum(1, np.minimum(fade_in, fade_out)))).astype(np.float32)
+
+
+@partial(jax.jit, static_argnames="config")
+def _phase(samples: jax.Array, config: AudioConfig) -> jax.Array:
+    return jnp.angle(spectral.stft(samples, config))
 
 
 def _onset(clip: np.ndarray) -> int:

@@ -23,6 +23,7 @@ from vaelab.config import AudioConfig
 
 POWER_FLOOR = 1e-10  # librosa's amin: a clip whose maximum lies below is silence
 MEL_UPDATES = 24
+MEL_UPDATES_WITH_PHASE = 8  # more help to find a phase, and hardly (2 %) where there is one
 GRIFFIN_LIM_ROUNDS = 16
 MOMENTUM = 0.99  # Perraudin et al. recommend values close to one
 HANN_GAMMA = 0.25645  # exp(-pi t^2 / gamma), gamma = HANN_GAMMA * n_fft^2, is the Gaussian nearest to a Hann window
@@ -191,7 +192,8 @@ def _invert(
     features: jax.Array, filters: jax.Array, phase: jax.Array | None, config: AudioConfig, iterations: int
 ) -> jax.Array:
     power = jnp.where(features > 0, 10 ** ((features - 1) * config.top_db / 10), 0)
-    magnitude = jnp.sqrt(power_spectrum(power, filters))
+    updates = MEL_UPDATES if phase is None else MEL_UPDATES_WITH_PHASE
+    magnitude = jnp.sqrt(power_spectrum(power, filters, updates))
     if phase is None:
         phase = guess_phase(magnitude, config)
     return istft(_griffin_lim(magnitude, jnp.exp(1j * phase), config, iterations), config)
