@@ -142,4 +142,4 @@ def test_default_config_has_a_stable_layout():
     """Paths of tensors are the file format: renaming a layer breaks every model ever saved."""
     skeleton = jax.eval_shape(lambda key: models.create(ModelConfig(), AudioConfig(), key), jax.random.key(0))
     names = set(checkpoint.flatten(skeleton.params))
-    assert {"encoder/Conv_0/kernel", "flow/flow_0/w_in", "decoder/Dense_0/kernel", "log_scale"} <= names
+    assert {"components/axes", "encoder/Layers_0/Dense_0/kernel", "flow/flow_0/w_in", "log_scale"} <= names

@@ -18,7 +18,9 @@ from vaelab.model import IAFVAE, LEVELS, Model, Posterior, ShapeError, Terms, cr
 
 BATCH = 3
 LABELS = (("kind", ("kick", "snare", "hat")), ("source", ("tape", "field")))
-TINY = ModelConfig(latent_dim=3, width=4, downsamples=2, hidden=6, flow_steps=2, flow_hidden=7, labels=LABELS)
+TINY = ModelConfig(
+    latent_dim=3, components=5, width=4, depth=1, downsamples=2, hidden=6, flow_steps=2, flow_hidden=7, labels=LABELS
+)
 
 
 def clip(frames: int, mels: int) -> AudioConfig:
@@ -72,7 +74,7 @@ def apply(model: Model, *arguments, method="terms"):
 
 def decoder_output(module: IAFVAE, z: jax.Array) -> jax.Array:
     """Before it is made features."""
-    return module.decoder(z)
+    return module.output(z)
 
 
 def slow_elbo(model, posterior, x, eps) -> float:
@@ -289,7 +291,7 @@ def test_unknown_labels_teach_nothing(float64):
     assert (one_set["head_source"]["kernel"] == 0).all()
     assert (one_set["head_kind"]["kernel"] == gradient(labels)["head_kind"]["kernel"]).all()
     assert (one_set["head_kind"]["kernel"] != 0).any()
-    assert (one_set["encoder"]["Dense_0"]["kernel"] != 0).any()
+    assert (one_set["encoder"]["Layers_0"]["Dense_0"]["kernel"] != 0).any()
 
 
 # --- every knob and shape ---------------------------------------------------------------------------------------------
@@ -302,7 +304,11 @@ KNOBS = {
     "no downsampling": {"downsamples": 0},
     "more downsampling than frames": {"downsamples": 6},
     "cross-entropy": {"likelihood": "cross_entropy"},
-    "width and hidden 1": {"width": 1, "hidden": 1, "flow_hidden": 1},
+    "sizes of 1": {"components": 1, "width": 1, "hidden": 1, "flow_hidden": 1},
+    "no components": {"components": 0},
+    "no convolutions": {"width": 0},
+    "fewer components than latents": {"components": 2, "width": 0},
+    "two layers, dropout": {"depth": 2, "dropout": 0.5},
     "no labels": {"labels": ()},
 }
 CLIPS = {
@@ -355,9 +361,9 @@ BEHIND_A_BLOCK = ("LayerNorm_0/scale", "LayerNorm_0/bias", "Conv_0/kernel", "Con
 
 
 def test_training_signal_reaches_every_weight():
-    """At once, but for what lies behind the layers that start at zero (a flow's and a block's last); then all.
+    """At once, but for what lies behind layers that start at zero (the last of flow, block and decoder); then all.
 
-    Those of the blocks and the flow open with the first step, since they have a gradient themselves.
+    Those layers open with the first step, since they have a gradient themselves.
     """
     arguments = batch(dtype=np.float32)
 
@@ -369,13 +375,13 @@ def test_training_signal_reaches_every_weight():
 
     fresh = create(TINY, CLIP, jax.random.key(0)).params
     without = {name for name, leaf in leaves_by_name(gradient(fresh)).items() if not leaf.any()}
-    blocks = [f"{side}/ResidualBlock_{n}" for side in ("encoder", "decoder") for n in range(TINY.downsamples)]
+    blocks = [f"{side}/ResidualBlock_{n}" for side in ("encoder/Analysis_0", "decoder/Synthesis_0") for n in range(2)]
     behind_blocks = {f"{block}/{leaf}" for block in blocks for leaf in BEHIND_A_BLOCK}
     behind_flow = {f"flow/flow_{k}/{leaf}" for k in range(TINY.flow_steps) for leaf in ("w_in", "w_context", "b_in")}
-    context = {"encoder/Dense_4/kernel", "encoder/Dense_4/bias"}
-    assert without == behind_blocks | behind_flow | context
-    stepped = jax.tree.map(lambda leaf, slope: leaf - 0.01 * jnp.sign(slope), fresh, gradient(fresh))
-    assert all(leaf.any() for leaf in leaves_by_name(gradient(stepped)).values())
+    assert behind_blocks | behind_flow <= without
+    for _ in range(4):  # layers that start at zero stand behind each other: each step opens the next
+        fresh = jax.tree.map(lambda leaf, slope: leaf - 0.01 * jnp.sign(slope), fresh, gradient(fresh))
+    assert all(leaf.any() for leaf in leaves_by_name(gradient(fresh)).values())
 
 
 def test_a_model_is_a_pytree_of_its_weights():
@@ -394,7 +400,12 @@ def test_weights_are_a_function_of_the_key():
     assert all((same[name] == again[name]).all() for name in same)
     assert {leaf.dtype for leaf in same.values()} == {np.dtype(np.float32)}
     differ = {name for name in same if (same[name] != other[name]).any()}
-    assert differ >= {"encoder/Conv_0/kernel", "flow/flow_0/w_in", "decoder/Dense_0/kernel", "head_kind/kernel"}
+    assert differ >= {
+        "encoder/Analysis_0/Conv_0/kernel",
+        "flow/flow_0/w_in",
+        "decoder/Layers_0/Dense_0/kernel",
+        "head_kind/kernel",
+    }
 
 
 def test_the_embedding_is_the_draw_without_noise(float64):

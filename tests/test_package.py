@@ -22,7 +22,7 @@ FLOORS = [
     {"logdir"},
     {"evaluate", "schedule", "data", "store", "checkpoint"},
     {"spectral", "slicing", "synth", "model", "scan"},
-    {"audio", "flows", "hydrogen", "estimate"},
+    {"audio", "flows", "hydrogen", "estimate", "principal"},
     {"config", "files", "decoders", "workers", "splitting", "riff", "descriptors", "directions"},
 ]
 SAME_FLOOR_ALLOWED = {("widgets", "plots")}

@@ -124,11 +124,14 @@ class ModelConfig(_JsonConfig):
 
     Attributes:
         latent_dim: Size of the latent vector.
-        patch: Neighbouring frames that the first layer takes, and the last one gives, as one.
-        width: Channels of the convolutions over time.
+        components: Principal components of the training sounds that encoder and decoder work in; 0 is none.
+        depth: Dense layers in each of encoder and decoder.
+        hidden: Size of each dense layer; the last of the encoder is what posterior and classifier read.
+        dropout: Share of each dense layer's output that training drops.
+        width: Channels of convolutions over time beside the components; 0 is none.
+        patch: Neighbouring frames that the first convolution takes, and the last one gives, as one.
         blocks: Residual blocks at each time resolution.
         downsamples: How often the encoder halves the number of patches.
-        hidden: Size of the encoder's dense summary, which the posterior and the classifier read.
         flow_steps: IAF steps; 0 is a plain Gaussian posterior.
         flow_hidden: Hidden units of each step's masked network.
         flow_offset: Added to a flow's gate logits; a positive offset starts the flow near the identity.
@@ -137,11 +140,14 @@ class ModelConfig(_JsonConfig):
     """
 
     latent_dim: int = 64
+    components: int = 256
+    depth: int = 2
+    hidden: int = 512
+    dropout: float = 0.0
+    width: int = 0
     patch: int = 4
-    width: int = 128
     blocks: int = 1
     downsamples: int = 2
-    hidden: int = 512
     flow_steps: int = 5
     flow_hidden: int = 256
     flow_offset: float = 2.0
@@ -150,10 +156,12 @@ class ModelConfig(_JsonConfig):
 
     def __post_init__(self):
         self._check_types()
-        for name in ("latent_dim", "patch", "width", "hidden", "flow_hidden"):
+        for name in ("latent_dim", "depth", "hidden", "patch", "flow_hidden"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("blocks", "downsamples", "flow_steps"):
+        for name in ("components", "width", "blocks", "downsamples", "flow_steps"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
+        self._check("width", bool(self.width or self.components), "at least 1 where there are no components")
+        self._check("dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
         self._check("flow_offset", -5 <= self.flow_offset <= 20, "-5 to 20, where a gate can open and shut")
         self._check("likelihood", self.likelihood in LIKELIHOODS, f"one of {', '.join(LIKELIHOODS)}")
         self._check(
@@ -188,6 +196,7 @@ class TrainConfig(_JsonConfig):
         warmup_steps: Steps over which rate and beta rise from zero.
         weight_decay: AdamW's.
         gradient_clip: Largest global norm of a gradient.
+        adam_b2: Decay of Adam's second moment.
         average: Decay of the running average of the weights, which is what is evaluated and kept.
         evaluate_every: Steps between evaluations on the held-out sounds.
         patience: Evaluations without improvement after which the rate is lowered.
@@ -205,6 +214,7 @@ class TrainConfig(_JsonConfig):
     warmup_steps: int = 100
     weight_decay: float = 1e-2
     gradient_clip: float = 1.0
+    adam_b2: float = 0.95
     average: float = 0.99
     evaluate_every: int = 100
     patience: int = 4
@@ -226,7 +236,8 @@ class TrainConfig(_JsonConfig):
             self._check(name, getattr(self, name) >= 0, "at least 0")
         for name in ("decay", "stop_rate"):
             self._check(name, 0 < getattr(self, name) < 1, "between 0 and 1")
-        self._check("average", 0 <= self.average < 1, "at least 0 and below 1")
+        for name in ("average", "adam_b2"):
+            self._check(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,13 @@ class IAFStep(nn.Module):
 
     def forward(self, z: jax.Array, context: jax.Array) -> tuple[jax.Array, jax.Array]:
         """z -> z' = gate * z + (1 - gate) * m, and log_det (batch,). One pass."""
+        turned, log_gates = self.gated(z, context)
+        return turned, log_gates.sum(axis=-1)
+
+    def gated(self, z: jax.Array, context: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """z -> z' and the logarithm of each entry's gate, both (batch, latent)."""
         m, logit = self.made(z, context)
-        return nn.sigmoid(logit) * z + nn.sigmoid(-logit) * m, nn.log_sigmoid(logit).sum(axis=-1)
+        return nn.sigmoid(logit) * z + nn.sigmoid(-logit) * m, nn.log_sigmoid(logit)
 
     def inverse(self, z: jax.Array, context: jax.Array) -> tuple[jax.Array, jax.Array]:
         """z' -> z, and the log-det of this direction (batch,). O(latent) passes: entries are solved in order."""
@@ -159,11 +164,16 @@ class IAF(nn.Module):
         Returns:
             zK (batch, latent) and log |det dzK / dz0| (batch,).
         """
-        log_det = jnp.zeros(z.shape[:-1], z.dtype)
+        z, log_gates = self.gated(z, context)
+        return z, log_gates.sum(axis=-1)
+
+    def gated(self, z: jax.Array, context: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """zK and what each of its entries adds to the log-det, both (batch, latent). One pass."""
+        total = jnp.zeros_like(z)
         for step in self.flow:
-            z, step_log_det = step.forward(z, context)
-            z, log_det = z[..., ::-1], log_det + step_log_det
-        return z, log_det
+            z, log_gates = step.gated(z, context)
+            z, total = z[..., ::-1], (total + log_gates)[..., ::-1]
+        return z, total
 
     def inverse(self, z: jax.Array, context: jax.Array) -> tuple[jax.Array, jax.Array]:
         """zK -> z0 and log |det dz0 / dzK|: as `forward` backwards, O(latent) passes a step.

@@ -1,4 +1,4 @@
-"""The IAF-VAE: encoder and decoder that convolve over time, the flow posterior, classifier heads, the ELBO.
+"""The IAF-VAE: encoder and decoder around principal components, the flow posterior, classifier heads, the ELBO.
 
 Posterior of one sound x, in the order of the code:
 
@@ -11,9 +11,10 @@ Posterior of one sound x, in the order of the code:
     recon       = -log p(x|zK)
     -ELBO       = recon + kl
 
-Mel bands are channels and convolutions run over time: on a CPU these are matrix products at nearly the
-machine's peak, where 2-D convolutions of the usual shape reach a tenth of it. Neighbouring frames are first put
-side by side in patches, so that the costly full frame rate is met by two products only.
+The encoder reads a sound's coordinates along the principal components of the training sounds, the decoder answers in
+them (`vaelab.principal`), and between the two stands the identity plus what is learnt. So a model starts as the best
+linear one, and training goes on from there. Convolutions over time beside the components are optional: they take
+mel bands as channels, neighbouring frames side by side in patches, and are matrix products for the processor.
 
 Sources: Kingma and Welling 2014, https://arxiv.org/abs/1312.6114; Kingma et al. 2016,
 https://arxiv.org/abs/1606.04934.
@@ -26,16 +27,19 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax.scipy.stats import norm
 
 from vaelab.config import AudioConfig, ModelConfig
 from vaelab.flows import IAF
+from vaelab.principal import LEAST_FEATURE, Principal
 
 LEVELS = 255  # features are stored in steps of 1 / 255; the Laplace likelihood counts in these units
 LEAST_SCALE = 0.5  # levels: no prediction of a rounded level can be sharper than the rounding
+FIRST_SCALE = 0.2  # levels: of a band that the components explain entirely
 LOG_STD_RANGE = (-7.0, 3.0)
-FIRST_LOG_STD = -3.0  # little noise at first, so that the decoder has something to learn from
+FIRST_LOG_STD = -2.0  # little noise at first, so that the decoder has something to learn from
 
 
 class ShapeError(ValueError):
@@ -69,6 +73,46 @@ class Terms(NamedTuple):
     chosen: jax.Array
 
 
+class Components(nn.Module):
+    """Coordinates along the principal components of the training sounds, and back. Not trained; see `trainable`.
+
+    Attributes:
+        count: How many.
+        frames: Of a clip.
+        mels: Of a clip.
+        logits: The link of `vaelab.principal`.
+    """
+
+    count: int
+    frames: int
+    mels: int
+    logits: bool
+
+    def setup(self):
+        """Make what `create` fills: without sounds the axes are random, and orthogonal in the mean."""
+        size = self.frames * self.mels
+        shape = (self.count, self.frames, self.mels)
+        self.centre = self.param("centre", nn.initializers.zeros_init(), shape[1:])
+        self.axes = self.param("axes", nn.initializers.normal(size**-0.5), shape)
+        self.spread = self.param("spread", nn.initializers.ones_init(), shape[:1])
+
+    def project(self, features: jax.Array) -> jax.Array:
+        """Features (batch, frames, mels) -> coordinates of unit variance (batch, count)."""
+        if self.logits:
+            inside = jnp.clip(features, LEAST_FEATURE, 1 - LEAST_FEATURE)
+            features = jnp.log(inside) - jnp.log1p(-inside)
+        flat = (features - self.centre[None]).reshape(features.shape[0], -1)
+        return flat @ self._flat_axes(flat.dtype).T / self.spread[None].astype(flat.dtype)
+
+    def rebuild(self, coordinates: jax.Array) -> jax.Array:
+        """Coordinates (batch, count) -> linked features (batch, frames, mels)."""
+        flat = (coordinates * self.spread[None].astype(coordinates.dtype)) @ self._flat_axes(coordinates.dtype)
+        return self.centre[None].astype(flat.dtype) + flat.reshape(-1, self.frames, self.mels)
+
+    def _flat_axes(self, dtype: jnp.dtype) -> jax.Array:
+        return self.axes.reshape(self.count, -1).astype(dtype)
+
+
 class ResidualBlock(nn.Module):
     """x + conv(elu(conv(norm(x)))), convolutions of three frames: (batch, frames, width) -> the same."""
 
@@ -93,54 +137,109 @@ def patches(features: jax.Array, size: int) -> jax.Array:
     return padded.reshape(batch, count, size * mels)
 
 
-class Encoder(nn.Module):
-    """Features (batch, frames, mels) -> `Posterior`."""
+class Analysis(nn.Module):
+    """Convolutions over time, halving it: features (batch, frames, mels) -> (batch, any)."""
 
     config: ModelConfig
 
     @nn.compact
-    def __call__(self, features: jax.Array) -> Posterior:
-        """Encode a batch."""
+    def __call__(self, features: jax.Array) -> jax.Array:
+        """Read a batch."""
         config = self.config
         x = nn.Dense(config.width)(2 * patches(features, config.patch) - 1)
         for _ in range(config.downsamples):
             for _ in range(config.blocks):
                 x = ResidualBlock(config.width)(x)
             x = nn.Conv(config.width, (4,), strides=(2,))(x)
-        x = nn.LayerNorm()(x).reshape(x.shape[0], x.shape[1] * x.shape[2])
-        hidden = nn.elu(nn.Dense(config.hidden)(x))
-        mean = nn.Dense(config.latent_dim)(hidden)
-        log_std = nn.Dense(
-            config.latent_dim,
-            kernel_init=nn.initializers.zeros_init(),
-            bias_init=nn.initializers.constant(FIRST_LOG_STD),
-        )(hidden)
-        context = nn.Dense(config.hidden)(hidden)
-        return Posterior(mean, jnp.clip(log_std, *LOG_STD_RANGE), nn.elu(context), hidden)
+        return nn.LayerNorm()(x).reshape(x.shape[0], x.shape[1] * x.shape[2])
 
 
-class Decoder(nn.Module):
-    """Latent (batch, latent) -> features or their logits (batch, frames, mels)."""
+class Synthesis(nn.Module):
+    """The way back: (batch, hidden) -> what is added to linked features (batch, frames, mels), zero at first."""
 
     config: ModelConfig
     frames: int
     mels: int
 
     @nn.compact
-    def __call__(self, z: jax.Array) -> jax.Array:
-        """Decode a batch."""
+    def __call__(self, hidden: jax.Array) -> jax.Array:
+        """Write a batch."""
         config = self.config
         lengths = [-(-self.frames // config.patch)]
         for _ in range(config.downsamples):
             lengths.append(-(-lengths[-1] // 2))
-        x = nn.elu(nn.Dense(config.hidden)(z))
-        x = nn.Dense(lengths[-1] * config.width)(x).reshape(x.shape[0], lengths[-1], config.width)
+        x = nn.Dense(lengths[-1] * config.width)(hidden).reshape(-1, lengths[-1], config.width)
         for length in lengths[-2::-1]:  # each frame becomes two; odd lengths drop the last
             x = nn.Dense(2 * config.width)(x).reshape(x.shape[0], 2 * x.shape[1], config.width)[:, :length]
             for _ in range(config.blocks):
                 x = ResidualBlock(config.width)(x)
-        x = nn.Conv(config.patch * self.mels, (3,))(nn.LayerNorm()(x))
+        start = nn.initializers.zeros_init() if config.components else nn.initializers.lecun_normal()
+        x = nn.Conv(config.patch * self.mels, (3,), kernel_init=start)(nn.LayerNorm()(x))
         return x.reshape(x.shape[0], x.shape[1] * config.patch, self.mels)[:, : self.frames]
+
+
+class Layers(nn.Module):
+    """`depth` dense layers with elu and dropout: (batch, any) -> (batch, hidden)."""
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
+        """Apply the layers."""
+        for _ in range(self.config.depth):
+            x = nn.elu(nn.Dense(self.config.hidden)(x))
+            x = nn.Dropout(self.config.dropout)(x, deterministic=deterministic)
+        return x
+
+
+class Encoder(nn.Module):
+    """Features (batch, frames, mels) and their coordinates (batch, components) -> `Posterior`."""
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(self, features: jax.Array, coordinates: jax.Array, deterministic: bool = True) -> Posterior:
+        """Encode a batch."""
+        config = self.config
+        seen = [coordinates, *([Analysis(config)(features)] if config.width else [])]
+        hidden = Layers(config)(jnp.concatenate(seen, axis=1), deterministic)
+        zeros, first = nn.initializers.zeros_init(), nn.initializers.constant(FIRST_LOG_STD)
+        mean = nn.Dense(config.latent_dim, kernel_init=zeros if config.components else nn.initializers.lecun_normal())
+        log_std = nn.Dense(config.latent_dim, kernel_init=zeros, bias_init=first)(hidden)
+        context = nn.elu(nn.Dense(config.hidden)(hidden))
+        linear = 0.0
+        if config.components:
+            linear = nn.Dense(config.latent_dim, use_bias=False, kernel_init=self._through_the_flow)(coordinates)
+        return Posterior(mean(hidden) + linear, jnp.clip(log_std, *LOG_STD_RANGE), context, hidden)
+
+    def _through_the_flow(self, _key: jax.Array, shape: tuple[int, int], dtype: jnp.dtype) -> jax.Array:
+        """The first coordinates, so scaled and turned that a fresh flow gives them back as they were."""
+        shrinks = (1 + np.exp(-self.config.flow_offset)) ** self.config.flow_steps
+        kernel = shrinks * np.eye(*shape)
+        return jnp.asarray(kernel[:, ::-1] if self.config.flow_steps % 2 else kernel, dtype)
+
+
+class Decoder(nn.Module):
+    """Latent (batch, latent) -> coordinates (batch, components), and what convolutions add (batch, frames, mels)."""
+
+    config: ModelConfig
+    frames: int
+    mels: int
+
+    @nn.compact
+    def __call__(self, z: jax.Array, deterministic: bool = True) -> tuple[jax.Array, jax.Array | float]:
+        """Decode a batch."""
+        config = self.config
+        hidden = Layers(config)(z, deterministic)
+        added = Synthesis(config, self.frames, self.mels)(hidden) if config.width else 0.0
+        if not config.components:
+            return jnp.zeros((z.shape[0], 0), z.dtype), added
+        learnt = nn.Dense(config.components, kernel_init=nn.initializers.zeros_init())(hidden)
+        return nn.Dense(config.components, use_bias=False, kernel_init=_identity)(z) + learnt, added
+
+
+def _identity(_key: jax.Array, shape: tuple[int, int], dtype: jnp.dtype) -> jax.Array:
+    return jnp.eye(*shape, dtype=dtype)
 
 
 class IAFVAE(nn.Module):
@@ -153,48 +252,74 @@ class IAFVAE(nn.Module):
     def setup(self):
         """Make the parts."""
         config = self.config
-        self.encoder = Encoder(config)
-        self.decoder = Decoder(config, self.frames, self.mels)
+        if config.components:
+            logits = config.likelihood == "cross_entropy"
+            self.components = Components(config.components, self.frames, self.mels, logits)
+        self.encoder = self.make_encoder()
+        self.decoder = self.make_decoder()
         self.flow = IAF(config.latent_dim, config.hidden, config.flow_steps, config.flow_hidden, config.flow_offset)
         self.heads = [nn.Dense(len(names), name=f"head_{name}") for name, names in config.labels]
         if config.likelihood == "laplace":
             self.log_scale = self.param("log_scale", nn.initializers.constant(3.0), (self.mels,))
 
+    def make_encoder(self) -> nn.Module:
+        """What maps features and coordinates to a `Posterior`."""
+        return Encoder(self.config)
+
+    def make_decoder(self) -> nn.Module:
+        """What maps latents to coordinates and an addition to linked features."""
+        return Decoder(self.config, self.frames, self.mels)
+
     def __call__(self, features: jax.Array, eps: jax.Array, labels: jax.Array) -> Terms:
         """As `terms`; touches every weight, so it also initialises."""
         return self.terms(features, eps, labels)
 
-    def terms(self, features: jax.Array, eps: jax.Array, labels: jax.Array) -> Terms:
+    def terms(self, features: jax.Array, eps: jax.Array, labels: jax.Array, deterministic: bool = True) -> Terms:
         """The terms of the loss of a batch.
 
         Args:
             features: (batch, frames, mels) in [0, 1].
             eps: Standard normal noise (batch, latent).
             labels: Class indices (batch, label sets), -1 where unknown.
+            deterministic: False lets dropout act, by the random stream "dropout".
 
         Raises:
             ShapeError: An array does not fit the model.
         """
-        posterior = self.posterior(features)
+        posterior = self.posterior(features, deterministic)
         _expect("eps", eps, jnp.floating, batch=features.shape[0], latent=self.config.latent_dim)
         _expect("labels", labels, jnp.integer, batch=features.shape[0], sets=len(self.config.labels))
         z, kl = self.sample(posterior, eps)
-        output = self.decoder(z)
+        output = self.output(z, deterministic)
         error = jnp.abs(self.features(output) - features).mean(axis=(1, 2))
         classes, chosen = self.classification(posterior.hidden, labels)
         return Terms(self.recon(features, output), kl, error, classes, chosen)
 
-    def posterior(self, features: jax.Array) -> Posterior:
+    def posterior(self, features: jax.Array, deterministic: bool = True) -> Posterior:
         """What the encoder says of features (batch, frames, mels) in [0, 1]."""
         _expect("features", features, jnp.floating, batch=None, frames=self.frames, mels=self.mels)
-        return self.encoder(features)
+        none = jnp.zeros((features.shape[0], 0), features.dtype)
+        coordinates = self.components.project(features) if self.config.components else none
+        return self.encoder(features, coordinates, deterministic)
+
+    def output(self, z: jax.Array, deterministic: bool = True) -> jax.Array:
+        """Linked features that z stands for: (batch, latent) -> (batch, frames, mels)."""
+        coordinates, added = self.decoder(z, deterministic)
+        return (self.components.rebuild(coordinates) if self.config.components else 0.0) + added
 
     def sample(self, posterior: Posterior, eps: jax.Array) -> tuple[jax.Array, jax.Array]:
         """zK for given noise, and log q(zK|x) - log p(zK), nats: (batch, latent) and (batch,). One pass."""
+        z, shares = self.shares(posterior, eps)
+        return z, shares.sum(axis=-1)
+
+    def shares(self, posterior: Posterior, eps: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """zK for given noise, and what each of its entries adds to log q - log p, nats: both (batch, latent)."""
         z0 = posterior.mean + jnp.exp(posterior.log_std) * eps
-        z, log_det = self.flow.forward(z0, posterior.context)
-        log_q = (norm.logpdf(eps) - posterior.log_std).sum(axis=-1) - log_det
-        return z, log_q - norm.logpdf(z).sum(axis=-1)
+        z, log_gates = self.flow.gated(z0, posterior.context)
+        log_q = norm.logpdf(eps) - posterior.log_std
+        if self.config.flow_steps % 2:  # an odd number of reversals
+            log_q = log_q[:, ::-1]
+        return z, log_q - log_gates - norm.logpdf(z)
 
     def log_q(self, posterior: Posterior, z: jax.Array) -> jax.Array:
         """log q(zK|x) of any zK, nats: (batch, latent) -> (batch,). O(latent) passes, by the flow's inverse."""
@@ -242,7 +367,7 @@ class IAFVAE(nn.Module):
     def generate(self, z: jax.Array) -> jax.Array:
         """Features in [0, 1] that z stands for: (batch, frames, mels)."""
         _expect("z", z, jnp.floating, batch=None, latent=self.config.latent_dim)
-        return self.features(self.decoder(z))
+        return self.features(self.output(z))
 
     def class_logits(self, features: jax.Array) -> tuple[jax.Array, ...]:
         """One (batch, classes) array for each label set."""
@@ -316,13 +441,31 @@ class Model:
 
 
 @partial(jax.jit, static_argnames=("config", "audio"))
-def create(config: ModelConfig, audio: AudioConfig, key: jax.Array) -> Model:
-    """A model with fresh weights, a function of the key alone."""
+def create(config: ModelConfig, audio: AudioConfig, key: jax.Array, principal: Principal | None = None) -> Model:
+    """A model with fresh weights, a function of the key and of where it starts.
+
+    Args:
+        config: Sizes and labels.
+        audio: The front end.
+        key: Of the weights.
+        principal: Components to start from; None leaves random axes.
+    """
     module = IAFVAE(config, audio.frames, audio.n_mels)
     features = jnp.zeros((1, audio.frames, audio.n_mels))
     labels = jnp.zeros((1, len(config.labels)), jnp.int32)
-    variables = module.init(key, features, jnp.zeros((1, config.latent_dim)), labels)
-    return Model(variables["params"], config, audio)
+    params = module.init(key, features, jnp.zeros((1, config.latent_dim)), labels)["params"]
+    if principal is not None and config.components:
+        params["components"] = {name: getattr(principal, name) for name in ("centre", "axes", "spread")}
+        if config.likelihood == "laplace":
+            params["log_scale"] = jnp.log(jnp.maximum(LEVELS * principal.error - LEAST_SCALE, FIRST_SCALE))
+    return Model(params, config, audio)
+
+
+def trainable(params: dict) -> tuple[dict, dict]:
+    """What training changes, and what it leaves alone: the principal components."""
+    return {name: leaf for name, leaf in params.items() if name != "components"}, {
+        name: leaf for name, leaf in params.items() if name == "components"
+    }
 
 
 def negative_elbo(terms: Terms, beta: float | jax.Array = 1.0, free_bits: float = 0.0) -> jax.Array:

@@ -26,6 +26,7 @@ from vaelab.config import Config, ModelConfig, TrainConfig
 from vaelab.data import Dataset, load_dataset
 from vaelab.evaluate import Sounds, balanced, evaluate
 from vaelab.logdir import Evaluation, TrainError, open_run, restore, save_best, save_run
+from vaelab.principal import fit as fit_principal
 from vaelab.schedule import warm_up
 from vaelab.store import FeatureStore
 
@@ -107,6 +108,7 @@ def fit(
     num_steps: int | None = None,
     on_evaluation: Callable[[Evaluation], None] | None = None,
     progress: bool = True,
+    create: Callable[..., models.Model] = models.create,
 ) -> models.Model:
     """Train until the schedule ends, `num_steps` are done, or a signal asks to stop; keep the best.
 
@@ -122,6 +124,7 @@ def fit(
         num_steps: Total steps after which to stop at the latest.
         on_evaluation: Called after each evaluation.
         progress: Show a bar.
+        create: Makes the model to start from; see `vaelab.model.create`.
 
     Returns:
         The best model by held-out loss.
@@ -131,14 +134,15 @@ def fit(
     """
     logdir = Path(logdir)
     key = jax.random.key(seed)
-    model = models.create(config.model, config.audio, jax.random.fold_in(key, 0))
+    model = start(training, config, logdir, jax.random.fold_in(key, 0), create)
+    trained, fixed = models.trainable(model.params)
     noise_key, evaluation_key = jax.random.fold_in(key, 1), jax.random.fold_in(key, 2)
-    run = restore(logdir, _start(model, config.train))
+    run = restore(logdir, _start(trained, config.train))
     resident = jax.device_put(training[:3])
     step, last = int(run.state.step), np.inf if num_steps is None else num_steps
 
     def judge() -> Evaluation:
-        averaged = dataclasses.replace(model, params=run.state.average)
+        averaged = dataclasses.replace(model, params={**run.state.average, **fixed})
         metrics, confusion = evaluate(averaged, held_out, config.train, evaluation_key)
         metrics = {"step": step, "rate": run.schedule.rate(step, config.train), **metrics, **run.means()}
         return Evaluation(step, metrics, confusion, [*run.history, metrics], averaged)
@@ -152,7 +156,7 @@ def fit(
             rate = jnp.float32(run.schedule.rate(step, config.train))
             beta = jnp.float32(config.train.beta * warm_up(step, config.train))
             run.state, metrics = train_step(
-                run.state, *resident, indices, noise_key, rate, beta, model.module, config.train
+                run.state, fixed, *resident, indices, noise_key, rate, beta, model.module, config.train
             )
             step += 1
             run.pending.append(metrics)
@@ -181,12 +185,13 @@ def fit(
             save_best(logdir, seen, seed)
         if on_evaluation is not None:
             on_evaluation(seen)
-    return checkpoint.load_model(logdir / "best.safetensors")[0]
+    return _load(logdir / "best.safetensors", model)
 
 
 @partial(jax.jit, static_argnames=("module", "config"), donate_argnames="state")
 def train_step(
     state: TrainState,
+    fixed: dict,
     features: jax.Array,
     labels: jax.Array,
     weights: jax.Array,
@@ -201,6 +206,7 @@ def train_step(
 
     Args:
         state: Donated.
+        fixed: The weights that training leaves alone.
         features: All training features, uint8 (sounds, frames, mels), resident on the device.
         labels: (sounds, label sets).
         weights: (sounds, label sets).
@@ -215,11 +221,12 @@ def train_step(
         The next state, and the batch's mean loss and its terms, still on the device.
     """
     batch = features[indices].astype(jnp.float32) / models.LEVELS
-    noise = jax.random.fold_in(key, state.step)
+    noise, dropout = jax.random.split(jax.random.fold_in(key, state.step))
     eps = jax.random.normal(noise, (indices.shape[0], module.config.latent_dim))
 
     def mean_loss(params):
-        terms = module.apply({"params": params}, batch, eps, labels[indices])
+        variables = {"params": {**params, **fixed}}
+        terms = module.apply(variables, batch, eps, labels[indices], False, method="terms", rngs={"dropout": dropout})
         classes = (weights[indices] * terms.classes).sum(axis=1)
         nats = models.negative_elbo(terms, beta, config.free_bits) + config.class_weight * classes
         return nats.mean(), {"train_recon": terms.recon.mean(), "train_kl": terms.kl.mean()}
@@ -236,7 +243,7 @@ def optimiser(config: TrainConfig) -> optax.GradientTransformation:
     """AdamW without its rate, which `train_step` applies; biases and scales do not decay."""
     return optax.chain(
         optax.clip_by_global_norm(config.gradient_clip),
-        optax.scale_by_adam(b2=0.95),
+        optax.scale_by_adam(b2=config.adam_b2),
         optax.add_decayed_weights(
             config.weight_decay, mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)
         ),
@@ -269,9 +276,30 @@ def stop_on_signal() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _start(model: models.Model, config: TrainConfig) -> TrainState:
-    copies = jax.tree.map(jnp.copy, model.params)  # donated buffers must not be shared
-    return TrainState(model.params, copies, optimiser(config).init(model.params), jnp.int32(0))
+def start(
+    training: Sounds, config: Config, logdir: Path, key: jax.Array, create: Callable[..., models.Model] = models.create
+) -> models.Model:
+    """The model that a run starts from, kept as `start.safetensors` so that a resumed run has the very same."""
+    path = logdir / "start.safetensors"
+    if path.exists():
+        return _load(path, jax.eval_shape(partial(create, config.model, config.audio), key))
+    sizes, principal = config.model, None
+    if sizes.components:
+        logits = sizes.likelihood == "cross_entropy"
+        principal = fit_principal(training.features, sizes.components, sizes.latent_dim, logits)
+    model = create(sizes, config.audio, key, principal)
+    checkpoint.save_model(path, model, {})
+    return model
+
+
+def _load(path: Path, skeleton: models.Model) -> models.Model:
+    """The skeleton with the weights of a model file."""
+    return dataclasses.replace(skeleton, params=checkpoint.fill(skeleton.params, checkpoint.load(path)[0], path))
+
+
+def _start(params: dict, config: TrainConfig) -> TrainState:
+    copies = jax.tree.map(jnp.copy, params)  # donated buffers must not be shared
+    return TrainState(params, copies, optimiser(config).init(params), jnp.int32(0))
 
 
 def _summary(metrics: dict[str, float]) -> str:

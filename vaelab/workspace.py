@@ -73,7 +73,7 @@ def config() -> Config:
     if fast():
         return Config(
             AudioConfig(sample_rate=16000, clip_seconds=1.0, n_fft=1024, hop_length=256, n_mels=64),
-            ModelConfig(latent_dim=16, width=32, downsamples=2, hidden=64, flow_steps=1, flow_hidden=32),
+            ModelConfig(latent_dim=16, components=64, depth=1, hidden=64, flow_steps=1, flow_hidden=32),
             TrainConfig(warmup_steps=10, evaluate_every=20),
         )
     # The rate falls early and training ends by itself after some minutes; the defaults would go on for longer.

@@ -1,0 +1,56 @@
+"""The sounds that experiments are judged on: Hydrogen's drum kits and Sonic Pi's samples, whole packs held out.
+
+Both are Debian packages: `apt-get install hydrogen-drumkits sonic-pi-samples`.
+"""
+
+import hashlib
+from pathlib import Path
+
+from vaelab import data, synth, train
+from vaelab.config import AudioConfig, ModelConfig
+from vaelab.evaluate import Sounds
+from vaelab.store import FeatureStore
+
+HYDROGEN = Path("/usr/share/hydrogen/data/drumkits")
+SONIC_PI = Path("/usr/share/sonic-pi/samples")
+HELD_OUT = ("BJA_Pacific", "ElectricEmpireKit", "Audiophob", "VariBreaks")
+
+
+class MissingSounds(Exception):
+    """The real sounds are not installed."""
+
+
+def dataset(home: Path) -> data.Dataset:
+    """The real sounds as a dataset below `home`.
+
+    Raises:
+        MissingSounds: The two packages are not there.
+    """
+    if missing := [str(folder) for folder in (HYDROGEN, SONIC_PI) if not folder.is_dir()]:
+        raise MissingSounds(
+            f"expected real sounds in {' and '.join(missing)}, found none; install the Debian packages "
+            "hydrogen-drumkits and sonic-pi-samples"
+        )
+    return data.make_dataset(
+        [HYDROGEN, SONIC_PI], "real", labels="hydrogen-instrument", hold_out=HELD_OUT, home=home, progress=False
+    )
+
+
+def built_in(home: Path) -> data.Dataset:
+    """A few built-in sounds as a dataset below `home`, for short runs."""
+    folder = synth.write_dataset(home / "sounds", per_class=4, sample_rate=16000, progress=False)
+    return data.make_dataset([folder], "built_in", classes=True, train_ratio=0.75, home=home, progress=False)
+
+
+def sides(found: data.Dataset, home: Path, audio: AudioConfig) -> tuple[Sounds, Sounds]:
+    """Features of both sides, without labels."""
+    store = FeatureStore(home / ".store", audio)
+    store.build({entry.sha256: found.source(entry) for entry in found.entries}, progress=False)
+    training, held_out = (train.gather(found, side, store, ModelConfig()) for side in ("train", "validation"))
+    return training, held_out
+
+
+def fingerprint(found: data.Dataset) -> str:
+    """A hash of what is on which side."""
+    lines = sorted(f"{entry.sha256} {entry.split}" for entry in found.entries)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
