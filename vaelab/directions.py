@@ -32,12 +32,14 @@ class Direction:
         vector: float32 (latent,); amount 1 adds it.
         meaning: What amount 1 does.
         r2: Share of the descriptor's variance that is predicted for sounds left out of the fit; None for labels.
+        deviation: Of the descriptor among the fitted sounds; None for labels.
     """
 
     name: str
     vector: np.ndarray
     meaning: str
     r2: float | None = None
+    deviation: float | None = None
 
     def __str__(self) -> str:
         quality = "" if self.r2 is None else f", held-out R2 {self.r2:.2f}"
@@ -143,7 +145,7 @@ def fit(name: str, embeddings: np.ndarray, values: np.ndarray, unit: str = "") -
     weights = _ridge(z - z.mean(axis=0), y - y.mean(), RIDGES[int(np.argmax(scores))])
     along = np.cov(z.T).reshape(len(weights), len(weights)) @ weights
     vector = along * deviation / max(weights @ along, 1e-12)
-    return Direction(name, vector.astype(np.float32), f"{deviation:.3g} {unit}".rstrip(), max(scores))
+    return Direction(name, vector.astype(np.float32), f"{deviation:.3g} {unit}".rstrip(), max(scores), float(deviation))
 
 
 def _ridge(z: np.ndarray, y: np.ndarray, ridge: float) -> np.ndarray:
