@@ -39,19 +39,19 @@ def describe(model: Model, sounds: Sounds, seed: int = 0) -> dict[str, Any]:
     """Active units, KL per latent, and the gap between the aggregate posterior and the prior.
 
     Returns:
-        active: Latents whose posterior mean varies by more than `ACTIVE_VARIANCE` between sounds.
+        active: Latents whose embedding varies by more than `ACTIVE_VARIANCE` between sounds.
         kl_per_latent: Mean nats of each entry of zK in log q(zK|x) - log p(zK), falling.
         gap_nats: KL(aggregate || prior) if the aggregate were a Gaussian of its mean and covariance; 0 is no gap.
         scale: Root mean square of the aggregate; a prior drawn at this temperature is as wide as the posterior.
     """
     values, shares = draws(model, sounds, jax.random.key(seed))
-    means = values.mean(axis=0)
+    embeddings = np.asarray(model.encode(jnp.asarray(sounds.features, jnp.float32) / LEVELS))
     flat = values.reshape(-1, values.shape[-1]).astype(float)
     covariance = np.atleast_2d(np.cov(flat.T, bias=True))
     mean = flat.mean(axis=0)
     gap = 0.5 * (np.trace(covariance) + mean @ mean - len(mean) - np.linalg.slogdet(covariance)[1])
     return {
-        "active": int((means.var(axis=0) > ACTIVE_VARIANCE).sum()),
+        "active": int((embeddings.var(axis=0) > ACTIVE_VARIANCE).sum()),
         "of": int(values.shape[-1]),
         "kl_per_latent": [round(float(nats), 3) for nats in np.sort(shares.mean(axis=(0, 1)))[::-1]],
         "gap_nats": round(float(gap), 2),

@@ -132,7 +132,14 @@ def train(options: argparse.Namespace) -> None:
     train_speed.command(options)
 
 
-COMMANDS = {"features": features, "step": step, "train": train}
+def generate(options: argparse.Namespace) -> None:
+    """From a call of `generate` with two files to samples."""
+    from experiments import latency
+
+    latency.generate(options)
+
+
+COMMANDS = {"features": features, "generate": generate, "step": step, "train": train}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

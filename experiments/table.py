@@ -141,15 +141,29 @@ def reached(runs: dict[str, list[dict[str, Any]]], run: str, within: float) -> l
     if run not in runs:
         return []
     aim = runs[run][0]
-    lines = [f"- best loss of {run}: {aim['best']['loss']:.1f}, at step {aim['best']['step']}"]
+    needed = aim["best"]["step"] * step_milliseconds(run) / 1000
+    lines = [
+        f"- best loss of {run}: {aim['best']['loss']:.1f}, at step {aim['best']['step']}, which is {needed:.0f} s of "
+        "steps alone where nothing else runs (`python -m experiments.speed step`)"
+    ]
     for name, records in runs.items():
         if name == run:
             continue
         for told, goal in ((f"within {within:.2%}", 1 + within), ("better", 1.0)):
             first = next((seen for seen in records[0]["curve"] if seen["loss"] <= goal * aim["best"]["loss"]), None)
-            found = "never" if first is None else f"by step {first['step']}, {first['seconds']:.0f} s after its start"
+            found = "never"
+            if first is not None:
+                share = needed / first["seconds"]
+                found = f"by step {first['step']}, {first['seconds']:.0f} s after its start: {share:.0f} times sooner"
             lines.append(f"- {name} is {told}: {found}")
     return [*lines, ""]
+
+
+def step_milliseconds(name: str) -> float:
+    """How long a step of one of the timed models takes, by `results/step.json`."""
+    timed = json.loads((RESULTS / "step.json").read_text(encoding="ascii"))
+    column = timed["columns"].index("ms")
+    return next(row[column] for row in timed["rows"] if row[0] == name)
 
 
 def rows(columns: Sequence[str], cells: Sequence[Sequence[Any]]) -> list[str]:

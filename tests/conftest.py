@@ -16,7 +16,16 @@ jax.config.update("jax_disable_most_optimizations", True)
 
 TINY_AUDIO = AudioConfig(sample_rate=8000, clip_seconds=0.5, n_fft=256, hop_length=128, n_mels=24)
 TINY_MODEL = ModelConfig(latent_dim=8, components=16, depth=1, hidden=24, flow_steps=2, flow_hidden=12)
-TINY_TRAIN = TrainConfig(batch_size=8, warmup_steps=5, evaluate_every=5, decay_steps=5)
+TINY_TRAIN = TrainConfig(
+    batch_size=8,
+    learning_rate=2e-3,
+    warmup_steps=5,
+    evaluate_every=5,
+    patience=4,
+    min_improvement=1e-3,
+    decay_steps=5,
+    stop_rate=0.02,
+)
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,10 @@ ARGUMENTS = [
 ]
 TOKEN = "test"
 HOSTILE = "<img src=x onerror=window.broken=1> $x$.wav"
+DECODE = """async address => {
+    const bytes = await (await fetch(address)).arrayBuffer();
+    return (await new OfflineAudioContext(1, 1, 44100).decodeAudioData(bytes)).duration;
+}"""  # the browser's own decoder, on a file with a recipe inside
 MINUTE = 60_000  # milliseconds
 
 pytestmark = [
@@ -149,4 +153,5 @@ def test_a_slider_changes_what_is_heard(page):
     assert page.locator("mjx-container").count() == 0
     mixer.get_by_role("button", name="save").click()
     mixer.get_by_text("saved generated/mix.wav").wait_for()
+    assert page.evaluate(DECODE, f"/files/generated/mix.wav?token={TOKEN}") > 0.5
     assert page.broken == []

@@ -100,6 +100,16 @@ def test_built_in_sounds(here, capsys):
         (["generate", "--model", "model_Two", "--out-file", "x.mp3"], "x.mp3: expected a name ending in"),
         (["generate", "--model", "model_Two", "a.wav", "--out-file", "x.wav"], "a.wav: expected a sound file"),
         (["generate", "--model", "bad.json", "--out-file", "x.wav"], "bad.json: expected a vaelab checkpoint"),
+        (
+            ["generate", "--model", "model_Two", "--bits", "32", "--out-file", "x.flac"],
+            "expected 16, 24 bits for .flac",
+        ),
+        (["generate", "--model", "model_Two", "--seconds", "1e6", "--out-file", "x.wav"], "seconds: expected"),
+        (
+            ["generate", "--model", "model_Two", "--offsets", "-1", "--out-file", "x.wav", "single/a.wav"],
+            "offsets: expec",
+        ),
+        (["regenerate", "single/a.wav", "--out-file", "x.wav"], "a.wav: expected a recipe, found none"),
         (["generate", "--model", "model_Two", "--variance", "-1", "--out-file", "x.wav", "single/a.wav"], "variance"),
     ],
 )

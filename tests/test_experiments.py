@@ -1,5 +1,6 @@
 """Every question runs, small; the page of results is the one that the results make; what is counted is right."""
 
+import dataclasses
 import json
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import energies, latents, real_sounds, run, samplevae_2d, step_speed, table
+from experiments import energies, latents, prior, real_sounds, run, samplevae_2d, step_speed, table
 from vaelab import model as models
 from vaelab.config import AudioConfig, ModelConfig
 
@@ -108,8 +109,9 @@ def test_latents_are_described(tiny):
     assert sum(told["kl_per_latent"]) == pytest.approx(shares.sum(axis=-1).mean(), rel=0.05)
     assert told["gap_nats"] > 0
     assert 0 < told["active"] <= told["of"] == tiny.model.latent_dim
-    silent = jax.tree.map(jnp.zeros_like, model)
-    assert latents.describe(silent, sounds)["active"] == 0
+    trained, fixed = models.trainable(model.params)
+    deaf = dataclasses.replace(model, params={**jax.tree.map(jnp.zeros_like, trained), **fixed})
+    assert latents.describe(deaf, sounds)["active"] == 0
 
 
 def test_the_two_dimensional_model_has_the_shapes_described():
@@ -126,3 +128,22 @@ def test_a_flow_fits_an_energy_better_than_a_gaussian():
     gaussian, flow = (energies.fit(energies.band, steps, updates=300)[1] for steps in (0, 4))
     log_z = energies.log_normaliser(energies.band)
     assert -0.01 < flow + log_z < 0.7 * (gaussian + log_z)
+
+
+def test_frechet_distance():
+    """Zero of a set with itself; of two Gaussians apart by a shift, the shift's square."""
+    points = np.random.default_rng(0).standard_normal((400, 3))
+    assert prior.frechet(points, points) == pytest.approx(0, abs=1e-6)
+    assert prior.frechet(points, points + np.array([[2.0, 0, 0]])) == pytest.approx(4, abs=1e-6)
+    assert prior.frechet(points, 3 * points) > 10
+
+
+def test_random_sounds_are_compared(tiny):
+    model = models.create(tiny.model, tiny.audio, jax.random.key(0))
+    rng = np.random.default_rng(0)
+    shape = (20, tiny.audio.frames, tiny.audio.n_mels)
+    none = np.zeros((20, 0))
+    sides = [real_sounds.Sounds(rng.integers(0, 256, shape, np.uint8), none, none, ()) for _ in range(2)]
+    rows = prior.measure(model, sides)
+    assert len(rows) == 2 + len(prior.TEMPERATURES)
+    assert all(np.isfinite(row[1:]).all() for row in rows)

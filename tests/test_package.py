@@ -14,15 +14,17 @@ PACKAGE = ROOT / "vaelab"
 # Each room may import only from the rows below its own; rooms of one row do not know each other.
 FLOORS = [
     {"cli", "workspace"},
-    {"widgets", "plots"},
+    {"widgets", "plots", "remake"},
     {"tool"},
-    {"train", "library", "latent"},
+    {"arguments"},
+    {"rendering"},
+    {"train", "library", "latent", "provenance", "shipped"},
     {"logdir", "feed", "bar"},
     {"evaluate", "schedule", "steps", "data", "store", "checkpoint"},
     {"features"},
     {"spectral", "slicing", "synth", "model", "scan"},
     {"audio", "flows", "hydrogen", "estimate", "devices", "augment", "seen", "principal"},
-    {"config", "files", "decoders", "workers", "splitting"},
+    {"config", "files", "decoders", "workers", "splitting", "riff", "descriptors", "directions"},
     {"shelf"},
 ]
 SAME_FLOOR_ALLOWED = {("widgets", "plots")}

@@ -38,14 +38,20 @@ def test_the_commands(folder):
 
 def test_the_python(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 2
     namespace = {}
-    exec(compile(code, "README.md", "exec"), namespace)
+    for code in blocks:
+        exec(compile(code, "README.md", "exec"), namespace)
     assert (folder / "random.wav").exists()
     assert (folder / "mix.wav").exists()
     assert len(list(folder.glob("like_?.wav"))) == 5
     assert len(namespace["files"]) == 10
     assert len(namespace["sounds"]) == 2
+    assert len(namespace["steps"]) == 9
+    assert namespace["morph"].seconds == 3.0
+    assert namespace["refined"].after_db <= namespace["refined"].before_db
+    assert (namespace["same"].samples == namespace["mix"].samples).all()
     assert "<audio" in namespace["sounds"][0]._repr_html_()
 
 

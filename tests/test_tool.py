@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from vaelab import SoundSampleTool, audio, checkpoint, latent, spectral
+from vaelab import SoundSampleTool, audio, checkpoint, latent, rendering, spectral
 from vaelab import model as models
+from vaelab.directions import DirectionError
 from vaelab.tool import ToolError
 
 LABELS = (("class", ("clap", "kick", "snare")), ("loud", ("yes", "no")))
@@ -158,7 +159,13 @@ def test_all_weights_zero_is_the_origin(tool, pair):
         ({"weights": [1, float("nan")]}, latent.LatentError, "expected finite"),
         ({"variance": -1}, latent.LatentError, "variance: expected"),
         ({"offsets": [1]}, ToolError, "offsets: expected 2 numbers, found 1"),
+        ({"offsets": [-1, 0]}, ToolError, "offsets: expected at least 0 seconds"),
         ({"count": 0}, ToolError, "count: expected at least 1"),
+        ({"spread": float("nan")}, latent.LatentError, "spread: expected a number of at least 0"),
+        ({"temperature": -1}, latent.LatentError, "temperature: expected a number of at least 0"),
+        ({"seconds": 301}, ToolError, "seconds: expected 0.032 to 300, found 301"),
+        ({"directions": {"warmth": 1}}, DirectionError, "found 'warmth'; tool.directions"),
+        ({"out_file": "x.wav", "bits": 8}, audio.AudioError, "expected 16, 24, 32 bits"),
         ({"out_file": "x.ogg"}, audio.AudioError, r"x\.ogg: expected a name ending in"),
         ({"audio_files": "kick.wav"}, TypeError, "expected a list of files"),
         ({"audio_files": ["nowhere.wav"]}, audio.AudioError, r"nowhere\.wav: expected a sound file, found none"),
@@ -208,7 +215,8 @@ def test_a_missing_model_says_where_it_was_looked_for(tmp_path):
 def test_decode(tool, pair):
     made = tool.decode(tool.embed(pair))
     assert len(made) == 2
-    assert np.abs(made[0].samples).max() == pytest.approx(10 ** (-1 / 20), rel=1e-3)
+    assert rendering.true_peak(made[0].samples) == pytest.approx(10 ** (-1 / 20), rel=1e-3)
+    assert np.abs(made[0].samples).max() <= 10 ** (-1 / 20)
     with pytest.raises(ValueError, match=r"z: expected shape \(n, 8\), found \(1, 3\)"):
         tool.decode(np.zeros(3))
 
@@ -225,3 +233,62 @@ def test_features_are_those_of_the_store(tool, pair):
     features, _ = spectral.mel(clip[None], config)
     expected = tool.model.encode(spectral.dequantise(spectral.quantise(features)))
     np.testing.assert_allclose(tool.embed(pair[:1]), expected, atol=1e-5)
+
+
+def test_a_way_from_sound_to_sound(tool, pair, tmp_path):
+    steps = tool.interpolate([*pair, pair[0]], steps=5, out_file=tmp_path / "way.flac")
+    z = tool.embed(pair)
+    latents = np.array([sound.recipe["latent"] for sound in steps])
+    np.testing.assert_allclose(latents[[0, 2, 4]], z[[0, 1, 0]], atol=1e-5)
+    np.testing.assert_allclose(latents[1], latent.slerp(z[0], z[1], 3)[1], atol=1e-5)
+    assert len(list(tmp_path.glob("way_?.flac"))) == 5
+    straight = tool.interpolate(pair, steps=3, straight=True)
+    np.testing.assert_allclose(straight[1].recipe["latent"], z.mean(axis=0), atol=1e-5)
+    assert [source["path"] for source in steps[0].recipe["sources"]] == [str(path) for path in [*pair, pair[0]]]
+
+
+def test_a_way_as_one_long_sound(tool, pair, tmp_path):
+    made = tool.interpolate(pair, steps=4, seconds=1.3, out_file=tmp_path / "long.wav", bits=24)
+    assert len(made.samples) == round(1.3 * made.sample_rate)
+    assert soundfile.info(tmp_path / "long.wav").subtype == "PCM_24"
+    walk = tool.interpolate(points=latent.walk(jax.random.key(0), tool.embed(pair)[0], 4, 0.5), steps=4)
+    assert len(walk) == 4
+    with pytest.raises(ToolError, match="expected either audio_files or points"):
+        tool.interpolate()
+    with pytest.raises(latent.LatentError, match="expected at least 2 points"):
+        tool.interpolate(pair[:1])
+    with pytest.raises(ValueError, match="z: expected shape"):
+        tool.interpolate(points=np.zeros((2, 3)))
+
+
+def test_a_long_sound_begins_at_its_point(tool, pair):
+    made = tool.generate(audio_files=pair[:1], seconds=1.0, seed=0, count=2)
+    assert [len(sound.samples) for sound in made] == [8000, 8000]
+    np.testing.assert_allclose(made[0].recipe["points"][0], tool.embed(pair[:1])[0], atol=1e-6)
+    assert not np.allclose(made[0].recipe["points"][1], made[1].recipe["points"][1])
+
+
+def test_directions_are_found_shown_and_used(logdir, pair, sounds):
+    tool = SoundSampleTool(logdir)
+    files = sorted(sounds.rglob("*.wav"))
+    found = tool.directions(files, [path.parent.name for path in files], ["clap - snare"])
+    assert {"brightness", "attack", "noisiness", "pitch", "decay", "clap", "clap - snare"} <= set(found)
+    assert "held-out R2" in repr(found)
+    z = tool.embed(files)
+    kinds = np.array([path.parent.name for path in files])
+    expected = z[kinds == "clap"].mean(axis=0) - z[kinds == "snare"].mean(axis=0)
+    made = tool.generate(audio_files=pair[:1], directions={"clap - snare": 0.5, "brightness": -1}, seed=0)
+    moved = np.array(made.recipe["latent"]) - tool.embed(pair[:1])[0]
+    np.testing.assert_allclose(moved, 0.5 * expected - found["brightness"].vector, atol=1e-5)
+    assert made.recipe["directions"] == {"clap - snare": 0.5, "brightness": -1.0}
+
+
+def test_refining_lowers_the_error(tool, pair):
+    refined = tool.refine(pair[0], steps=40)
+    assert refined.after_db < refined.before_db
+    assert refined.z.shape == (tool.model.config.latent_dim,)
+    none = tool.refine(pair[0], steps=0)
+    assert none.after_db == none.before_db
+    np.testing.assert_allclose(none.z, tool.embed(pair[:1])[0], atol=1e-6)
+    made = tool.generate(audio_files=pair[:1], refine=40, seed=0)
+    np.testing.assert_allclose(made.recipe["latent"], refined.z, atol=5e-3)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vaelab.config import ConfigError as ConfigError
     from vaelab.config import ModelConfig as ModelConfig
     from vaelab.config import TrainConfig as TrainConfig
+    from vaelab.remake import regenerate as regenerate
     from vaelab.tool import SoundSampleTool as SoundSampleTool
 
 __version__ = "0.1.0"
@@ -29,6 +30,7 @@ _HOMES = {
     "Sound": "audio",
     "SoundSampleTool": "tool",
     "TrainConfig": "config",
+    "regenerate": "remake",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

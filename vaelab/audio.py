@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import os
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from vaelab import decoders, files
+from vaelab import decoders, files, riff
 
 EXTENSIONS = (".wav", ".aiff", ".aif", ".aifc", ".flac", ".ogg", ".opus", ".mp3", ".aac", ".m4a")
 MAX_SECONDS = 600.0
@@ -32,6 +31,8 @@ BLOCK_VALUES, LEAST_BLOCK = 1 << 20, 1 << 10  # samples
 HASHED_BYTES = 1 << 16  # at once
 MAX_BYTES = 16 << 30  # a sparse file of terabytes takes no room on a disk, but hours to hash
 RECIPE_CHUNK = b"vlab"
+SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
+WRITABLE = {".wav": (16, 24, 32), ".flac": (16, 24), ".aiff": (16, 24, 32), ".aif": (16, 24, 32)}
 
 
 class AudioError(Exception):
@@ -50,7 +51,7 @@ class Sound:
     Attributes:
         samples: float32 (samples,) in [-1, 1].
         sample_rate: Hz.
-        recipe: What made it, as plain JSON values; empty if unknown.
+        recipe: What made it, as plain JSON values, with full paths; empty if unknown.
     """
 
     samples: np.ndarray
@@ -62,9 +63,9 @@ class Sound:
         """Duration in seconds."""
         return len(self.samples) / self.sample_rate
 
-    def save(self, path: str | os.PathLike) -> Path:
+    def save(self, path: str | os.PathLike, bits: int = 16) -> Path:
         """Write the sound with its recipe; see `write`."""
-        return write(path, self.samples, self.sample_rate, self.recipe)
+        return write(path, self.samples, self.sample_rate, self.recipe, bits)
 
     def _repr_html_(self) -> str:
         """A player, where the sound is the last value of a notebook cell."""
@@ -128,7 +129,8 @@ def read(
             blocks = _blocks(path, source, round(offset * native_rate), int(np.ceil(seconds * native_rate)))
             samples = np.concatenate([np.zeros(0, np.float32), *blocks])
     if len(samples) and native_rate != sample_rate:
-        samples = soxr.resample(samples, native_rate, sample_rate)
+        resampled = soxr.resample(samples, native_rate, sample_rate)
+        samples = resampled if len(resampled) else samples[:1]  # shorter than half a sample is still a sound
     if not len(samples):
         raise AudioError(path, f"expected sound at {offset:g} s, found none: the file is empty or ends before")
     return samples[: round(seconds * sample_rate)]
@@ -160,42 +162,67 @@ def examine(path: str | os.PathLike) -> Facts:
         return Facts(_hash(handle), seconds)
 
 
-def write(path: str | os.PathLike, samples: np.ndarray, sample_rate: int, recipe: dict[str, Any] | None = None) -> Path:
-    """Write mono samples as 16-bit wav, flac or aiff (by suffix): the whole file or none of it.
+def write(
+    path: str | os.PathLike,
+    samples: np.ndarray,
+    sample_rate: int,
+    recipe: dict[str, Any] | None = None,
+    bits: int = 16,
+) -> Path:
+    """Write mono samples as wav, flac or aiff (by suffix): the whole file or none of it.
 
     A recipe rides inside a wav as a RIFF chunk, which players skip, and beside the others as
-    `NAME.recipe.json`. Samples beyond full scale are clipped, with a warning that counts them.
+    `NAME.recipe.json`; paths in it become relative to the file's folder. Samples beyond full scale are clipped, with
+    a warning that counts them; 32-bit files hold floating-point numbers and keep them.
 
     Args:
         path: Where to; missing folders are made.
         samples: (samples,) in [-1, 1].
         sample_rate: Hz.
         recipe: Plain JSON values.
+        bits: 16, 24, or 32 (float; not in flac).
 
     Returns:
         The path written.
 
     Raises:
-        AudioError: Unknown suffix, nothing to write, or samples that are not finite.
+        AudioError: Unknown suffix or bits, nothing to write, or samples that are not finite.
     """
     path = Path(path)
+    suffix = path.suffix.lower()
     samples = np.asarray(samples, np.float32)
-    if path.suffix.lower() not in (".wav", ".flac", ".aiff", ".aif"):
-        raise AudioError(path, f"expected a name ending in .wav, .flac or .aiff, found {path.suffix or 'none'}")
+    check_writable(path, bits)
     if samples.ndim != 1 or not len(samples):
         raise AudioError(path, f"expected mono samples of shape (samples,), found shape {samples.shape}")
     if not np.isfinite(samples).all():
         raise AudioError(path, "expected finite samples, found NaN or infinity; nothing was written")
-    if clipped := int(np.sum(np.abs(samples) > 1)):
+    if bits < 32 and (clipped := int(np.sum(np.abs(samples) > 1))):
         warnings.warn(f"{printable(path)}: clipped {clipped} samples beyond full scale", stacklevel=2)
+        samples = np.clip(samples, -1, 1)
+    text = json.dumps(_as_seen_from(path.parent, recipe)).encode("ascii") if recipe else None
     with files.replacing(path) as temporary:
-        soundfile.write(os.fsencode(temporary), np.clip(samples, -1, 1), sample_rate, subtype="PCM_16")
-        if recipe and path.suffix.lower() == ".wav":
-            _append_chunk(temporary, RECIPE_CHUNK, json.dumps(recipe).encode("ascii"))
-    if recipe and path.suffix.lower() != ".wav":
-        with files.replacing(_sidecar(path)) as temporary:
-            temporary.write_text(json.dumps(recipe, indent=1), encoding="ascii")
+        soundfile.write(os.fsencode(temporary), samples, sample_rate, subtype=SUBTYPES[bits])
+        if text and suffix == ".wav":
+            riff.append_chunk(temporary, RECIPE_CHUNK, text)
+        elif text:  # first, so that a name too long for a recipe leaves nothing behind
+            with files.replacing(_sidecar(path)) as beside:
+                beside.write_bytes(text)
+        elif os.path.exists(_sidecar(path)):  # of a file which this one replaces
+            _sidecar(path).unlink()
     return path
+
+
+def check_writable(path: str | os.PathLike, bits: int = 16) -> None:
+    """Refuse a name or a format that `write` cannot write, before any work.
+
+    Raises:
+        AudioError: Unknown suffix, or bits that the format does not have.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in WRITABLE:
+        raise AudioError(path, f"expected a name ending in .wav, .flac or .aiff, found {suffix or 'none'}")
+    if bits not in WRITABLE[suffix]:
+        raise AudioError(path, f"expected {', '.join(map(str, WRITABLE[suffix]))} bits for {suffix}, found {bits}")
 
 
 def read_recipe(path: str | os.PathLike) -> dict[str, Any]:
@@ -207,15 +234,34 @@ def read_recipe(path: str | os.PathLike) -> dict[str, Any]:
     path = Path(path)
     with _regular(path):
         if path.suffix.lower() == ".wav":
-            text = _find_chunk(path, RECIPE_CHUNK)
+            text = riff.find_chunk(path, RECIPE_CHUNK)
         else:
-            text = _sidecar(path).read_bytes() if _sidecar(path).is_file() else None
+            text = _sidecar(path).read_bytes() if os.path.isfile(_sidecar(path)) else None
     if text is None:
         raise AudioError(path, "expected a recipe, found none: vaelab did not write this file, or it was edited")
     try:
-        return json.loads(text)
+        recipe = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise AudioError(path, f"expected a recipe in JSON, found damaged text: {error}") from error
+    if not isinstance(recipe, dict):
+        raise AudioError(path, f"expected a recipe, found a JSON {type(recipe).__name__}")
+    return recipe
+
+
+def _as_seen_from(folder: Path, recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe with the full paths of its sources and its model made relative to a folder."""
+
+    def relative(part: Any) -> Any:
+        if not isinstance(part, dict) or not os.path.isabs(part.get("path") or ""):
+            return part
+        return {**part, "path": os.path.relpath(part["path"], folder.resolve())}
+
+    changed = dict(recipe)
+    if "sources" in recipe:
+        changed["sources"] = [relative(source) for source in recipe["sources"]]
+    if "model" in recipe:
+        changed["model"] = relative(recipe["model"])
+    return changed
 
 
 def _sidecar(path: Path) -> Path:
@@ -326,27 +372,3 @@ def _count(path: str | os.PathLike, handle: int) -> int:
         except decoders.ERRORS:  # the sound ends where its decoder gives up
             return found
     return found
-
-
-def _append_chunk(path: Path, name: bytes, body: bytes) -> None:
-    """Append a RIFF chunk to a wav and correct the length in its header."""
-    with open(path, "r+b") as file:
-        end = file.seek(0, os.SEEK_END)
-        file.write(b"\0" * (end % 2) + name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2))
-        length = file.tell() - 8
-        file.seek(4)
-        file.write(struct.pack("<I", length))
-
-
-def _find_chunk(path: Path, name: bytes) -> bytes | None:
-    """The body of the first chunk called `name` in a wav, or None; lengths are checked against the file."""
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        if file.read(4) != b"RIFF" or len(file.read(8)) < 8:
-            return None
-        while len(header := file.read(8)) == 8:
-            length = struct.unpack("<I", header[4:])[0]
-            if header[:4] == name:
-                return file.read(length) if file.tell() + length <= size else None
-            file.seek(length + length % 2, os.SEEK_CUR)
-    return None

@@ -12,15 +12,17 @@ from pathlib import Path
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = parser().parse_args(arguments)
-    from vaelab import audio, checkpoint, config, data, latent, library, tool, train
+    from vaelab import audio, checkpoint, config, data, directions, latent, library, provenance, tool, train
 
     mistakes = (
         audio.AudioError,
         checkpoint.CheckpointError,
         config.ConfigError,
         data.DatasetError,
+        directions.DirectionError,
         latent.LatentError,
         library.LibraryError,
+        provenance.ProvenanceError,
         tool.ToolError,
         train.TrainError,
         OSError,
@@ -47,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     _add_make_dataset(commands)
     _add_train(commands)
     _add_generate(commands)
+    _add_regenerate(commands)
     _add_synth(commands)
     return top
 
@@ -109,8 +112,23 @@ def _add_generate(commands) -> None:
     command.add_argument("--spread", type=float, default=0.0, help="scale of draws from the posterior")
     command.add_argument("--temperature", type=float, default=1.0, help="of random sounds")
     command.add_argument("--count", type=_positive, default=1, help="how many (files are numbered)")
+    command.add_argument("--offsets", nargs="+", type=float, metavar="S", help="start in each file, seconds")
+    command.add_argument("--no-phase", action="store_true", help="find a phase instead of taking the sources'")
+    command.add_argument("--refine", type=_natural, default=0, metavar="N", help="gradient steps on each embedding")
+    command.add_argument("--seconds", type=float, help="length (default: one clip)")
+    command.add_argument("--bits", type=int, choices=(16, 24, 32), default=16, help="of the file; 32 is float")
     command.add_argument("--seed", type=_natural)
     command.set_defaults(run=_generate)
+
+
+def _add_regenerate(commands) -> None:
+    command = commands.add_parser("regenerate", help="a written sound -> the same again", allow_abbrev=False)
+    command.add_argument("file", metavar="FILE", help="a sound that generate wrote")
+    command.add_argument("--out-file", required=True, help=".wav, .flac or .aiff")
+    command.add_argument("--model", help="logdir, model file, or name (default: the one in the recipe)")
+    command.add_argument("--no-phase", action="store_true", help="without the sources, if they are gone")
+    command.add_argument("--bits", type=int, choices=(16, 24, 32), default=16, help="of the file; 32 is float")
+    command.set_defaults(run=_regenerate)
 
 
 def _add_synth(commands) -> None:
@@ -170,11 +188,24 @@ def _generate(options) -> None:
         variance=options.variance,
         spread=options.spread,
         temperature=options.temperature,
+        offsets=options.offsets,
+        phase=not options.no_phase,
         count=options.count,
         seed=options.seed,
+        refine=options.refine,
+        seconds=options.seconds,
+        bits=options.bits,
     )
     sounds = made if isinstance(made, list) else [made]
     print(f"wrote {len(sounds)} of {sounds[0].seconds:.2f} s: {options.out_file}")
+
+
+def _regenerate(options) -> None:
+    from vaelab import audio, regenerate
+
+    audio.check_writable(options.out_file, options.bits)
+    made = regenerate(options.file, options.model, False if options.no_phase else None)
+    print(f"wrote {made.seconds:.2f} s: {made.save(options.out_file, options.bits)}")
 
 
 def _synth(options) -> None:

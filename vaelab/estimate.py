@@ -1,7 +1,7 @@
 """About how long training will take on this machine's processor.
 
-What a step with default knobs costs stands here as two numbers that `python -m experiments.speed step` measures, and a
-test says when the model has outgrown them. What this machine can do is a fraction of a second of matrix products. So
+What a step with default knobs costs stands here as two numbers that `python -m experiments.speed step` measures, and
+a test says when the model has outgrown them. What this machine can do is a fraction of a second of matrix products. So
 the estimate needs neither a model nor JAX, and it does not repeat the model's shapes.
 """
 

@@ -1,36 +1,52 @@
 """What a user of a trained model calls: generate, embed, decode, classify, find similar sounds."""
 
-import difflib
-import inspect
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from vaelab import audio, checkpoint, files, latent, library, spectral
+from vaelab import (
+    arguments,
+    audio,
+    checkpoint,
+    descriptors,
+    directions,
+    latent,
+    library,
+    provenance,
+    rendering,
+    shipped,
+)
+from vaelab.arguments import ToolError
 from vaelab.audio import Sound
-from vaelab.config import AudioConfig
+from vaelab.directions import Directions
+from vaelab.directions import shift as _shift  # within `generate`, `directions` is a setting
+from vaelab.rendering import BATCH, in_batches
 
-BATCH = 32
-PEAK = 10 ** (-1 / 20)  # -1 dBFS
-SHIPPED = Path(__file__).parent / "pretrained"
+WALK = 0.3  # step of the walk that makes a generated sound longer than a clip, one step a clip
 
 
-class ToolError(Exception):
-    """Something asked of a model that it cannot do; the message says what would help."""
+class Refined(NamedTuple):
+    """An embedding after gradient steps: z (latent,), and the mean error of its decoding before and after, dB."""
+
+    z: np.ndarray
+    before_db: float
+    after_db: float
 
 
 class SoundSampleTool:
     """A trained model and, if wanted, a library of sounds to search.
 
     Attributes:
+        path: The model's file.
         model: The model; `model.audio` and `model.config` are its settings.
         library: The sounds of `library_dir`, or None.
+        sha256: Of the model's file.
+        known: Named directions that `generate(directions=...)` may use; `directions` fills it.
     """
 
     def __init__(
@@ -50,10 +66,12 @@ class SoundSampleTool:
             CheckpointError: No such model, or a damaged one.
             LibraryError: The library has no readable sound.
         """
-        self.path = find_model(model)
-        self.model, self._meta = checkpoint.load_model(self.path)
+        self.path = shipped.find(model)
+        self.model, meta = checkpoint.load_model(self.path)
+        self.sha256: str = meta["sha256"]
         if library_segmentation:
             raise ToolError("library_segmentation: slicing is not part of this version; use False")
+        self.known = Directions()
         self.library = None if library_dir is None else library.build(library_dir, self._embed_readable)
 
     def __repr__(self) -> str:
@@ -82,6 +100,10 @@ class SoundSampleTool:
         phase: bool = True,
         count: int = 1,
         seed: int | None = None,
+        directions: Mapping[str, float] | None = None,
+        refine: int = 0,
+        seconds: float | None = None,
+        bits: int = 16,
         **misspelt: Any,
     ) -> Sound | list[Sound]:
         """Make new sounds: from random points of latent space, or from a weighted mix of files.
@@ -96,9 +118,13 @@ class SoundSampleTool:
             spread: Scale of draws from each file's own posterior, through the flow; 1 is the posterior.
             temperature: Scale of random points; below 1 they are more usual, above 1 stranger.
             offsets: Start of the clip in each file, seconds.
-            phase: Take the phase of the (mixed) sources instead of searching one.
+            phase: Take the phase of the (mixed) sources instead of finding one.
             count: How many.
             seed: Of all that is random; None takes a fresh one, prints it and keeps it in the recipe.
+            directions: Amounts by name, added to the embedding, as in {"brightness": 1.0}; see `directions`.
+            refine: Gradient steps on each file's embedding before it is mixed; see `refine`.
+            seconds: Length of the sound, at most 300; None is one clip. A longer sound wanders about its point.
+            bits: Of the written file: 16, 24, or 32 (float).
             **misspelt: Any other keyword is refused with a suggestion.
 
         Returns:
@@ -107,47 +133,166 @@ class SoundSampleTool:
         Raises:
             TypeError: An unknown keyword.
             AudioError: A source cannot be read, or the file cannot be written.
-            LatentError: The weights or the variance do not fit.
-            ToolError: The count or the offsets do not fit.
+            LatentError: The weights, the variance, the spread or the temperature do not fit.
+            DirectionError: A direction that is not known.
+            ToolError: The count, the offsets or the length do not fit.
         """
-        _refuse(misspelt, self.generate)
+        arguments.refuse(misspelt, self.generate)
         if count < 1:
             raise ToolError(f"count: expected at least 1, found {count}")
         if not audio_files and weights is not None:
             raise latent.LatentError("weights: expected none without audio_files")
-        is_random = not audio_files or variance > 0 or spread > 0
+        for name, value in {"spread": spread, "temperature": temperature}.items():
+            if not (value >= 0 and np.isfinite(value)):
+                raise latent.LatentError(f"{name}: expected a number of at least 0, found {value}")
+        arguments.check_output(out_file, bits, seconds, self.model.audio)
+        offsets = arguments.offsets_of(audio_files or (), offsets)
         if seed is None:
             seed = secrets.randbits(31)
-            if is_random:
+            if not audio_files or variance > 0 or spread > 0 or seconds is not None:
                 print(f"seed {seed}")
         settings = {
+            "call": "generate",
             "weights": None if weights is None else [float(weight) for weight in weights],
-            "normalize_weights": normalize_weights,
-            "variance": variance,
-            "spread": spread,
-            "temperature": temperature,
-            "offsets": None if offsets is None else [float(offset) for offset in offsets],
-            "phase": phase,
-            "count": count,
-            "seed": seed,
+            "normalize_weights": bool(normalize_weights),
+            "variance": float(variance),
+            "spread": float(spread),
+            "temperature": float(temperature),
+            "phase": bool(phase),
+            "count": int(count),
+            "seed": int(seed),
+            "directions": {name: float(amount) for name, amount in (directions or {}).items()},
+            "refine": int(refine),
         }
-        key = jax.random.key(seed)
+        key, walk_key = jax.random.split(jax.random.key(seed))
+        level, phases = None, None
         if audio_files:
-            sources = self._read(audio_files, offsets)
-            z, levels, phases = self._mix(sources, weights, normalize_weights, variance, spread, count, key, phase)
+            clips = self._read(audio_files, offsets)
+            shares = latent.normalized(len(clips), weights, normalize_weights)
+            z, level = rendering.mix(self.model, clips, shares, key, count, variance, spread, refine)
+            phases = rendering.mixed_phase(clips, shares, self.model.audio) if phase and seconds is None else None
         else:
             z = temperature * np.asarray(jax.random.normal(key, (count, self.model.config.latent_dim)))
-            levels, phases = None, None
-        samples = self._render(z, levels, phases)
-        recipe = self._recipe(settings, audio_files or (), offsets, out_file)
-        sounds = [
-            Sound(one, self.model.audio.sample_rate, {**recipe, "index": index, "latent": z[index].tolist()})
-            for index, one in enumerate(samples)
-        ]
-        if out_file is not None:
-            for sound, path in zip(sounds, _numbered(Path(out_file), count), strict=True):
-                sound.save(path)
+        if directions:
+            z = z + _shift(self.known, directions)[None, :]
+        recipe = self._recipe(settings, audio_files or (), offsets)
+        sounds = []
+        for index, point in enumerate(z.astype(np.float32)):
+            if seconds is None:
+                sounds.append(rendering.sound(self.model, {**recipe, "index": index}, point, level, phases))
+            else:
+                steps = 1 + int(np.ceil(seconds / self.model.audio.clip_seconds))
+                points = latent.walk(jax.random.fold_in(walk_key, index), point, steps, WALK)
+                sounds.append(rendering.long_sound(self.model, {**recipe, "index": index}, points, seconds))
+        _save(sounds, out_file, bits)
         return sounds if count > 1 else sounds[0]
+
+    def interpolate(
+        self,
+        audio_files: Sequence[str | os.PathLike] | None = None,
+        steps: int = 8,
+        out_file: str | os.PathLike | None = None,
+        seconds: float | None = None,
+        points: np.ndarray | None = None,
+        offsets: Sequence[float] | None = None,
+        straight: bool = False,
+        bits: int = 16,
+    ) -> list[Sound] | Sound:
+        """Go from sound to sound in equal steps: one sound a step, or one long sound that changes on the way.
+
+        Args:
+            audio_files: Sounds to pass through, in turn.
+            steps: How many, ends included.
+            out_file: Where to write; the steps are numbered NAME_1, NAME_2, ...
+            seconds: Length of one long sound, at most 300; None makes `steps` sounds of one clip.
+            points: Latents (n, latent) to pass through instead of files, such as `latent.walk` gives.
+            offsets: Start of the clip in each file, seconds.
+            straight: Straight lines instead of great arcs (slerp).
+            bits: Of the written files.
+
+        Returns:
+            A list of `steps` sounds, or one Sound if `seconds` is given.
+
+        Raises:
+            AudioError: A source cannot be read, or a file cannot be written.
+            LatentError: Fewer than two sounds or steps.
+            ToolError: Files and points, or neither; offsets or a length that do not fit.
+        """
+        if (audio_files is None) == (points is None):
+            raise ToolError("interpolate: expected either audio_files or points")
+        arguments.check_output(out_file, bits, seconds, self.model.audio)
+        offsets = arguments.offsets_of(audio_files or (), offsets)
+        levels = None
+        if audio_files is not None:
+            features, levels = rendering.stored_features(self._read(audio_files, offsets), self.model.audio)
+            points = in_batches(self.model.encode, features)
+        way = latent.path(self.checked_latents(points), steps, straight)
+        settings = {"call": "interpolate", "steps": steps, "straight": bool(straight), "phase": False}
+        recipe = self._recipe(settings, audio_files or (), offsets)
+        if seconds is not None:
+            made = rendering.long_sound(self.model, recipe, way, seconds)
+            _save([made], out_file, bits)
+            return made
+        if levels is None:
+            levels = [None] * steps
+        else:
+            levels = np.interp(np.linspace(0, len(levels) - 1, steps), np.arange(len(levels)), levels).tolist()
+        sounds = [
+            rendering.sound(self.model, {**recipe, "index": index}, point, level)
+            for index, (point, level) in enumerate(zip(way, levels, strict=True))
+        ]
+        _save(sounds, out_file, bits)
+        return sounds
+
+    def directions(
+        self,
+        audio_files: Sequence[str | os.PathLike],
+        labels: Sequence[str | None] | None = None,
+        expressions: Sequence[str] = (),
+    ) -> Directions:
+        """Find named directions on sounds, for `generate(directions=...)`.
+
+        Brightness, attack, noisiness, pitch and decay are measured on each sound and fitted; amount 1 raises one by a
+        standard deviation. With labels, each label is a direction from the mean of all, and expressions such as
+        "clap - snare" lead from one class to another.
+
+        Args:
+            audio_files: At least 20 sounds, better hundreds.
+            labels: One name a file, None where unknown.
+            expressions: Labels joined by " + " and " - ".
+
+        Returns:
+            All directions known now, each with its held-out R2; also kept as `known`.
+
+        Raises:
+            AudioError: A file cannot be read.
+            DirectionError: Too few sounds, labels that do not fit, or sounds that do not differ.
+        """
+        directions.check(len(audio_files), labels, expressions)
+        embeddings, measured = [], []
+        for start in range(0, len(audio_files), BATCH):
+            part = audio_files[start : start + BATCH]
+            clips = self._read(part, [0.0] * len(part))
+            embeddings.append(self._encode(clips))
+            measured += [descriptors.measure(clip, self.model.audio.sample_rate) for clip in clips]
+        self.known.update(directions.find(np.concatenate(embeddings), measured, descriptors.UNITS, labels, expressions))
+        return self.known
+
+    def refine(self, target: str | os.PathLike, steps: int = 100, offset: float = 0.0) -> Refined:
+        """Embed a sound more exactly than the encoder does, by gradient steps on its embedding.
+
+        Args:
+            target: A sound file.
+            steps: How many; 0 is the encoder's embedding.
+            offset: Start of the clip, seconds.
+
+        Raises:
+            AudioError: The file cannot be read.
+        """
+        features, _ = rendering.stored_features(self._read([target], [offset]), self.model.audio)
+        z, before, after = latent.refine(self.model, features, self.model.encode(features), steps)
+        top_db = self.model.audio.top_db
+        return Refined(np.asarray(z[0]), float(before[0]) * top_db, float(after[0]) * top_db)
 
     def embed(self, audio_files: Sequence[str | os.PathLike]) -> np.ndarray:
         """Deterministic embeddings of files: float32 (n, latent).
@@ -155,22 +300,16 @@ class SoundSampleTool:
         Raises:
             AudioError: A file cannot be read.
         """
-        features, _ = self._features(self._read(audio_files, None))
-        return _in_batches(self.model.encode, features)
+        return self._encode(self._read(audio_files, arguments.offsets_of(audio_files, None)))
 
     def decode(self, z: np.ndarray) -> list[Sound]:
         """Sounds that points of latent space (n, latent) stand for; each peaks at -1 dBFS."""
-        z = np.atleast_2d(np.asarray(z, np.float32))
-        if z.shape[1] != self.model.config.latent_dim:
-            raise ValueError(f"z: expected shape (n, {self.model.config.latent_dim}), found {z.shape}")
-        return [
-            Sound(samples, self.model.audio.sample_rate, {"latent": point.tolist(), "model": self._model_name()})
-            for samples, point in zip(self._render(z, None, None), z, strict=True)
-        ]
+        recipe = self._recipe({"call": "decode", "phase": False}, (), ())
+        return [rendering.sound(self.model, recipe, point) for point in self.checked_latents(z)]
 
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
         """What the model makes of features: (n, frames, mels) in [0, 1] -> the same, at eps = 0."""
-        return _in_batches(self.model.decode, _in_batches(self.model.encode, features))
+        return in_batches(self.model.decode, in_batches(self.model.encode, features))
 
     def predict(
         self, target: str | os.PathLike, offset: float = 0.0, labels: str | None = None
@@ -198,7 +337,7 @@ class SoundSampleTool:
         labels = labels or next(iter(sets))
         if labels not in sets:
             raise ToolError(f"labels: expected one of {', '.join(sets)}, found {labels!r}")
-        features, _ = self._features(self._read([target], [offset]))
+        features, _ = rendering.stored_features(self._read([target], [offset]), self.model.audio)
         probabilities = np.asarray(self.model.classify(features)[list(sets).index(labels)][0])
         return probabilities, sets[labels][int(probabilities.argmax())]
 
@@ -215,56 +354,22 @@ class SoundSampleTool:
             raise ToolError("find_similar: expected a library; open the tool with library_dir=FOLDER")
         return self.library.similar(self.embed([target])[0], num_similar)
 
-    def _read(self, audio_files: Sequence[str | os.PathLike], offsets: Sequence[float] | None) -> np.ndarray:
+    def _read(self, audio_files: Sequence[str | os.PathLike], offsets: Sequence[float]) -> np.ndarray:
         """Clips of files: (n, samples)."""
-        if isinstance(audio_files, str | os.PathLike):
-            raise TypeError(f"audio_files: expected a list of files, found one: [{str(audio_files)!r}]")
-        offsets = [0.0] * len(audio_files) if offsets is None else offsets
-        if len(offsets) != len(audio_files):
-            raise ToolError(f"offsets: expected {len(audio_files)} numbers, found {len(offsets)}")
-        config = self.model.audio
-        return np.stack(
-            [
-                spectral.fit_length(audio.read(path, config.sample_rate, offset, config.clip_seconds), config)
-                for path, offset in zip(audio_files, offsets, strict=True)
-            ]
-        )
+        return rendering.read_clips(audio_files, arguments.offsets_of(audio_files, offsets), self.model.audio)
 
-    def _features(self, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Features rounded as the store keeps them, so that a file has one embedding; and levels in dB."""
-        parts = [spectral.mel(part, self.model.audio) for part in _padded(clips)]
-        features = np.concatenate([spectral.dequantise(spectral.quantise(part)) for part, _ in parts])
-        levels = np.concatenate([level for _, level in parts])
-        return features[: len(clips)], levels[: len(clips)]
+    def _encode(self, clips: np.ndarray) -> np.ndarray:
+        """Deterministic embeddings of clips: (n, samples) -> (n, latent)."""
+        return in_batches(self.model.encode, rendering.stored_features(clips, self.model.audio)[0])
 
-    def _mix(self, clips, weights, normalize_weights, variance, spread, count, key, phase):
-        """Latents (count, latent), levels (count,) and phases (count, frames, bins) or None of a mix."""
-        weights = latent.normalized(len(clips), weights, normalize_weights)
-        features, levels = self._features(clips)
-        noise_key, spread_key = jax.random.split(key)
-        shape = (count, len(clips), self.model.config.latent_dim)
-        eps = spread * np.asarray(jax.random.normal(spread_key, shape))
-        embeddings = np.stack([_in_batches(self.model.encode, features, draw) for draw in eps])
-        z = np.einsum("s,csl->cl", weights, embeddings)
-        z = z + np.asarray(latent.noise(noise_key, z.shape, variance))
-        shares = np.abs(weights) / np.abs(weights).sum() if weights.any() else np.full(len(clips), 1 / len(clips))
-        phases = None
-        if phase:
-            spectrum = spectral.stft(jnp.asarray(weights @ clips)[None], self.model.audio)
-            phases = np.repeat(np.angle(spectrum), count, axis=0)
-        return z, np.repeat(shares @ levels, count), phases
-
-    def _render(self, z: np.ndarray, levels: np.ndarray | None, phases: np.ndarray | None) -> np.ndarray:
-        """Latents to samples (n, samples), at given levels (lowered where they would clip) or at -1 dBFS."""
-        config = self.model.audio
-        features = _in_batches(self.model.decode, z.astype(np.float32))
-        samples = np.array(spectral.invert(features, config, phases)) * _fade_out(config)
-        gains = PEAK / np.maximum(np.abs(samples).max(axis=1), 1e-9)
-        if levels is not None:
-            # Decoded features seldom reach 1, so the level is measured and not taken from them.
-            _, measured = spectral.mel(samples, config)
-            gains = np.minimum(gains, 10 ** ((levels - np.asarray(measured)) / 20))
-        return samples * gains[:, None].astype(np.float32)
+    def checked_latents(self, z: np.ndarray) -> np.ndarray:
+        """Latents as float32 (n, latent), one or several; a ValueError if they do not fit the model."""
+        z = np.atleast_2d(np.asarray(z, np.float32))
+        if z.ndim != 2 or z.shape[1] != self.model.config.latent_dim:
+            raise ValueError(f"z: expected shape (n, {self.model.config.latent_dim}), found {z.shape}")
+        if not np.isfinite(z).all():
+            raise ValueError("z: expected finite numbers, found NaN or infinity")
+        return z
 
     def _embed_readable(self, paths: Sequence[Path]) -> tuple[np.ndarray, dict[Path, str]]:
         """Embeddings of the files that can be read, and the reason for each other one."""
@@ -273,83 +378,22 @@ class SoundSampleTool:
             clips = []
             for path in paths[start : start + BATCH]:
                 try:
-                    clips.append(self._read([path], None)[0])
+                    clips.append(self._read([path], [0.0])[0])
                 except audio.AudioError as error:
                     failed[path] = error.reason
             if clips:
-                embeddings.append(_in_batches(self.model.encode, self._features(np.stack(clips))[0]))
+                embeddings.append(self._encode(np.stack(clips)))
         return np.concatenate(embeddings), failed
 
-    def _recipe(self, settings, audio_files, offsets, out_file) -> dict[str, Any]:
-        """What a generated sound remembers; paths are relative to where it is written."""
-        start = Path.cwd() if out_file is None else Path(out_file).resolve().parent
-        offsets = offsets or [0.0] * len(audio_files)
-        sources = [
-            {
-                "path": os.path.relpath(Path(path).resolve(), start),
-                "sha256": files.content_hash(path),
-                "start": float(offset),
-                "seconds": self.model.audio.clip_seconds,
-            }
-            for path, offset in zip(audio_files, offsets, strict=True)
-        ]
-        versions = checkpoint.versions()
-        return {**settings, "sources": sources, "model": self._model_name(), "versions": versions}
-
-    def _model_name(self) -> dict[str, str]:
-        return {"path": str(self.path), "sha256": self._meta["sha256"]}
+    def _recipe(self, settings: dict[str, Any], audio_files, offsets) -> dict[str, Any]:
+        """What a generated sound remembers, with full paths; those in a file are relative to it."""
+        sources = provenance.sources(audio_files, offsets, self.model.audio.clip_seconds)
+        name = shipped.name_of(self.path)
+        model = {"name": name, "path": str(self.path.resolve()), "sha256": self.sha256}
+        return {**provenance.stamp(), **settings, "sources": sources, "model": model}
 
 
-def find_model(model: str | os.PathLike) -> Path:
-    """The file of a model given as a file, a logdir, or the name of a shipped model.
-
-    Raises:
-        CheckpointError: None of these exists.
-    """
-    path = Path(model)
-    places = [path, path / "best.safetensors", SHIPPED / f"{path.name.removeprefix('model_')}.safetensors"]
-    for place in places:
-        if place.is_file():
-            return place
-    shipped = sorted(place.stem for place in SHIPPED.glob("*.safetensors"))
-    raise checkpoint.CheckpointError(
-        f"no model {str(model)!r}: looked for the file {path}, for {places[1]}, and among the shipped models "
-        f"({', '.join(shipped) or 'none'}); train one with `vaelab train --logdir {path}`"
-    )
-
-
-def _fade_out(config: AudioConfig) -> np.ndarray:
-    """One (samples,), falling to zero over the last half window, which the dropped last frame leaves unsure."""
-    window = np.ones(config.samples, np.float32)
-    half = config.n_fft // 2
-    window[-half:] = 0.5 + 0.5 * np.cos(np.pi * np.arange(1, half + 1) / half)
-    return window
-
-
-def _refuse(misspelt: dict[str, Any], function: Callable) -> None:
-    """Raise a TypeError that suggests the keyword that was meant."""
-    valid = [name for name in inspect.signature(function).parameters if name != "misspelt"]
-    for name in misspelt:
-        close = difflib.get_close_matches(name, valid, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"valid keywords: {', '.join(valid)}"
-        raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}; {hint}")
-
-
-def _numbered(path: Path, count: int) -> list[Path]:
-    if count == 1:
-        return [path]
-    return [path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(1, count + 1)]
-
-
-def _padded(array: np.ndarray) -> list[np.ndarray]:
-    """Batches of 32, the last padded with its own first row to a power of two: few shapes to compile."""
-    parts = [array[start : start + BATCH] for start in range(0, len(array), BATCH)]
-    size = 1 << (len(parts[-1]) - 1).bit_length()
-    filler = np.repeat(parts[-1][:1], size - len(parts[-1]), axis=0)
-    return [*parts[:-1], np.concatenate([parts[-1], filler])]
-
-
-def _in_batches(function: Callable, *arrays: np.ndarray) -> np.ndarray:
-    """Apply a function of batches to arrays of any length (at least 1)."""
-    parts = [function(*batch) for batch in zip(*map(_padded, arrays), strict=True)]
-    return np.concatenate([np.asarray(part) for part in parts])[: len(arrays[0])]
+def _save(sounds: Sequence[Sound], out_file: str | os.PathLike | None, bits: int) -> None:
+    if out_file is not None:
+        for sound, path in zip(sounds, arguments.numbered(Path(out_file), len(sounds)), strict=True):
+            sound.save(path, bits)

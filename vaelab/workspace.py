@@ -69,17 +69,14 @@ def sounds() -> Path:
 
 
 def config() -> Config:
-    """The notebooks' knobs: a model of middling size, or a small one when runs are to be short."""
+    """The notebooks' knobs: the defaults, or a small model when runs are to be short."""
     if fast():
         return Config(
             AudioConfig(sample_rate=16000, clip_seconds=1.0, n_fft=1024, hop_length=256, n_mels=64),
             ModelConfig(latent_dim=16, components=64, depth=1, hidden=64, flow_steps=1, flow_hidden=32),
             TrainConfig(warmup_steps=10, evaluate_every=20),
         )
-    # The rate falls early and training ends by itself after some minutes; the defaults would go on for longer.
-    return Config(
-        train=TrainConfig(patience=3, min_improvement=2e-3, stop_rate=0.05),
-    )
+    return Config()
 
 
 def num_steps() -> int:

@@ -1,0 +1,81 @@
+"""How long a mix of two files takes from the call to its samples, and where the time goes."""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import measures
+from vaelab import SoundSampleTool, checkpoint, latent, provenance, rendering, spectral, synth
+from vaelab import model as models
+from vaelab.config import AudioConfig, ModelConfig
+
+SAMPLEVAE_MS = 670.0  # the same call in SampleVAE, 16 kHz, on two cores
+TARGET_MS = 60.0
+CALLS = 30  # of each measurement
+
+
+def generate(options: argparse.Namespace) -> None:
+    """Measure, print and keep; weights are fresh, since their values cost no time."""
+    with tempfile.TemporaryDirectory() as scratch:
+        model = models.create(ModelConfig(), AudioConfig(), jax.random.key(0))
+        checkpoint.save_model(Path(scratch) / "model.safetensors", model, {})
+        tool = SoundSampleTool(Path(scratch) / "model.safetensors")
+        pair = options.data_dir or [
+            synth.write_dataset(scratch, per_class=1, kinds=[kind], progress=False) / kind / f"{kind}_0001.wav"
+            for kind in ("kick", "snare")
+        ]
+        settings = {"audio_files": pair[:2], "weights": [1, 2], "seed": 0}
+        rows = [["the whole call, with the sources' phase", milliseconds(lambda: tool.generate(**settings))]]
+        rows += [[f"  {name}", milliseconds(part)] for name, part in parts(tool, pair[:2]).items()]
+        without = milliseconds(lambda: tool.generate(**settings, phase=False))
+        rows += [["the whole call, phase found by 16 rounds", without]]
+        rows += [["a random sound", milliseconds(lambda: tool.generate(seed=0))]]
+    whole = rows[0][1]
+    note = (
+        f"two files of built-in sounds, 44.1 kHz, 2 s, warm; median of {CALLS} calls ({measures.machine()}). Target: "
+        f"{TARGET_MS:g} ms; SampleVAE's {SAMPLEVAE_MS:g} ms is {SAMPLEVAE_MS / whole:.1f} times as long (target: 11)."
+    )
+    measures.report("latency", "python -m experiments.speed generate", ["what", "ms"], rows, note)
+
+
+def parts(tool: SoundSampleTool, pair: list[Path]) -> dict[str, Callable]:
+    """What `generate` does, piece by piece."""
+    model, config = tool.model, tool.model.audio
+    clips = rendering.read_clips(pair, [0.0, 0.0], config)
+    weights = latent.normalized(2, [1, 2])
+    features, _ = rendering.stored_features(clips, config)
+    z, level = rendering.mix(model, clips, weights, jax.random.key(0))
+    phase = rendering.mixed_phase(clips, weights, config)
+    made = np.asarray(model.decode(jnp.asarray(z)))
+    samples = np.asarray(spectral.invert(made, config, phase[None]))[0]
+    return {
+        "read, mix down, resample": lambda: rendering.read_clips(pair, [0.0, 0.0], config),
+        "mel features": lambda: rendering.stored_features(clips, config),
+        "encode": lambda: model.encode(features),
+        "align, add, take the phase": lambda: rendering.mixed_phase(clips, weights, config),
+        "decode": lambda: model.decode(jnp.asarray(z)),
+        "mel to samples": lambda: spectral.invert(made, config, phase[None]),
+        "fades, level, true peak": lambda: rendering.finished(samples, level, config),
+        "hash the sources": lambda: provenance.sources(pair, [0.0, 0.0], config.clip_seconds),
+    }
+
+
+def milliseconds(work: Callable) -> float:
+    """Median duration of a warm call."""
+    jax.block_until_ready(_arrays(work()))
+    times = []
+    for _ in range(CALLS):
+        start = time.perf_counter()
+        jax.block_until_ready(_arrays(work()))
+        times.append(1000 * (time.perf_counter() - start))
+    return float(np.median(times))
+
+
+def _arrays(result):
+    return [leaf for leaf in jax.tree.leaves(result) if isinstance(leaf, jax.Array)]
