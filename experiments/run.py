@@ -73,7 +73,7 @@ def learn(
     return {
         "run": run["name"],
         "seed": seed,
-        "steps": steps,
+        "steps": curve[-1]["step"],
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(models.trainable(model.params)[0])),
         "best": best,
         "seconds": curve[-1]["seconds"],
