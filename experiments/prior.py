@@ -30,7 +30,7 @@ TEMPERATURES = (1.2, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 AXES, REPEATS, STEPS = 8, 5, 1400
 NOTE = (
     "mean and standard deviation of 5 draws of as many sounds as are held out; temperature scales the prior's draws; "
-    "the aggregate posterior's scale says where it should stand"
+    "the aggregate posterior has this scale and distance"
 )
 
 
