@@ -1,10 +1,12 @@
 """What a dataset's last scan found in files, so that the next one reads only those that are new or changed.
 
-Reading 100,000 tiny files takes half a minute, and 100,000 real ones as long as their disk takes to deliver them all,
-while a look at their names, sizes and times takes two seconds. A file counts as unchanged if its size, its times of
-change (of the content, and of the entry, which no program can set back) and its number are what they were before it
-was read. Files that changed just before the scan are not remembered, as clocks are coarse, and neither are files that
-were refused. The store compares contents before it computes, so that a file that fools this is refused there by name.
+On a busy machine `python -m experiments.scale` took 39 s to make a dataset of 100,000 tiny files, and 13 to 17 s to
+make it again; real files are larger, and would have to come from their disk once more.
+
+A file counts as unchanged if its size, its times of change (of the content, and of the entry, which no program can
+set back) and its number are what they were before it was read. Files that changed just before the scan are not
+remembered, as clocks are coarse, and neither are files that were refused. The store compares contents before it
+computes, so that a file that fools this is refused there by name.
 """
 
 import json

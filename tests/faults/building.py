@@ -76,7 +76,12 @@ def build(sounds: dict[str, Path], home: str, rows: int, die_at: int) -> None:
     start = time.perf_counter()
     failed = store.FeatureStore(home, AudioConfig(**TINY)).build(sounds, progress=False)
     assert failed == {}
-    print("built", os.getpid(), time.perf_counter() - start, flush=True)
+    say("built", os.getpid(), time.perf_counter() - start)
+
+
+def say(*words: object) -> None:
+    """One line in one write: two builders may speak at once."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
 def serve(folder: Path) -> None:
@@ -89,14 +94,14 @@ def serve(folder: Path) -> None:
         words = line.split()
         if words[0] == "wait":
             _, status = os.waitpid(int(words[1]), 0)
-            print("ended", words[1], os.waitstatus_to_exitcode(status), flush=True)
+            say("ended", words[1], os.waitstatus_to_exitcode(status))
             continue
         pid = os.fork()
         if pid == 0:
             os.close(0)
             build(sounds, words[0], int(words[1]), int(words[2]))
             os._exit(0)
-        print("started", pid, flush=True)
+        say("started", pid)
 
 
 if __name__ == "__main__":
