@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from vaelab.config import AudioConfig, ModelConfig
-from vaelab.model import FIRST_LOG_STD, IAFVAE, LOG_STD_RANGE, Model, Posterior
+from vaelab.model import IAFVAE, Model
+from vaelab.networks import FIRST_LOG_STD, LOG_STD_RANGE, Posterior
 
 CHANNELS = (32, 64, 32, 32)
 POOLS = ((4, 4), (2, 2), (2, 4), (2, 2))

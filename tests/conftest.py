@@ -7,7 +7,7 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 import jax
 import pytest
 
-from vaelab import synth
+from vaelab import data, synth
 from vaelab.config import AudioConfig, Config, ModelConfig, TrainConfig
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -40,6 +40,14 @@ def sounds(tmp_path_factory):
     return synth.write_dataset(
         tmp_path_factory.mktemp("built in") / "sounds", per_class=6, sample_rate=8000, progress=False
     )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, sounds):
+    """Where the dataset "built in" of these sounds lives."""
+    folder = tmp_path_factory.mktemp("datasets")
+    data.make_dataset([sounds], "built in", classes=True, train_ratio=0.8, home=folder, progress=False)
+    return folder
 
 
 def pytest_sessionfinish(session):

@@ -12,18 +12,11 @@ import jax
 import numpy as np
 import pytest
 
-from vaelab import data, devices, train
+from vaelab import devices, train
 from vaelab.config import Config, ConfigError, ModelConfig
 
 HOST = Path(__file__).parent / "faults" / "hosts.py"
 STEPS = 10
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory, sounds):
-    folder = tmp_path_factory.mktemp("datasets")
-    data.make_dataset([sounds], "built in", classes=True, train_ratio=0.8, home=folder, progress=False)
-    return folder
 
 
 @pytest.fixture(scope="module")

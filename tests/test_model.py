@@ -14,7 +14,8 @@ from scipy import stats
 from vaelab import checkpoint
 from vaelab import model as models
 from vaelab.config import LIKELIHOODS, AudioConfig, ModelConfig
-from vaelab.model import IAFVAE, LEVELS, Model, Posterior, ShapeError, Terms, create, negative_elbo
+from vaelab.model import IAFVAE, LEVELS, Model, ShapeError, Terms, create, negative_elbo
+from vaelab.networks import Posterior
 
 BATCH = 3
 LABELS = (("kind", ("kick", "snare", "hat")), ("source", ("tape", "field")))

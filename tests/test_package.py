@@ -23,8 +23,8 @@ FLOORS = [
     {"evaluate", "schedule", "steps", "data", "store", "checkpoint"},
     {"features"},
     {"spectral", "slicing", "synth", "model", "scan"},
-    {"audio", "flows", "hydrogen", "estimate", "devices", "augment", "seen", "principal"},
-    {"config", "files", "decoders", "workers", "splitting", "riff", "descriptors", "directions"},
+    {"audio", "flows", "hydrogen", "estimate", "devices", "augment", "seen", "networks"},
+    {"config", "files", "decoders", "workers", "splitting", "riff", "descriptors", "directions", "principal"},
     {"shelf"},
 ]
 SAME_FLOOR_ALLOWED = {("widgets", "plots")}

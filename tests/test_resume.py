@@ -11,17 +11,10 @@ import time
 import pytest
 from faults.training import Trainers
 
-from vaelab import checkpoint, data
+from vaelab import checkpoint
 from vaelab.config import Config, ModelConfig
 
 STEPS = 30
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory, sounds):
-    folder = tmp_path_factory.mktemp("datasets")
-    data.make_dataset([sounds], "built in", classes=True, train_ratio=0.8, home=folder, progress=False)
-    return folder
 
 
 @pytest.fixture(scope="module")

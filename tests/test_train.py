@@ -17,13 +17,6 @@ from vaelab.train import TrainError
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory, sounds):
-    folder = tmp_path_factory.mktemp("datasets")
-    data.make_dataset([sounds], "built in", classes=True, train_ratio=0.8, home=folder, progress=False)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def trained(tmp_path_factory, home, tiny):
     """A run of 150 steps: its logdir, model and evaluations."""
     logdir = tmp_path_factory.mktemp("logs") / "a model"

@@ -15,7 +15,7 @@ from flax import linen as nn
 from jax import lax
 from jax.sharding import Mesh
 
-from vaelab import devices
+from vaelab import devices, networks
 from vaelab import model as models
 from vaelab.augment import augment
 from vaelab.config import Config, TrainConfig
@@ -205,7 +205,7 @@ def _terms(module, params, features, eps, labels, dropout: jax.Array, precision:
 
 def _in_half(function, args, kwargs, context):
     """Let encoder and decoder as a whole take and give float32, and compute in bfloat16."""
-    if context.method_name == "__call__" and isinstance(context.module, models.Encoder | models.Decoder):
+    if context.method_name == "__call__" and isinstance(context.module, networks.Encoder | networks.Decoder):
         return _cast(function(*_cast(args, jnp.bfloat16), **kwargs), jnp.float32)
     return function(*args, **kwargs)
 
