@@ -14,17 +14,19 @@ PACKAGE = ROOT / "vaelab"
 # Each room may import only from the rows below its own; rooms of one row do not know each other.
 FLOORS = [
     {"cli", "workspace"},
-    {"widgets", "plots", "remake"},
+    {"widgets", "plots", "remake", "tables", "doctor"},
     {"tool"},
+    {"generator"},
     {"arguments"},
     {"rendering"},
     {"train", "library", "latent", "provenance", "shipped"},
-    {"logdir", "feed", "bar"},
+    {"logdir", "feed", "bar", "reference", "index"},
     {"evaluate", "schedule", "steps", "data", "store", "checkpoint"},
     {"features"},
     {"spectral", "slicing", "synth", "model", "scan"},
     {"audio", "flows", "hydrogen", "estimate", "devices", "augment", "seen", "networks"},
-    {"config", "files", "decoders", "workers", "splitting", "riff", "descriptors", "directions", "principal"},
+    {"timbre"},
+    {"config", "files", "decoders", "workers", "splitting", "riff", "descriptors", "directions", "principal", "search"},
     {"shelf"},
 ]
 SAME_FLOOR_ALLOWED = {("widgets", "plots")}

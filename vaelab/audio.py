@@ -128,12 +128,18 @@ def read(
             native_rate = source.samplerate
             blocks = _blocks(path, source, round(offset * native_rate), int(np.ceil(seconds * native_rate)))
             samples = np.concatenate([np.zeros(0, np.float32), *blocks])
-    if len(samples) and native_rate != sample_rate:
-        resampled = soxr.resample(samples, native_rate, sample_rate)
-        samples = resampled if len(resampled) else samples[:1]  # shorter than half a sample is still a sound
+    samples = resampled(samples, native_rate, sample_rate)
     if not len(samples):
         raise AudioError(path, f"expected sound at {offset:g} s, found none: the file is empty or ends before")
     return samples[: round(seconds * sample_rate)]
+
+
+def resampled(samples: np.ndarray, native_rate: int, sample_rate: int) -> np.ndarray:
+    """Samples (samples,) at another rate, Hz."""
+    if not len(samples) or native_rate == sample_rate:
+        return samples
+    made = soxr.resample(samples, native_rate, sample_rate)
+    return made if len(made) else samples[:1]  # shorter than half a sample is still a sound
 
 
 def duration(path: str | os.PathLike) -> float:

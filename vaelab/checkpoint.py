@@ -25,6 +25,7 @@ from vaelab.config import AudioConfig, ConfigError, ModelConfig
 
 BLANK = "0" * 64
 FORMAT = 1
+REFERENCE = "reference"  # how the names of tensors begin that are not the model's own
 
 
 class CheckpointError(Exception):
@@ -76,14 +77,20 @@ def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]
     return tensors, {**meta, "sha256": digest}
 
 
-def save_model(path: str | os.PathLike, model: models.Model, meta: dict[str, Any]) -> str:
-    """Write a model with its config and `meta`; returns its sha256."""
+def save_model(
+    path: str | os.PathLike,
+    model: models.Model,
+    meta: dict[str, Any],
+    reference: dict[str, np.ndarray] | None = None,
+) -> str:
+    """Write a model with its config, `meta`, and what `vaelab.reference` measured; returns its sha256."""
     config = {"model": model.config.to_dict(), "audio": model.audio.to_dict()}
-    return save(path, model.params, {**meta, **config, "kind": "model"})
+    beside = {} if reference is None else {REFERENCE: reference}
+    return save(path, {**model.params, **beside}, {**meta, **config, "kind": "model"})
 
 
 def load_model(path: str | os.PathLike) -> tuple[models.Model, dict[str, Any]]:
-    """Read a model and its metadata.
+    """Read a model and its metadata; its "reference" holds the arrays of `vaelab.reference`, or none.
 
     Raises:
         CheckpointError: As `load`, or the tensors do not fit the config in the header.
@@ -97,7 +104,15 @@ def load_model(path: str | os.PathLike) -> tuple[models.Model, dict[str, Any]]:
     except (ConfigError, KeyError) as error:
         raise CheckpointError(f"{path}: its config does not fit this version of vaelab: {error}") from error
     skeleton = jax.eval_shape(lambda key: models.create(config, audio, key), jax.random.key(0))
-    return models.Model(fill(skeleton.params, tensors, path), config, audio), meta
+    weights, beside = split(tensors)
+    return models.Model(fill(skeleton.params, weights, path), config, audio), {**meta, REFERENCE: beside}
+
+
+def split(tensors: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The tensors of a model, and what is kept beside them, the latter by its own names."""
+    start = f"{REFERENCE}/"
+    weights = {name: array for name, array in tensors.items() if not name.startswith(start)}
+    return weights, {name.removeprefix(start): array for name, array in tensors.items() if name.startswith(start)}
 
 
 def flatten(tree: Any) -> dict[str, Any]:

@@ -50,7 +50,10 @@ def parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_generate(commands)
     _add_regenerate(commands)
+    _add_similar(commands)
+    _add_classify(commands)
     _add_synth(commands)
+    _add_doctor(commands)
     return top
 
 
@@ -139,6 +142,41 @@ def _add_synth(commands) -> None:
     command.set_defaults(run=_synth)
 
 
+def _add_similar(commands) -> None:
+    command = commands.add_parser("similar", help="the sounds of a folder that are nearest to one", allow_abbrev=False)
+    command.add_argument("files", nargs="+", metavar="FILE", help="a sound, or several to mix")
+    command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
+    command.add_argument("--library-dir", required=True, metavar="DIR", help="where to search, with sub-folders")
+    command.add_argument("--num-similar", type=_positive, default=10, help="how many (default 10)")
+    command.add_argument("--weights", nargs="+", type=float, metavar="W", help="one a file (default: the mean)")
+    command.add_argument("--offset", type=float, default=0.0, help="start in the file, seconds")
+    command.add_argument("--metric", choices=("euclidean", "cosine"), default="euclidean")
+    command.add_argument("--folder", metavar="DIR", help="only below this folder of the library")
+    command.add_argument("--label", help="only from the library's folder of this name")
+    command.add_argument("--shortest", type=float, default=0.0, help="seconds")
+    command.add_argument("--longest", type=float, default=float("inf"), help="seconds")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=_similar)
+
+
+def _add_classify(commands) -> None:
+    command = commands.add_parser(
+        "classify", help="sounds, or folders of them -> classes, and how well the model knows them", allow_abbrev=False
+    )
+    command.add_argument("files", nargs="+", metavar="FILE", help="a sound or a folder")
+    command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
+    command.add_argument("--labels", help="which label set (default: the first)")
+    command.add_argument("--out-file", metavar="FILE.csv", help="write a table there")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=_classify)
+
+
+def _add_doctor(commands) -> None:
+    command = commands.add_parser("doctor", help="versions, devices, decoders, caches, and what is wrong with them")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=_doctor)
+
+
 def _make_dataset(options) -> None:
     from vaelab.data import make_dataset
 
@@ -206,6 +244,40 @@ def _regenerate(options) -> None:
     audio.check_writable(options.out_file, options.bits)
     made = regenerate(options.file, options.model, False if options.no_phase else None)
     print(f"wrote {made.seconds:.2f} s: {made.save(options.out_file, options.bits)}")
+
+
+def _similar(options) -> None:
+    from vaelab import tables
+    from vaelab.tool import SoundSampleTool
+
+    tool = SoundSampleTool(options.model, options.library_dir, progress=not options.json)
+    target = options.files if len(options.files) > 1 or options.weights else options.files[0]
+    how = ("weights", "offset", "metric", "folder", "label", "shortest", "longest")
+    found = tool.find_similar(target, options.num_similar, **{name: getattr(options, name) for name in how})
+    rows = [
+        {"file": str(path), "onset_s": float(onset), "distance": float(distance)}
+        for path, onset, distance in zip(*found, strict=True)
+    ]
+    print(tables.as_json(rows) if options.json else tables.as_text(rows))
+
+
+def _classify(options) -> None:
+    from vaelab import tables
+    from vaelab.tool import SoundSampleTool
+
+    rows = tables.classes(SoundSampleTool(options.model), options.files, options.labels)
+    if options.out_file:
+        rows = list(rows)
+        print(f"wrote {tables.write_csv(options.out_file, rows)}: {len(rows)} sounds")
+    if options.json or not options.out_file:
+        print(tables.as_json(rows) if options.json else tables.as_text(rows))
+
+
+def _doctor(options) -> None:
+    from vaelab import doctor
+
+    found = doctor.examine()
+    print(doctor.as_json(found) if options.json else doctor.as_text(found))
 
 
 def _synth(options) -> None:

@@ -56,7 +56,7 @@ def evaluate(
         confusion: Counts int (true class, chosen class) for each label set.
     """
     frames, mels = sounds.features.shape[1:]
-    terms = _all_terms(model, sounds, config.batch_size, key)
+    terms = sound_terms(model, sounds, config.batch_size, key)
     classes = config.class_weight * (sounds.weights * terms.classes).sum(axis=1)
     loss = terms.recon + config.beta * terms.kl + classes
     bits = (terms.recon + terms.kl) / (np.log(2) * frames * mels)
@@ -116,10 +116,19 @@ def _terms(
     return model.module.apply({"params": model.params}, batch, jax.vmap(draw)(positions), labels)
 
 
-def _all_terms(model: models.Model, sounds: Sounds, batch_size: int, key: jax.Array) -> models.Terms:
+def sound_terms(
+    model: models.Model, sounds: Sounds, batch_size: int, key: jax.Array, same_noise: bool = False
+) -> models.Terms:
     """Terms of every sound, on the host; the last batch is filled up with the first sound, then cut.
 
     A model that lies on several devices has its batches split over them.
+
+    Args:
+        model: Judges.
+        sounds: All of them are used.
+        batch_size: Sounds at a time; it decides nothing but speed.
+        key: Of the noise.
+        same_noise: The same for every sound, instead of one by its position.
     """
     count = len(sounds.features)
     mesh = devices.mesh_of(model.params)
@@ -127,7 +136,8 @@ def _all_terms(model: models.Model, sounds: Sounds, batch_size: int, key: jax.Ar
     for start in range(0, count, batch_size):
         positions = np.arange(start, start + batch_size)
         rows = np.where(positions < count, positions, 0)
-        batch = (sounds.features[rows], sounds.labels[rows], positions)
+        noise = np.zeros_like(positions) if same_noise else positions
+        batch = (sounds.features[rows], sounds.labels[rows], noise)
         if mesh is not None:
             batch = devices.place(batch, devices.split(mesh))
         parts.append(_terms(model, *batch, key if mesh is None else devices.place_key(key, mesh)))

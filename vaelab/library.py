@@ -1,81 +1,358 @@
-"""A library of embedded sounds, and exact search in it."""
+"""A library: the sounds of a folder as a model embeds them, kept beside the datasets, and exact search in it.
 
+Opening a library looks at every file again; only those that are new or changed are decoded, a file that moved keeps
+its embedding, and with another model everything is embedded anew. What a search finds is looked at once more, so that
+no answer names a file that has changed since.
+"""
+
+import hashlib
+import json
 import os
-from collections.abc import Callable, Sequence
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+from tqdm.auto import tqdm
 
-from vaelab.data import sound_files
+from vaelab import audio, decoders, features, files, index, scan, search, seen, workers
+from vaelab.config import AudioConfig
+from vaelab.index import Index, LibraryError, Row
+from vaelab.search import nearest
+
+__all__ = ["Library", "LibraryError", "Listener", "build", "nearest"]
+
+FOLDER = ".libraries"  # below where datasets are
+DECODED_TOGETHER = 8  # clips per message to a worker
+EMBEDDED_TOGETHER = 256
+NOT_KEPT = "the library is not kept and will be embedded anew next time"
+
+Slicer = Callable[[Path], Sequence[tuple[float, float]]]
 
 
-class LibraryError(Exception):
-    """A library that cannot be built; the message says what was looked for, and where."""
+@dataclass(frozen=True)
+class Listener:
+    """What embeds sounds.
+
+    Attributes:
+        embed: uint8 features (n, frames, mels) -> float32 (n, latent).
+        audio: The front end of these features.
+        sha256: Names the model; embeddings by another are never used.
+    """
+
+    embed: Callable[[np.ndarray], np.ndarray]
+    audio: AudioConfig
+    sha256: str
 
 
 @dataclass(frozen=True)
 class Library:
-    """The sounds of a folder and where they lie in latent space.
+    """The sounds of a folder and where they lie in latent space, sorted by path and onset.
 
     Attributes:
-        files: Their paths.
-        onsets: Where in its file each sound starts, seconds (sounds,).
-        embeddings: float32 (sounds, latent).
-        skipped: {"path", "reason"} of each file that could not be read.
+        index: The file that holds them.
+        skipped: {"path", "reason"} of each file that is no sound.
+        embedded: How many sounds were decoded and embedded on opening; the others were known.
+        gone: How many that were known before are no longer there.
     """
 
-    files: tuple[Path, ...]
-    onsets: np.ndarray
-    embeddings: np.ndarray
+    index: Index
     skipped: tuple[dict[str, str], ...]
+    embedded: int
+    gone: int
 
-    def similar(self, query: np.ndarray, count: int) -> tuple[list[Path], np.ndarray, np.ndarray]:
-        """The `count` nearest sounds, best first: files, onsets in seconds, Euclidean distances."""
-        indices, distances = nearest(self.embeddings, query, min(count, len(self.files)))
-        return [self.files[index] for index in indices], self.onsets[indices], distances
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return Path(self.index.root)
+
+    @property
+    def embeddings(self) -> np.ndarray:
+        """float32 (sounds, latent)."""
+        return self.index.embeddings
+
+    @property
+    def onsets(self) -> np.ndarray:
+        """Where in its file each sound starts, seconds (sounds,)."""
+        return self.index.columns["onsets"]
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The path of each sound."""
+        return tuple(self.root / self.index.path(number) for number in range(len(self)))
+
+    def report(self) -> str:
+        """What was found, in a few lines."""
+        lines = [
+            f"library {audio.printable(self.root)}: {len(self)} sounds, {self.embedded} embedded now, "
+            f"{len(self) - self.embedded} known, {self.gone} gone, {len(self.skipped)} files skipped"
+        ]
+        reasons = sorted(self.skipped, key=lambda skip: skip["reason"])
+        for reason, skips in groupby(reasons, key=lambda skip: skip["reason"]):
+            paths = [skip["path"] for skip in skips]
+            lines.append(f"  skipped {len(paths)}: {reason} (such as {audio.printable(paths[0])})")
+        return "\n".join(lines)
+
+    def within(
+        self,
+        folder: str | os.PathLike | None = None,
+        label: str | None = None,
+        shortest: float = 0.0,
+        longest: float = np.inf,
+    ) -> np.ndarray | None:
+        """Which sounds are asked for, bool (sounds,); None for all of them.
+
+        Args:
+            folder: Relative to the library's own, or absolute.
+            label: A class, as the folders directly below the library's are called.
+            shortest: Seconds.
+            longest: Seconds.
+
+        Raises:
+            LibraryError: No sound is left, or no such label.
+        """
+        if folder is None and label is None and shortest <= 0 and longest == np.inf:
+            return None
+        seconds = self.index.columns["seconds"]
+        asked = (seconds >= shortest) & (seconds <= longest)
+        if label is not None:
+            if label not in self.index.names:
+                there = ", ".join(map(audio.printable, self.index.names)) or "none"
+                raise LibraryError(f"label: expected one of {there}, found {label!r}")
+            asked &= self.index.columns["labels"] == self.index.names.index(label)
+        if folder is not None:
+            inside = np.zeros(len(self), bool)
+            inside[self.index.below(os.path.relpath(self.root / folder, self.root))] = True
+            asked &= inside
+        if not asked.any():
+            told = f"folder {folder!r}, label {label!r}, {shortest:g} to {longest:g} s"
+            raise LibraryError(f"{audio.printable(self.root)}: expected sounds with {told}, found none")
+        return asked
+
+    def search(
+        self, query: np.ndarray, count: int, metric: str = "euclidean", within: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers and distances of the `count` nearest sounds, or of all there are; see `vaelab.search.nearest`."""
+        there = len(self) if within is None else int(np.count_nonzero(within))
+        return nearest(self.embeddings, query, min(count, there), metric, within, self.index.squares)
+
+    def similar(self, query: np.ndarray, count: int, **how) -> tuple[list[Path], np.ndarray, np.ndarray]:
+        """The `count` nearest sounds, best first: files, onsets in seconds, distances; keywords as `search`."""
+        numbers, distances = self.search(query, count, **how)
+        return [self.root / self.index.path(number) for number in numbers], self.onsets[numbers], distances
+
+    def find(self, path: str | os.PathLike, onset: float = 0.0) -> int | None:
+        """The number of a sound by its content, wherever the file is now; None if it is not in the library."""
+        try:
+            wanted = np.frombuffer(bytes.fromhex(files.content_hash(path)), np.uint8)
+        except OSError:  # whoever reads it next says what is wrong with it
+            return None
+        same = (self.index.columns["hashes"] == wanted[None]).all(axis=1) & (self.onsets == np.float32(onset))
+        return int(np.argmax(same)) if same.any() else None
+
+    def changed(self, numbers: Iterable[int]) -> list[str]:
+        """The paths of those sounds whose files are no longer what was embedded."""
+        rows = {row.path: row for row in map(self.index.row, numbers)}
+        return [path for path, row in rows.items() if not _is_as_it_was(self.root / path, row)]
+
+    def duplicates(self, distance: float) -> list[list[Path]]:
+        """Groups of files that sound alike, largest first: chains of neighbours at most `distance` apart."""
+        found = search.groups(self.embeddings, distance)
+        named = (sorted({self.root / self.index.path(number) for number in group}) for group in found)
+        return [group for group in named if len(group) > 1]
 
 
-def build(folder: str | os.PathLike, embed: Callable[[Sequence[Path]], tuple[np.ndarray, dict[Path, str]]]) -> Library:
-    """Embed every readable sound below a folder.
+def build(
+    folder: str | os.PathLike,
+    listener: Listener,
+    home: str | os.PathLike,
+    slicer: Slicer | None = None,
+    name: str = "model",
+    progress: bool = True,
+) -> Library:
+    """Open the library of a folder: embed what is new or changed since it was last open.
 
     Args:
-        folder: Searched with its sub-folders.
-        embed: Embeds files; returns (readable, latent) and the reason for each file it could not read.
+        folder: Searched with its sub-folders, of which those directly below it name the classes.
+        listener: Embeds.
+        home: Where libraries are kept.
+        slicer: Gives the segments of a file, (start, end) in seconds, each a sound of its own; None: a file is one.
+        name: Of the model; a folder has one library for each.
+        progress: Show bars.
 
     Raises:
         LibraryError: No such folder, or no readable sound in it.
     """
-    root = Path(folder)
+    root = Path(folder).resolve()
     if not root.is_dir():
-        raise LibraryError(f"{root}: expected a folder of sounds as library, found none")
-    found = list(sound_files(root))
-    embeddings, failed = embed(found) if found else (np.zeros((0, 1)), {})
-    if not len(embeddings):
-        raise LibraryError(f"{root}: expected at least one readable sound, found none in {len(found)} files")
-    readable = tuple(path for path in found if path not in failed)
-    skipped = tuple({"path": str(path), "reason": reason} for path, reason in failed.items())
-    return Library(readable, np.zeros(len(readable)), embeddings, skipped)
+        raise LibraryError(f"{audio.printable(folder)}: expected a folder of sounds as library, found none")
+    how = {"slicing": slicer is not None, "decoders": [decoders.version("a.wav"), decoders.version("a.m4a")]}
+    place = Path(home) / f"{_key(root, name, how['slicing'])}.safetensors"
+    old = _kept(place, str(root), how)
+    known = seen.Seen({} if old is None else _contents(old))
+    found = list(scan.scan([root], "folder", progress, known))
+    skipped = [{"path": one.path, "reason": one.reason} for one in found if isinstance(one, scan.Skipped)]
+    sounds = sorted((one for one in found if isinstance(one, scan.Found)), key=lambda one: one.path)
+    if old is not None and old.model != listener.sha256:
+        print(f"library {audio.printable(root)}: the model has changed; its sounds are embedded anew")
+    work = _Work(root, old if old is not None and old.model == listener.sha256 else None, known, slicer)
+    rows, embeddings = work.done(sounds, listener, skipped, progress)
+    if not rows:
+        raise LibraryError(
+            f"{audio.printable(root)}: expected at least one readable sound, found none in {len(found)} files"
+        )
+    made = index.make(str(root), listener.sha256, how, rows, embeddings)
+    try:
+        index.save(place, made)
+        made = index.load(place)
+    except OSError as error:
+        warnings.warn(f"{audio.printable(place)}: {error}; {NOT_KEPT}", stacklevel=2)
+    return Library(made, tuple(skipped), work.embedded, work.gone(rows))
 
 
-def nearest(embeddings: np.ndarray, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest embeddings to each query, exactly.
+class _Work:
+    """Rows and embeddings of a folder's sounds: those that are known, and those to be computed.
 
-    Args:
-        embeddings: (sounds, latent).
-        query: (latent,) or (n, latent).
-        k: How many, at most the number of sounds.
-
-    Returns:
-        indices and Euclidean distances, best first: (k,) each for one query, (n, k) for n.
+    Attributes:
+        embedded: How many sounds were decoded and embedded.
     """
-    if not 1 <= k <= len(embeddings):
-        raise ValueError(f"k: expected 1 to {len(embeddings)} (the number of sounds), found {k}")
-    points, queries = np.asarray(embeddings, np.float32), np.atleast_2d(np.asarray(query, np.float32))
-    # |p - q|^2 without its constant |q|^2 ranks by one matrix product; the few kept are then measured exactly.
-    ranking = (points**2).sum(axis=1)[None, :] - 2 * queries @ points.T
-    kept = np.argpartition(ranking, k - 1, axis=1)[:, :k]
-    distances = np.linalg.norm(points[kept].astype(float) - queries[:, None, :], axis=2)
-    order = np.argsort(distances, axis=1, kind="stable")
-    indices, distances = np.take_along_axis(kept, order, 1), np.take_along_axis(distances, order, 1)
-    return (indices[0], distances[0]) if np.ndim(query) == 1 else (indices, distances)
+
+    def __init__(self, root: Path, old: Index | None, known: seen.Seen, slicer: Slicer | None):
+        """Begin, with what an earlier index of the same model holds."""
+        self.root, self.old, self.known, self.slicer = root, old, known, slicer
+        self.embedded = 0
+        self._before: dict[str, list[int]] = defaultdict(list)
+        for number in range(0 if old is None else len(old)):
+            self._before[old.columns["hashes"][number].tobytes().hex()].append(number)
+
+    def done(
+        self, sounds: Sequence[scan.Found], listener: Listener, skipped: list[dict[str, str]], progress: bool
+    ) -> tuple[list[Row], np.ndarray]:
+        """Rows and embeddings of all sounds; those that turn out not to decode are added to the skipped ones."""
+        new = {one.facts.sha256: one for one in reversed(sounds) if one.facts.sha256 not in self._before}
+        segments = {sha256: self._segments(one) for sha256, one in new.items()}
+        computed, failed = self._computed(new, segments, listener, progress)
+        rows, embeddings = [], []
+        for one in sounds:
+            sha256 = one.facts.sha256
+            for onset, seconds, embedding in self._known(sha256) if sha256 in self._before else computed[sha256]:
+                rows.append(Row(one.path, onset, seconds, sha256, self._mark(one.path), one.label))
+                embeddings.append(embedding)
+            if sha256 in failed:
+                skipped.append({"path": one.path, "reason": failed[sha256]})
+        return rows, np.array(embeddings, np.float32)
+
+    def gone(self, rows: Sequence[Row]) -> int:
+        """How many files of the earlier index are not among rows."""
+        before = {self.old.path(number) for numbers in self._before.values() for number in numbers}
+        return len(before - {row.path for row in rows})
+
+    def _known(self, sha256: str) -> list[tuple[float, float, np.ndarray]]:
+        columns, first = self.old.columns, self.old.path(self._before[sha256][0])
+        numbers = [number for number in self._before[sha256] if self.old.path(number) == first]
+        return [tuple(columns[name][number] for name in ("onsets", "seconds", "embeddings")) for number in numbers]
+
+    def _segments(self, one: scan.Found) -> list[tuple[float, float]]:
+        """Onset and length of each sound in a file."""
+        if self.slicer is None:
+            return [(0.0, one.facts.seconds)]
+        return [(start, end - start) for start, end in self.slicer(self.root / one.path)]
+
+    def _mark(self, path: str) -> seen.Mark | None:
+        remembered = self.known.current.get((os.fsdecode(self.root), path))
+        return None if remembered is None else remembered[0]
+
+    def _computed(
+        self,
+        new: Mapping[str, scan.Found],
+        segments: Mapping[str, Sequence[tuple[float, float]]],
+        listener: Listener,
+        progress: bool,
+    ) -> tuple[dict[str, list[tuple]], dict[str, str]]:
+        """(onset, seconds, embedding) of each segment by content, and why a content has none."""
+        config, made, failed = listener.audio, defaultdict(list), {}
+        wanted = [(sha256, *segment) for sha256, parts in segments.items() for segment in parts]
+        whole = self.slicer is None  # hashing a tape for each of its segments would take too long
+        items = [
+            (
+                self.root / new[sha256].path,
+                config.sample_rate,
+                onset,
+                min(length, config.clip_seconds),
+                sha256 if whole else None,
+            )
+            for sha256, onset, length in wanted
+        ]
+        outcomes = workers.outcomes(
+            audio.read, items, audio.AudioError, DECODED_TOGETHER, array_bytes=4 * (config.samples + 1)
+        )
+
+        def decoded() -> Iterator[tuple[int, np.ndarray]]:
+            bar = tqdm(outcomes, desc="embedding", unit="sound", total=len(wanted), disable=not progress)
+            for number, (samples, reason) in enumerate(bar):
+                if reason is None:
+                    yield number, samples
+                else:
+                    failed[wanted[number][0]] = reason
+
+        for numbers, embeddings in _embeddings(decoded(), listener):
+            for number, embedding in zip(numbers, embeddings, strict=True):
+                sha256, onset, length = wanted[number]
+                made[sha256].append((onset, length, embedding))
+                self.embedded += 1
+        return {sha256: sorted(made[sha256], key=lambda one: one[0]) for sha256 in new}, failed
+
+
+def _embeddings(
+    decoded: Iterator[tuple[int, np.ndarray]], listener: Listener
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Numbers and embeddings of numbered samples, in large batches."""
+    numbers, rows = [], []
+    for keys, values, _ in features.computed(decoded, listener.audio):
+        numbers += keys
+        rows.append(values)
+        if len(numbers) >= EMBEDDED_TOGETHER:
+            yield numbers, listener.embed(np.concatenate(rows))
+            numbers, rows = [], []
+    if numbers:
+        yield numbers, listener.embed(np.concatenate(rows))
+
+
+def _key(root: Path, name: str, slicing: bool) -> str:
+    """What a library's file is called: one for each folder, model and way to cut."""
+    return hashlib.sha256(json.dumps([os.fsdecode(root), name, slicing]).encode("ascii")).hexdigest()[:24]
+
+
+def _kept(place: Path, root: str, how: dict) -> Index | None:
+    """What was kept of this folder, by the same decoders; None if there is nothing, or nothing of use."""
+    try:
+        kept = index.load(place)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (LibraryError, OSError) as error:
+        warnings.warn(f"{error}; its sounds are embedded anew", stacklevel=3)
+        return None
+    return kept if (kept.root, kept.how) == (root, how) else None
+
+
+def _contents(old: Index) -> dict[tuple[str, str], tuple[seen.Mark, str, float]]:
+    """What each file was, as a scan remembers it."""
+    rows = (old.row(number) for number in range(len(old)))
+    return {(old.root, row.path): (row.mark, row.sha256, row.seconds) for row in rows if row.mark is not None}
+
+
+def _is_as_it_was(path: Path, row: Row) -> bool:
+    mark = seen.mark(path)
+    if mark is None or mark == row.mark:
+        return mark is not None
+    try:
+        return files.content_hash(path) == row.sha256
+    except OSError:
+        return False

@@ -1,52 +1,48 @@
-"""What a user of a trained model calls: generate, embed, decode, classify, find similar sounds."""
+"""What a user of a trained model calls: generate, embed, decode, classify, find similar sounds, ask what it knows."""
 
 import os
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
-from vaelab import (
-    arguments,
-    audio,
-    checkpoint,
-    descriptors,
-    directions,
-    latent,
-    library,
-    provenance,
-    rendering,
-    shipped,
-)
+from vaelab import arguments, audio, data, latent, library, reference, rendering, spectral
 from vaelab.arguments import ToolError
 from vaelab.audio import Sound
-from vaelab.directions import Directions
-from vaelab.directions import shift as _shift  # within `generate`, `directions` is a setting
-from vaelab.rendering import BATCH, in_batches
+from vaelab.generator import Generator, Refined
+from vaelab.reference import Known, Newness, Reference
+from vaelab.rendering import in_batches
 
-WALK = 0.3  # step of the walk that makes a generated sound longer than a clip, one step a clip
+__all__ = ["Answer", "Refined", "SoundSampleTool", "ToolError"]
 
-
-class Refined(NamedTuple):
-    """An embedding after gradient steps: z (latent,), and the mean error of its decoding before and after, dB."""
-
-    z: np.ndarray
-    before_db: float
-    after_db: float
+Target = str | os.PathLike | Sound | np.ndarray | Sequence[str | os.PathLike]
+READINGS = 3  # of a library whose files keep changing
 
 
-class SoundSampleTool:
+class Answer(NamedTuple):
+    """A file's class.
+
+    Attributes:
+        path: The file.
+        name: Of the most probable class; None if the file cannot be read.
+        probabilities: In the order of `class_names`, (classes,).
+        known: How well the model knows the sound; None if that cannot be told.
+        reason: Why the file cannot be read.
+    """
+
+    path: Path
+    name: str | None
+    probabilities: np.ndarray | None
+    known: Known | None
+    reason: str | None = None
+
+
+class SoundSampleTool(Generator):
     """A trained model and, if wanted, a library of sounds to search.
 
     Attributes:
-        path: The model's file.
-        model: The model; `model.audio` and `model.config` are its settings.
         library: The sounds of `library_dir`, or None.
-        sha256: Of the model's file.
-        known: Named directions that `generate(directions=...)` may use; `directions` fills it.
     """
 
     def __init__(
@@ -54,28 +50,33 @@ class SoundSampleTool:
         model: str | os.PathLike,
         library_dir: str | os.PathLike | None = None,
         library_segmentation: bool = False,
+        home: str | os.PathLike = data.HOME,
+        progress: bool = True,
     ):
-        """Load a model, and embed a library.
+        """Load a model, and open a library: what is new or changed in its folder is embedded.
 
         Args:
             model: A logdir, a model file, or the name of a shipped model; an existing path wins.
             library_dir: Folder of sounds for `find_similar`.
             library_segmentation: Take the segments within longer files as sounds of their own.
+            home: Where datasets are; libraries are kept there too.
+            progress: Show bars while a library is embedded.
 
         Raises:
             CheckpointError: No such model, or a damaged one.
             LibraryError: The library has no readable sound.
         """
-        self.path = shipped.find(model)
-        self.model, meta = checkpoint.load_model(self.path)
-        self.sha256: str = meta["sha256"]
+        super().__init__(model)
         if library_segmentation:
             raise ToolError("library_segmentation: slicing is not part of this version; use False")
-        self.known = Directions()
-        self.library = None if library_dir is None else library.build(library_dir, self._embed_readable)
+        self._open = {"folder": library_dir, "home": Path(home) / library.FOLDER, "progress": progress}
+        self._reference = reference.of(self.model, self.meta["reference"], self.path)
+        self.library: library.Library | None = None
+        if library_dir is not None:
+            self.refresh()
 
     def __repr__(self) -> str:
-        sounds = "no library" if self.library is None else f"{len(self.library.files)} sounds"
+        sounds = "no library" if self.library is None else f"{len(self.library)} sounds"
         audio_config = self.model.audio
         return (
             f"SoundSampleTool({str(self.path)!r}: {self.model.config.latent_dim} latents, "
@@ -87,237 +88,82 @@ class SoundSampleTool:
         """Names of the first label set's classes, in the order of `predict`; empty without a classifier."""
         return self.model.config.labels[0][1] if self.model.config.labels else ()
 
-    def generate(
+    def refresh(self) -> library.Library:
+        """Look at the library's folder again: what is new or changed is embedded, what is gone is left out.
+
+        Raises:
+            ToolError: The tool has no library.
+            LibraryError: The folder has no readable sound any more.
+        """
+        if self._open["folder"] is None:
+            raise ToolError("library: expected one; open the tool with library_dir=FOLDER")
+
+        def embed(features: np.ndarray) -> np.ndarray:
+            return in_batches(lambda part: self.model.encode(spectral.dequantise(part)), features)
+
+        listener = library.Listener(embed, self.model.audio, self.sha256)
+        self.library = library.build(listener=listener, name=str(self.path.resolve()), **self._open)
+        return self.library
+
+    def find_similar(
         self,
-        out_file: str | os.PathLike | None = None,
-        audio_files: Sequence[str | os.PathLike] | None = None,
+        target: Target,
+        num_similar: int = 10,
         weights: Sequence[float] | None = None,
-        normalize_weights: bool = True,
-        variance: float = 0.0,
-        spread: float = 0.0,
-        temperature: float = 1.0,
-        offsets: Sequence[float] | None = None,
-        phase: bool = True,
-        count: int = 1,
-        seed: int | None = None,
-        directions: Mapping[str, float] | None = None,
-        refine: int = 0,
-        seconds: float | None = None,
-        bits: int = 16,
+        offset: float = 0.0,
+        metric: str = "euclidean",
+        folder: str | os.PathLike | None = None,
+        label: str | None = None,
+        shortest: float = 0.0,
+        longest: float = np.inf,
         **misspelt: Any,
-    ) -> Sound | list[Sound]:
-        """Make new sounds: from random points of latent space, or from a weighted mix of files.
+    ) -> tuple[list[Path], np.ndarray, np.ndarray]:
+        """The library's sounds nearest to a target, best first.
 
         Args:
-            out_file: Where to write (.wav, .flac, .aiff); several are numbered NAME_1, NAME_2, ...
-            audio_files: Sounds to mix; None draws random points from the prior.
-            weights: One number a file, negative ones allowed; None is the mean.
-            normalize_weights: Divide by the signed sum; False is plain vector arithmetic.
-            variance: Of Gaussian noise added to the embedding. (SampleVAE took its value as a standard
-                deviation: its 0.5 is 0.25 here.)
-            spread: Scale of draws from each file's own posterior, through the flow; 1 is the posterior.
-            temperature: Scale of random points; below 1 they are more usual, above 1 stranger.
-            offsets: Start of the clip in each file, seconds.
-            phase: Take the phase of the (mixed) sources instead of finding one.
-            count: How many.
-            seed: Of all that is random; None takes a fresh one, prints it and keeps it in the recipe.
-            directions: Amounts by name, added to the embedding, as in {"brightness": 1.0}; see `directions`.
-            refine: Gradient steps on each file's embedding before it is mixed; see `refine`.
-            seconds: Length of the sound, at most 300; None is one clip. A longer sound wanders about its point.
-            bits: Of the written file: 16, 24, or 32 (float).
+            target: A file; several files, which are mixed; a generated sound; or a point of latent space (latent,).
+            num_similar: How many; fewer if there are no more.
+            weights: Of several files, as in `generate`.
+            offset: Start of the clip in the file, seconds.
+            metric: "euclidean", or "cosine", which looks at directions only.
+            folder: Search below this one only.
+            label: Search this class only: the name of a folder directly below the library's.
+            shortest: Seconds.
+            longest: Seconds.
             **misspelt: Any other keyword is refused with a suggestion.
 
         Returns:
-            A Sound; for count > 1 a list.
+            Paths, onsets in seconds, and distances.
 
         Raises:
-            TypeError: An unknown keyword.
-            AudioError: A source cannot be read, or the file cannot be written.
-            LatentError: The weights, the variance, the spread or the temperature do not fit.
-            DirectionError: A direction that is not known.
-            ToolError: The count, the offsets or the length do not fit.
-        """
-        arguments.refuse(misspelt, self.generate)
-        if count < 1:
-            raise ToolError(f"count: expected at least 1, found {count}")
-        if not audio_files and weights is not None:
-            raise latent.LatentError("weights: expected none without audio_files")
-        for name, value in {"spread": spread, "temperature": temperature}.items():
-            if not (value >= 0 and np.isfinite(value)):
-                raise latent.LatentError(f"{name}: expected a number of at least 0, found {value}")
-        arguments.check_output(out_file, bits, seconds, self.model.audio)
-        offsets = arguments.offsets_of(audio_files or (), offsets)
-        if seed is None:
-            seed = secrets.randbits(31)
-            if not audio_files or variance > 0 or spread > 0 or seconds is not None:
-                print(f"seed {seed}")
-        settings = {
-            "call": "generate",
-            "weights": None if weights is None else [float(weight) for weight in weights],
-            "normalize_weights": bool(normalize_weights),
-            "variance": float(variance),
-            "spread": float(spread),
-            "temperature": float(temperature),
-            "phase": bool(phase),
-            "count": int(count),
-            "seed": int(seed),
-            "directions": {name: float(amount) for name, amount in (directions or {}).items()},
-            "refine": int(refine),
-        }
-        key, walk_key = jax.random.split(jax.random.key(seed))
-        level, phases = None, None
-        if audio_files:
-            clips = self._read(audio_files, offsets)
-            shares = latent.normalized(len(clips), weights, normalize_weights)
-            z, level = rendering.mix(self.model, clips, shares, key, count, variance, spread, refine)
-            phases = rendering.mixed_phase(clips, shares, self.model.audio) if phase and seconds is None else None
-        else:
-            z = temperature * np.asarray(jax.random.normal(key, (count, self.model.config.latent_dim)))
-        if directions:
-            z = z + _shift(self.known, directions)[None, :]
-        recipe = self._recipe(settings, audio_files or (), offsets)
-        sounds = []
-        for index, point in enumerate(z.astype(np.float32)):
-            if seconds is None:
-                sounds.append(rendering.sound(self.model, {**recipe, "index": index}, point, level, phases))
-            else:
-                steps = 1 + int(np.ceil(seconds / self.model.audio.clip_seconds))
-                points = latent.walk(jax.random.fold_in(walk_key, index), point, steps, WALK)
-                sounds.append(rendering.long_sound(self.model, {**recipe, "index": index}, points, seconds))
-        _save(sounds, out_file, bits)
-        return sounds if count > 1 else sounds[0]
-
-    def interpolate(
-        self,
-        audio_files: Sequence[str | os.PathLike] | None = None,
-        steps: int = 8,
-        out_file: str | os.PathLike | None = None,
-        seconds: float | None = None,
-        points: np.ndarray | None = None,
-        offsets: Sequence[float] | None = None,
-        straight: bool = False,
-        bits: int = 16,
-    ) -> list[Sound] | Sound:
-        """Go from sound to sound in equal steps: one sound a step, or one long sound that changes on the way.
-
-        Args:
-            audio_files: Sounds to pass through, in turn.
-            steps: How many, ends included.
-            out_file: Where to write; the steps are numbered NAME_1, NAME_2, ...
-            seconds: Length of one long sound, at most 300; None makes `steps` sounds of one clip.
-            points: Latents (n, latent) to pass through instead of files, such as `latent.walk` gives.
-            offsets: Start of the clip in each file, seconds.
-            straight: Straight lines instead of great arcs (slerp).
-            bits: Of the written files.
-
-        Returns:
-            A list of `steps` sounds, or one Sound if `seconds` is given.
-
-        Raises:
-            AudioError: A source cannot be read, or a file cannot be written.
-            LatentError: Fewer than two sounds or steps.
-            ToolError: Files and points, or neither; offsets or a length that do not fit.
-        """
-        if (audio_files is None) == (points is None):
-            raise ToolError("interpolate: expected either audio_files or points")
-        arguments.check_output(out_file, bits, seconds, self.model.audio)
-        offsets = arguments.offsets_of(audio_files or (), offsets)
-        levels = None
-        if audio_files is not None:
-            features, levels = rendering.stored_features(self._read(audio_files, offsets), self.model.audio)
-            points = in_batches(self.model.encode, features)
-        way = latent.path(self.checked_latents(points), steps, straight)
-        settings = {"call": "interpolate", "steps": steps, "straight": bool(straight), "phase": False}
-        recipe = self._recipe(settings, audio_files or (), offsets)
-        if seconds is not None:
-            made = rendering.long_sound(self.model, recipe, way, seconds)
-            _save([made], out_file, bits)
-            return made
-        if levels is None:
-            levels = [None] * steps
-        else:
-            levels = np.interp(np.linspace(0, len(levels) - 1, steps), np.arange(len(levels)), levels).tolist()
-        sounds = [
-            rendering.sound(self.model, {**recipe, "index": index}, point, level)
-            for index, (point, level) in enumerate(zip(way, levels, strict=True))
-        ]
-        _save(sounds, out_file, bits)
-        return sounds
-
-    def directions(
-        self,
-        audio_files: Sequence[str | os.PathLike],
-        labels: Sequence[str | None] | None = None,
-        expressions: Sequence[str] = (),
-    ) -> Directions:
-        """Find named directions on sounds, for `generate(directions=...)`.
-
-        Brightness, attack, noisiness, pitch and decay are measured on each sound and fitted; amount 1 raises one by a
-        standard deviation. With labels, each label is a direction from the mean of all, and expressions such as
-        "clap - snare" lead from one class to another.
-
-        Args:
-            audio_files: At least 20 sounds, better hundreds.
-            labels: One name a file, None where unknown.
-            expressions: Labels joined by " + " and " - ".
-
-        Returns:
-            All directions known now, each with its held-out R2; also kept as `known`.
-
-        Raises:
-            AudioError: A file cannot be read.
-            DirectionError: Too few sounds, labels that do not fit, or sounds that do not differ.
-        """
-        directions.check(len(audio_files), labels, expressions)
-        embeddings, measured = [], []
-        for start in range(0, len(audio_files), BATCH):
-            part = audio_files[start : start + BATCH]
-            clips = self._read(part, [0.0] * len(part))
-            embeddings.append(self._encode(clips))
-            measured += [descriptors.measure(clip, self.model.audio.sample_rate) for clip in clips]
-        self.known.update(directions.find(np.concatenate(embeddings), measured, descriptors.UNITS, labels, expressions))
-        return self.known
-
-    def refine(self, target: str | os.PathLike, steps: int = 100, offset: float = 0.0) -> Refined:
-        """Embed a sound more exactly than the encoder does, by gradient steps on its embedding.
-
-        Args:
-            target: A sound file.
-            steps: How many; 0 is the encoder's embedding.
-            offset: Start of the clip, seconds.
-
-        Raises:
+            ToolError: The tool has no library.
             AudioError: The file cannot be read.
+            LibraryError: No sound is as asked, or files keep changing while they are searched.
         """
-        features, _ = rendering.stored_features(self._read([target], [offset]), self.model.audio)
-        z, before, after = latent.refine(self.model, features, self.model.encode(features), steps)
-        top_db = self.model.audio.top_db
-        return Refined(np.asarray(z[0]), float(before[0]) * top_db, float(after[0]) * top_db)
-
-    def embed(self, audio_files: Sequence[str | os.PathLike]) -> np.ndarray:
-        """Deterministic embeddings of files: float32 (n, latent).
-
-        Raises:
-            AudioError: A file cannot be read.
-        """
-        return self._encode(self._read(audio_files, arguments.offsets_of(audio_files, None)))
-
-    def decode(self, z: np.ndarray) -> list[Sound]:
-        """Sounds that points of latent space (n, latent) stand for; each peaks at -1 dBFS."""
-        recipe = self._recipe({"call": "decode", "phase": False}, (), ())
-        return [rendering.sound(self.model, recipe, point) for point in self.checked_latents(z)]
-
-    def reconstruct(self, features: np.ndarray) -> np.ndarray:
-        """What the model makes of features: (n, frames, mels) in [0, 1] -> the same, at eps = 0."""
-        return in_batches(self.model.decode, in_batches(self.model.encode, features))
+        arguments.refuse(misspelt, self.find_similar)
+        if self.library is None:
+            raise ToolError("find_similar: expected a library; open the tool with library_dir=FOLDER")
+        if num_similar < 1:
+            raise ToolError(f"num_similar: expected at least 1, found {num_similar}")
+        for _ in range(READINGS):
+            point = self._point(target, weights, offset)
+            within = self.library.within(folder, label, shortest, longest)
+            numbers, distances = self.library.search(point, num_similar, metric, within)
+            changed = self.library.changed(numbers)
+            if not changed:
+                paths = [self.library.root / self.library.index.path(number) for number in numbers]
+                return paths, self.library.onsets[numbers], distances
+            print(f"library: {len(changed)} files have changed, such as {audio.printable(changed[0])}; looking again")
+            self.refresh()
+        raise library.LibraryError(f"{self.library.root}: expected files that stay as they are, found them changing")
 
     def predict(
-        self, target: str | os.PathLike, offset: float = 0.0, labels: str | None = None
+        self, target: str | os.PathLike | Sound, offset: float = 0.0, labels: str | None = None
     ) -> tuple[np.ndarray, str]:
         """Classify a sound.
 
         Args:
-            target: A sound file.
+            target: A sound file, or a generated sound.
             offset: Start of the clip, seconds.
             labels: Name of the label set; None is the first.
 
@@ -328,6 +174,97 @@ class SoundSampleTool:
             ToolError: The model has no classifier, or none of this name.
             AudioError: The file cannot be read.
         """
+        number, names = self._label_set(labels)
+        features, _ = rendering.stored_features(self._clips(target, offset), self.model.audio)
+        probabilities = np.asarray(self.model.classify(features)[number][0])
+        return probabilities, names[int(probabilities.argmax())]
+
+    def classify(
+        self, audio_files: Sequence[str | os.PathLike] | str | os.PathLike, labels: str | None = None
+    ) -> Iterator[Answer]:
+        """Classify files, or all sounds below a folder; one that cannot be read is named and passed over.
+
+        Raises:
+            ToolError: The model has no classifier or none of this name, or a folder holds no sound.
+        """
+        number, names = self._label_set(labels)
+        if isinstance(audio_files, str | os.PathLike):
+            paths = list(data.sound_files(audio_files)) if Path(audio_files).is_dir() else [Path(audio_files)]
+        else:
+            paths = [Path(path) for path in audio_files]
+        if not paths:
+            raise ToolError(f"{audio_files}: expected a sound, or a folder with sounds, found none")
+        return self._answers(paths, number, names)
+
+    def names_of(self, labels: str | None = None) -> tuple[str, ...]:
+        """The class names of a label set; None is the first.
+
+        Raises:
+            ToolError: The model has no classifier, or none of this name.
+        """
+        return self._label_set(labels)[1]
+
+    def calibration(self, labels: str | None = None) -> np.ndarray:
+        """How far probabilities can be trusted, from held-out sounds.
+
+        Returns:
+            Over ten equal bins of the chosen class's probability: how many sounds, their mean probability, and the
+            share that was right, (10, 3).
+
+        Raises:
+            ToolError: No classifier, or the model's training did not end.
+        """
+        return self._remembered().calibration[self._label_set(labels)[0]]
+
+    def how_known(self, target: str | os.PathLike | Sound, offset: float = 0.0) -> Known:
+        """How well the model knows a sound, compared with sounds held out of its training.
+
+        Raises:
+            ToolError: The model's training did not end.
+            AudioError: The file cannot be read.
+        """
+        remembered = self._remembered()
+        features, _ = spectral.mel(self._clips(target, offset), self.model.audio)
+        return reference.known(self.model, remembered, np.asarray(spectral.quantise(features)))[0]
+
+    def how_new(self, target: Target, weights: Sequence[float] | None = None) -> Newness:
+        """How far a sound or a point of latent space is from all training sounds, as real sounds are from each other.
+
+        Args:
+            target: As in `find_similar`. A generated sound is judged by the latent that it was made from.
+            weights: Of several files.
+
+        Raises:
+            ToolError: The model's training did not end.
+            AudioError: A file cannot be read.
+        """
+        remembered = self._remembered()
+        made = isinstance(target, Sound) and "latent" in (target.recipe or {})
+        point = np.asarray(target.recipe["latent"], np.float32) if made else self._point(target, weights, 0.0)
+        return reference.newness(remembered, self.checked_latents(point))[0]
+
+    def _point(self, target: Target, weights: Sequence[float] | None, offset: float) -> np.ndarray:
+        """The latent of whatever can be searched for (latent,)."""
+        if isinstance(target, np.ndarray) and target.dtype.kind == "f":
+            return self.checked_latents(target)[0]
+        if isinstance(target, Sound):
+            return self._encode(self._clips(target, offset))[0]
+        if isinstance(target, str | os.PathLike):
+            known = None if self.library is None else self.library.find(target, offset)
+            return self._encode(self._clips(target, offset))[0] if known is None else self.library.embeddings[known]
+        shares = latent.normalized(len(target), weights)
+        return shares @ self._encode(self._read(target, [offset] * len(target)))
+
+    def _clips(self, target: str | os.PathLike | Sound, offset: float) -> np.ndarray:
+        """The clip of a file or a sound: (1, samples)."""
+        if not isinstance(target, Sound):
+            return self._read([target], [offset])
+        config = self.model.audio
+        samples = audio.resampled(target.samples, target.sample_rate, config.sample_rate)
+        return spectral.fit_length(samples[round(offset * config.sample_rate) :], config)[None]
+
+    def _label_set(self, labels: str | None) -> tuple[int, tuple[str, ...]]:
+        """Number and class names of a label set; None is the first."""
         sets = dict(self.model.config.labels)
         if not sets:
             raise ToolError(
@@ -337,63 +274,29 @@ class SoundSampleTool:
         labels = labels or next(iter(sets))
         if labels not in sets:
             raise ToolError(f"labels: expected one of {', '.join(sets)}, found {labels!r}")
-        features, _ = rendering.stored_features(self._read([target], [offset]), self.model.audio)
-        probabilities = np.asarray(self.model.classify(features)[list(sets).index(labels)][0])
-        return probabilities, sets[labels][int(probabilities.argmax())]
+        return list(sets).index(labels), sets[labels]
 
-    def find_similar(
-        self, target: str | os.PathLike, num_similar: int = 10
-    ) -> tuple[list[Path], np.ndarray, np.ndarray]:
-        """The library's sounds nearest to a file: paths, onsets in seconds, distances; best first.
-
-        Raises:
-            ToolError: The tool has no library.
-            AudioError: The file cannot be read.
-        """
-        if self.library is None:
-            raise ToolError("find_similar: expected a library; open the tool with library_dir=FOLDER")
-        return self.library.similar(self.embed([target])[0], num_similar)
-
-    def _read(self, audio_files: Sequence[str | os.PathLike], offsets: Sequence[float]) -> np.ndarray:
-        """Clips of files: (n, samples)."""
-        return rendering.read_clips(audio_files, arguments.offsets_of(audio_files, offsets), self.model.audio)
-
-    def _encode(self, clips: np.ndarray) -> np.ndarray:
-        """Deterministic embeddings of clips: (n, samples) -> (n, latent)."""
-        return in_batches(self.model.encode, rendering.stored_features(clips, self.model.audio)[0])
-
-    def checked_latents(self, z: np.ndarray) -> np.ndarray:
-        """Latents as float32 (n, latent), one or several; a ValueError if they do not fit the model."""
-        z = np.atleast_2d(np.asarray(z, np.float32))
-        if z.ndim != 2 or z.shape[1] != self.model.config.latent_dim:
-            raise ValueError(f"z: expected shape (n, {self.model.config.latent_dim}), found {z.shape}")
-        if not np.isfinite(z).all():
-            raise ValueError("z: expected finite numbers, found NaN or infinity")
-        return z
-
-    def _embed_readable(self, paths: Sequence[Path]) -> tuple[np.ndarray, dict[Path, str]]:
-        """Embeddings of the files that can be read, and the reason for each other one."""
-        embeddings, failed = [np.zeros((0, self.model.config.latent_dim), np.float32)], {}
-        for start in range(0, len(paths), BATCH):
-            clips = []
-            for path in paths[start : start + BATCH]:
+    def _answers(self, paths: Sequence[Path], number: int, names: tuple[str, ...]) -> Iterator[Answer]:
+        for start in range(0, len(paths), rendering.BATCH):
+            clips, reasons = {}, {}
+            for path in paths[start : start + rendering.BATCH]:
                 try:
-                    clips.append(self._read([path], [0.0])[0])
+                    clips[path] = self._clips(path, 0.0)[0]
                 except audio.AudioError as error:
-                    failed[path] = error.reason
+                    reasons[path] = error.reason
+            answers = {path: Answer(path, None, None, reason) for path, reason in reasons.items()}
             if clips:
-                embeddings.append(self._encode(np.stack(clips)))
-        return np.concatenate(embeddings), failed
+                features, _ = rendering.stored_features(np.stack(list(clips.values())), self.model.audio)
+                for path, row in zip(
+                    clips, in_batches(lambda x: self.model.classify(x)[number], features), strict=True
+                ):
+                    answers[path] = Answer(path, names[int(row.argmax())], row)
+            yield from (answers[path] for path in paths[start : start + rendering.BATCH])
 
-    def _recipe(self, settings: dict[str, Any], audio_files, offsets) -> dict[str, Any]:
-        """What a generated sound remembers, with full paths; those in a file are relative to it."""
-        sources = provenance.sources(audio_files, offsets, self.model.audio.clip_seconds)
-        name = shipped.name_of(self.path)
-        model = {"name": name, "path": str(self.path.resolve()), "sha256": self.sha256}
-        return {**provenance.stamp(), **settings, "sources": sources, "model": model}
-
-
-def _save(sounds: Sequence[Sound], out_file: str | os.PathLike | None, bits: int) -> None:
-    if out_file is not None:
-        for sound, path in zip(sounds, arguments.numbered(Path(out_file), len(sounds)), strict=True):
-            sound.save(path, bits)
+    def _remembered(self) -> Reference:
+        if self._reference is None:
+            raise ToolError(
+                f"{self.path}: expected what the model remembers of its training, found none; the training did not "
+                "end yet: run `vaelab train --logdir` on it again"
+            )
+        return self._reference

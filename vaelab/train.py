@@ -17,7 +17,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from vaelab import checkpoint, devices, steps
+from vaelab import checkpoint, devices, reference, steps, timbre
 from vaelab import model as models
 from vaelab.bar import Bar
 from vaelab.config import Config, ModelConfig, TrainConfig
@@ -73,7 +73,11 @@ def train(
         if entry.sha256 in failed and devices.is_first():
             print(f"left out: {failed[entry.sha256]}: {entry.path!a}")
     sides = [gather(loaded, side, store, config.model, config.train) for side in ("train", "validation")]
-    return fit(*sides, config, logdir, run.seed, num_steps, on_evaluation, progress)
+    model = fit(*sides, config, logdir, run.seed, num_steps, on_evaluation, progress)
+    if devices.is_first():
+        with writing(logdir):
+            reference.keep(logdir / "best.safetensors", *sides)
+    return model
 
 
 def gather(
@@ -164,6 +168,9 @@ def start(
         logits = sizes.likelihood == "cross_entropy"
         principal = fit_principal(training.features, sizes.components, sizes.latent_dim, logits)
     model = create(sizes, config.audio, key, principal)
+    if "timbre" in model.params:
+        scale = timbre.fit(training.features, sizes.cepstra)._asdict()
+        model = dataclasses.replace(model, params={**model.params, "timbre": scale})
     if devices.is_first():
         checkpoint.save_model(path, model, {})
     return model
@@ -171,7 +178,8 @@ def start(
 
 def _load(path: Path, skeleton: models.Model) -> models.Model:
     """The skeleton with the weights of a model file."""
-    return dataclasses.replace(skeleton, params=checkpoint.fill(skeleton.params, checkpoint.load(path)[0], path))
+    weights, _ = checkpoint.split(checkpoint.load(path)[0])
+    return dataclasses.replace(skeleton, params=checkpoint.fill(skeleton.params, weights, path))
 
 
 class _Training:
