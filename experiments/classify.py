@@ -30,16 +30,16 @@ from vaelab.store import FeatureStore
 CLASSES = ("kick", "snare", "rim", "clap", "closed_hat", "open_hat", "tom", "ride", "crash", "cowbell")
 RESULT = Path(__file__).parent / "results" / "classify.json"
 CONFIG = Config(
-    AudioConfig(sample_rate=22050, clip_seconds=1.0, n_fft=1024, hop_length=256, n_mels=64),
-    ModelConfig(components=64, latent_dim=32, depth=2, hidden=256, dropout=0.3, flow_steps=2, flow_hidden=64),
+    AudioConfig(),
+    ModelConfig(components=64, latent_dim=32, depth=1, hidden=128, flow_steps=2, flow_hidden=64),
     TrainConfig(
         batch_size=32,
         learning_rate=2e-3,
         weight_decay=0.1,
         class_weight=1000.0,
         shift_frames=2,
-        shift_bins=3,
-        tilt_db=15.0,
+        shift_bins=1,
+        tilt_db=6.0,
         evaluate_every=50,
     ),
 )

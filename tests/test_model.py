@@ -273,9 +273,10 @@ def test_cross_entropy_of_each_label_set(float64):
         assert terms.classes[-1, column] == 0
 
 
-def test_unknown_labels_teach_nothing(float64):
-    """A head gets exactly the gradient of its known labels; of none, none, and nor does the encoder."""
-    model = random_model()
+@pytest.mark.parametrize("cepstra", [0, 5])
+def test_unknown_labels_teach_nothing(float64, cepstra):
+    """A head gets exactly the gradient of its known labels; of none, none, and nor does what it reads."""
+    model = random_model(dataclasses.replace(TINY, cepstra=cepstra))
     features, eps, labels = batch()
 
     @jax.jit
@@ -292,7 +293,9 @@ def test_unknown_labels_teach_nothing(float64):
     assert (one_set["head_source"]["kernel"] == 0).all()
     assert (one_set["head_kind"]["kernel"] == gradient(labels)["head_kind"]["kernel"]).all()
     assert (one_set["head_kind"]["kernel"] != 0).any()
-    assert (one_set["encoder"]["Layers_0"]["Dense_0"]["kernel"] != 0).any()
+    listens, reads = one_set.get("ear"), one_set["encoder"]["Layers_0"]["Dense_0"]["kernel"]
+    assert (reads != 0).any() == (cepstra == 0)
+    assert listens is None or (listens["Dense_0"]["kernel"] != 0).any()
 
 
 # --- every knob and shape ---------------------------------------------------------------------------------------------

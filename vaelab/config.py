@@ -137,6 +137,8 @@ class ModelConfig(_JsonConfig):
         flow_hidden: Hidden units of each step's masked network.
         flow_offset: Added to a flow's gate logits; a positive offset starts the flow near the identity.
         likelihood: "laplace" (one learned scale per band) or "cross_entropy" (SampleVAE's).
+        cepstra: Numbers of each frame's cepstrum that classifiers hear (`vaelab.timbre`); 0 lets them read the
+            encoder's hidden state.
         labels: Label sets, each (name, class names); one classifier head per set.
     """
 
@@ -153,13 +155,14 @@ class ModelConfig(_JsonConfig):
     flow_hidden: int = 256
     flow_offset: float = 2.0
     likelihood: str = "laplace"
+    cepstra: int = 12
     labels: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def __post_init__(self):
         self._check_types()
         for name in ("latent_dim", "depth", "hidden", "patch", "flow_hidden"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("components", "width", "blocks", "downsamples", "flow_steps"):
+        for name in ("components", "width", "blocks", "downsamples", "flow_steps", "cepstra"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
         self._check("width", bool(self.width or self.components), "at least 1 where there are no components")
         self._check("dropout", 0 <= self.dropout < 1, "at least 0 and below 1")

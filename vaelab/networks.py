@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from vaelab import timbre
 from vaelab.config import ModelConfig
 from vaelab.principal import LEAST_FEATURE
 
+EAR, EAR_DROPOUT = 64, 0.3  # few sounds have labels
 LOG_STD_RANGE = (-7.0, 3.0)
 FIRST_LOG_STD = -2.0  # little noise at first, so that the decoder has something to learn from
 
@@ -189,6 +191,33 @@ class Decoder(nn.Module):
             return jnp.zeros((z.shape[0], 0), z.dtype), added
         learnt = nn.Dense(config.components, kernel_init=nn.initializers.zeros_init())(hidden)
         return nn.Dense(config.components, use_bias=False, kernel_init=_identity)(z) + learnt, added
+
+
+class Timbre(nn.Module):
+    """A sound's timbre in units of the training sounds' deviations. Not trained; see `trainable`.
+
+    Attributes:
+        cepstra: See `vaelab.timbre`.
+    """
+
+    cepstra: int
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> jax.Array:
+        """Features (batch, frames, mels) -> (batch, statistics)."""
+        found = timbre.statistics(features, self.cepstra)
+        centre = self.param("centre", nn.initializers.zeros_init(), found.shape[1:])
+        spread = self.param("spread", nn.initializers.ones_init(), found.shape[1:])
+        return (found - centre[None]) / spread[None]
+
+
+class Ear(nn.Module):
+    """What classifiers read of a timbre: (batch, statistics) -> (batch, 64)."""
+
+    @nn.compact
+    def __call__(self, heard: jax.Array, deterministic: bool) -> jax.Array:
+        """Listen to a batch."""
+        return nn.Dropout(EAR_DROPOUT)(nn.elu(nn.Dense(EAR)(heard)), deterministic=deterministic)
 
 
 def _identity(_key: jax.Array, shape: tuple[int, int], dtype: jnp.dtype) -> jax.Array:

@@ -1,0 +1,73 @@
+"""What a classifier hears: statistics of a sound's cepstrum over time, which know little of when a sound begins.
+
+A classifier that reads the encoder's hidden state learns the few hundred sounds of its classes by heart: on drum kits
+that it never met it was right in 0.55 to 0.59 of cases, on the statistics below in 0.70 and more
+(`python -m experiments.classify`). The cepstrum of a frame is the cosine transform of its mel bands in dB; its first
+numbers are the level and the rough shape of the spectrum. Taken are their mean and deviation over the clip, those of
+their differences from frame to frame, and their means over stretches that double in length: attack, body, decay.
+
+Source: Davis and Mermelstein 1980, "Comparison of parametric representations for monosyllabic word recognition".
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy
+
+from vaelab.principal import MOST_SOUNDS
+
+BATCH = 64
+LEAST_SPREAD = 1e-4
+LEAST_VARIANCE = 1e-8  # whose root has a gradient
+
+
+class Scale(NamedTuple):
+    """Mean and standard deviation of each statistic over the training sounds, float32 (statistics,) both."""
+
+    centre: np.ndarray
+    spread: np.ndarray
+
+
+def count(cepstra: int, frames: int) -> int:
+    """How many statistics a sound has."""
+    return cepstra * (4 + len(_stretches(frames)))
+
+
+def statistics(features: jax.Array, cepstra: int) -> jax.Array:
+    """Statistics of the first numbers of the cepstrum: (batch, frames, mels) in [0, 1] -> (batch, statistics)."""
+    basis = jnp.asarray(scipy.fft.dct(np.eye(features.shape[2]), axis=1, norm="ortho")[:, :cepstra], features.dtype)
+    cepstrum = features @ basis
+    changes = cepstrum[:, 1:] - cepstrum[:, :-1]
+    parts = [part for over in (cepstrum, changes) for part in (over.mean(axis=1), _deviation(over))]
+    parts += [cepstrum[:, start:end].mean(axis=1) for start, end in _stretches(features.shape[1])]
+    return jnp.concatenate(parts, axis=1)
+
+
+def fit(levels: np.ndarray, cepstra: int) -> Scale:
+    """The scale of stored features, uint8 (sounds, frames, mels); at most `MOST_SOUNDS` of them are read."""
+    chosen = np.linspace(0, len(levels) - 1, min(len(levels), MOST_SOUNDS)).round().astype(int)
+    parts = []
+    for start in range(0, len(chosen), BATCH):
+        rows = np.resize(chosen[start : start + BATCH], BATCH)
+        found = _stored_statistics(np.asarray(levels[rows]), cepstra)
+        parts.append(np.asarray(found)[: len(chosen) - start])
+    found = np.concatenate(parts)
+    return Scale(found.mean(axis=0), np.maximum(found.std(axis=0), LEAST_SPREAD))
+
+
+@partial(jax.jit, static_argnames="cepstra")
+def _stored_statistics(levels: jax.Array, cepstra: int) -> jax.Array:
+    return statistics(levels.astype(jnp.float32) / 255, cepstra)
+
+
+def _deviation(values: jax.Array) -> jax.Array:
+    return jnp.sqrt(values.var(axis=1) + LEAST_VARIANCE)
+
+
+def _stretches(frames: int) -> list[tuple[int, int]]:
+    """First and last frame of stretches that double in length: 0 to 1, 1 to 2, 2 to 4, ..."""
+    ends = [1 << power for power in range(frames.bit_length()) if 1 << power < frames]
+    return list(zip([0, *ends], [*ends, frames], strict=True))
