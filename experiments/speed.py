@@ -139,7 +139,28 @@ def generate(options: argparse.Namespace) -> None:
     latency.generate(options)
 
 
-COMMANDS = {"features": features, "generate": generate, "step": step, "train": train}
+def search(options: argparse.Namespace) -> None:
+    """Exact search, from a thousand sounds to a million."""
+    from experiments import search_speed
+
+    search_speed.main()
+
+
+def library(options: argparse.Namespace) -> None:
+    """Embedding a folder of sounds, against SampleVAE's time for a file."""
+    from experiments import library_speed
+
+    library_speed.main(options.data_dir, options.limit, options.rounds)
+
+
+COMMANDS = {
+    "features": features,
+    "generate": generate,
+    "library": library,
+    "search": search,
+    "step": step,
+    "train": train,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What a classifier hears: the statistics as their words say, the scale of the training sounds, no more weight on time."""
+"""What a classifier hears: statistics as their words say, the scale of the training sounds."""
 
 import dataclasses
 

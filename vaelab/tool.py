@@ -67,13 +67,11 @@ class SoundSampleTool(Generator):
             LibraryError: The library has no readable sound.
         """
         super().__init__(model)
-        if library_segmentation:
-            raise ToolError("library_segmentation: slicing is not part of this version; use False")
-        self._open = {"folder": library_dir, "home": Path(home) / library.FOLDER, "progress": progress}
         self._reference = reference.of(self.model, self.meta["reference"], self.path)
+        self._open: dict[str, Any] = {}
         self.library: library.Library | None = None
         if library_dir is not None:
-            self.refresh()
+            self.open_library(library_dir, library_segmentation, home, progress)
 
     def __repr__(self) -> str:
         sounds = "no library" if self.library is None else f"{len(self.library)} sounds"
@@ -88,6 +86,19 @@ class SoundSampleTool(Generator):
         """Names of the first label set's classes, in the order of `predict`; empty without a classifier."""
         return self.model.config.labels[0][1] if self.model.config.labels else ()
 
+    def open_library(
+        self,
+        library_dir: str | os.PathLike,
+        library_segmentation: bool = False,
+        home: str | os.PathLike = data.HOME,
+        progress: bool = True,
+    ) -> library.Library:
+        """Open the library of another folder; arguments and errors as for the tool itself."""
+        if library_segmentation:
+            raise ToolError("library_segmentation: slicing is not part of this version; use False")
+        self._open = {"folder": library_dir, "home": Path(home) / library.FOLDER, "progress": progress}
+        return self.refresh()
+
     def refresh(self) -> library.Library:
         """Look at the library's folder again: what is new or changed is embedded, what is gone is left out.
 
@@ -95,7 +106,7 @@ class SoundSampleTool(Generator):
             ToolError: The tool has no library.
             LibraryError: The folder has no readable sound any more.
         """
-        if self._open["folder"] is None:
+        if not self._open:
             raise ToolError("library: expected one; open the tool with library_dir=FOLDER")
 
         def embed(features: np.ndarray) -> np.ndarray:

@@ -1,0 +1,50 @@
+"""How fast a folder becomes a library: `python -m experiments.speed library`."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+
+from experiments import measures
+from vaelab import SoundSampleTool, checkpoint
+from vaelab import model as models
+from vaelab.config import AudioConfig, ModelConfig
+
+SAMPLEVAE_MS = 46.0  # a file, measured once on two cores of another day
+TARGET = 20.0
+
+
+def main(folders: Sequence[Path], limit: int, rounds: int) -> None:
+    """Open a library of real sounds with a model of the default size, cold, then again, then with ten files gone."""
+    with tempfile.TemporaryDirectory() as scratch:
+        home = Path(scratch)
+        sounds = home / "sounds"
+        paths = list(measures.one_shots(folders or measures.FOLDERS))[:limit]
+        for number, path in enumerate(paths):
+            copy = sounds / f"{number % 20:02d}" / f"{number:05d}{path.suffix}"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+        model = models.create(ModelConfig(), AudioConfig(), jax.random.key(0))
+        checkpoint.save_model(home / "m.safetensors", model, {})
+        tool = SoundSampleTool(home / "m.safetensors")
+        cold, again = [], []
+        for number in range(rounds):
+            cold.append(opened(tool, sounds, home / str(number)))
+            again.append(opened(tool, sounds, home / str(number)))
+        count = len(tool.library)
+    ms = [1000 * min(times) / count for times in (cold, again)]
+    rows = [["new", ms[0], SAMPLEVAE_MS / ms[0], TARGET], ["unchanged", ms[1], SAMPLEVAE_MS / ms[1], None]]
+    note = (
+        f"milliseconds a file, {count} real sounds at 44.1 kHz, best of {rounds} after the first compilation, nothing "
+        f"in the feature store; ratio to SampleVAE's {SAMPLEVAE_MS:g} ms a file. {measures.machine()}."
+    )
+    measures.report("library", "python -m experiments.speed library", ["files", "ms", "ratio", "target"], rows, note)
+
+
+def opened(tool: SoundSampleTool, sounds: Path, home: Path) -> float:
+    """Seconds to open the library of a folder."""
+    start = time.perf_counter()
+    tool.open_library(sounds, home=home, progress=False)
+    return time.perf_counter() - start
