@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from experiments import real_sounds
 from vaelab import SoundSampleTool, data, synth, train
 
 SEED_OF_TRAINING, SEED_HELD_OUT = 0, 7  # built-in sounds of different seeds are different sounds
@@ -30,3 +31,13 @@ def opened(options: argparse.Namespace) -> Iterator[tuple[SoundSampleTool, str]]
         data.make_dataset([sounds], "built_in", classes=True, home=home, progress=False)
         train.train(logdir, "built_in", num_steps=options.num_steps, home=home)
         yield SoundSampleTool(logdir), f"trained for {options.num_steps} steps on {options.per_class} sounds of a kind"
+
+
+@contextmanager
+def on_real_sounds() -> Iterator[tuple[SoundSampleTool, data.Dataset]]:
+    """A tool whose model was trained on the real sounds until it ended, whole packs held out; and its dataset."""
+    with TemporaryDirectory() as scratch:
+        home, logdir = Path(scratch) / "datasets", Path(scratch) / "model"
+        dataset = real_sounds.dataset(home)
+        train.train(logdir, dataset.name, home=home)
+        yield SoundSampleTool(logdir, home=home), dataset

@@ -156,3 +156,70 @@ def test_a_resumed_run_refuses_another_config(here, capsys):
     status, _, err = run(capsys, "train", "--logdir", "model_Two", "--config", "other.json")
     assert status == 1
     assert "another config" in err
+
+
+@pytest.fixture(scope="module")
+def classes(folder, sounds):
+    """A model with classes, trained to its end, as its memory of the training sounds needs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        command = ["make-dataset", "--data-dir", str(sounds), "--dataset-name", "Classes", "--classes"]
+        assert cli.main(command) == 0
+        command = ["train", "--logdir", "model_Classes", "--dataset", "Classes", "--config", "tiny.json"]
+        assert cli.main([*command, "--num-steps", "5"]) == 0
+    return folder / "model_Classes"
+
+
+def test_similar(here, capsys, sounds):
+    target = sorted((sounds / "kick").iterdir())[2]
+    command = ["similar", target, "--model", "model_Two", "--library-dir", sounds, "--num-similar", 3]
+    status, out, _ = run(capsys, *command)
+    assert status == 0
+    assert out.splitlines()[-3].rsplit(maxsplit=2) == [str(target), "0.000", "0.000"]
+    status, out, _ = run(capsys, *command, "--json", "--label", "clap", "--metric", "cosine")
+    rows = json.loads(out)
+    assert [set(row) for row in rows] == [{"file", "onset_s", "distance"}] * 3
+    assert all("clap" in row["file"] for row in rows)
+    status, _, err = run(capsys, *command, "--label", "dog")
+    assert status == 1
+    assert "label: expected one of clap" in err
+
+
+def test_classify_files_and_folders(here, classes, capsys, sounds):
+    status, out, _ = run(capsys, "classify", sounds / "kick", sounds / "clap" / "clap_0001.wav", "--model", classes)
+    assert status == 0
+    assert len(out.splitlines()) == 7
+    (here / "mixed").mkdir(exist_ok=True)
+    (here / "mixed" / "bad.wav").write_bytes(b"no sound")
+    (here / "mixed" / "=cmd.wav").write_bytes((sounds / "clap" / "clap_0001.wav").read_bytes())
+    status, out, _ = run(capsys, "classify", "mixed", "--model", classes, "--json")
+    bad, good = sorted(json.loads(out), key=lambda row: row["class"] is not None)
+    assert status == 0
+    assert bad["reason"].startswith("expected a sound file")
+    assert good["known"] in ("well inside", "at the edge", "unknown")
+    assert sum(value for name, value in good.items() if name.startswith("p(")) == pytest.approx(1, abs=1e-5)
+    status, out, _ = run(capsys, "classify", "mixed", "--model", classes, "--out-file", "t.csv")
+    lines = (here / "t.csv").read_text().splitlines()
+    assert lines[0].startswith("file,class,probability,known,percentile,reason,p(clap)")
+    assert len(lines) == 3
+
+
+def test_a_table_computes_nothing(here, tmp_path):
+    from vaelab import tables
+
+    tables.write_csv(tmp_path / "t.csv", [{"file": "=SUM(A1)", "n": -3.0}, {"file": "a\nb", "n": None}])
+    assert (tmp_path / "t.csv").read_text().splitlines() == ["file,n", "'=SUM(A1),-3.0", "'a\\nb',"]
+
+
+def test_classes_need_a_classifier(here, capsys, sounds):
+    status, _, err = run(capsys, "classify", sounds / "kick", "--model", "model_Two")
+    assert status == 1
+    assert "no classifier; train one on a dataset made with `vaelab make-dataset --classes`" in err
+
+
+def test_doctor(here, capsys):
+    status, out, _ = run(capsys, "doctor")
+    assert status == 0
+    assert "libsndfile" in out
+    status, out, _ = run(capsys, "doctor", "--json")
+    assert {"versions", "devices", "decoders", "models", "caches", "problems"} == set(json.loads(out))

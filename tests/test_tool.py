@@ -3,13 +3,14 @@
 import dataclasses
 import hashlib
 import json
+import shutil
 
 import jax
 import numpy as np
 import pytest
 import soundfile
 
-from vaelab import SoundSampleTool, audio, checkpoint, latent, rendering, spectral
+from vaelab import SoundSampleTool, audio, checkpoint, latent, rendering, spectral, train
 from vaelab import model as models
 from vaelab.directions import DirectionError
 from vaelab.tool import ToolError
@@ -293,3 +294,77 @@ def test_refining_lowers_the_error(tool, pair):
     np.testing.assert_allclose(none.z, tool.embed(pair[:1])[0], atol=1e-6)
     made = tool.generate(audio_files=pair[:1], refine=40, seed=0)
     np.testing.assert_allclose(made.recipe["latent"], refined.z, atol=5e-3)
+
+
+def test_similar_to_many_things(tool, pair):
+    whole, _, _ = tool.find_similar(pair[0])
+    z = tool.embed(pair)
+    assert tool.find_similar(z[0])[0][:5] == whole[:5]
+    mixed = tool.find_similar(pair, 5, weights=[3, 1])
+    np.testing.assert_array_equal(mixed[2], tool.find_similar(np.float32([0.75, 0.25]) @ z, 5)[2])
+    made = tool.generate(audio_files=pair[:1], seed=0)
+    files, _, distances = tool.find_similar(made, 5, metric="cosine")
+    assert len(files) == 5
+    assert (np.diff(distances) >= 0).all()
+    within, _, _ = tool.find_similar(pair[0], 99, label="snare", longest=10.0)
+    assert {path.parent.name for path in within} == {"snare"}
+    with pytest.raises(TypeError, match="did you mean 'num_similar'"):
+        tool.find_similar(pair[0], num_simliar=3)
+    with pytest.raises(ToolError, match="num_similar: expected at least 1, found 0"):
+        tool.find_similar(pair[0], 0)
+
+
+def test_nothing_stale_is_found(logdir, sounds, tmp_path, monkeypatch, capsys):
+    """A file that is edited, renamed or deleted after the library was opened is noticed by the search that finds it."""
+    own = tmp_path / "own"
+    shutil.copytree(sounds, own)
+    tool = SoundSampleTool(logdir, library_dir=own, home=tmp_path / "home", progress=False)
+    kick, snare = own / "kick" / "kick_0001.wav", own / "snare" / "snare_0001.wav"
+    target = sounds / "kick" / "kick_0001.wav"
+    assert tool.find_similar(target, 1)[0] == [kick]
+    kick.rename(own / "kick" / "renamed.wav")
+    assert tool.find_similar(target, 1)[0] == [own / "kick" / "renamed.wav"]
+    shutil.copy(snare, own / "kick" / "renamed.wav")
+    files, _, distances = tool.find_similar(target, 1)
+    assert files != [own / "kick" / "renamed.wav"]
+    assert distances[0] > 0
+    snare.unlink()
+    assert tool.find_similar(sounds / "snare" / "snare_0001.wav", 1)[0] == [own / "kick" / "renamed.wav"]
+    assert "files have changed" in capsys.readouterr().out
+
+
+def test_a_retrained_model_embeds_its_library_anew(logdir, sounds, tmp_path, capsys):
+    own = tmp_path / "model"
+    shutil.copytree(logdir, own)
+    first = SoundSampleTool(own, library_dir=sounds / "kick", home=tmp_path, progress=False)
+    model, _ = checkpoint.load_model(own / "best.safetensors")
+    params = jax.tree.map(lambda leaf: leaf * np.float32(1.1), model.params)
+    checkpoint.save_model(own / "best.safetensors", dataclasses.replace(model, params=params), {})
+    second = SoundSampleTool(own, library_dir=sounds / "kick", home=tmp_path, progress=False)
+    assert "the model has changed" in capsys.readouterr().out
+    assert second.library.embedded == 6
+    assert not np.allclose(first.library.embeddings, second.library.embeddings)
+
+
+def test_what_the_model_knows(tiny, sounds, home, tmp_path):
+    """End to end: training leaves the memory, a tool speaks from it."""
+    config = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, evaluate_every=20))
+    train.train(tmp_path / "m", "built in", config, num_steps=40, home=home, progress=False)
+    tool = SoundSampleTool(tmp_path / "m")
+    files = sorted(sounds.rglob("*.wav"))
+    verdicts = [tool.how_known(path).verdict for path in files]
+    assert verdicts.count("well inside") > 0.6 * len(files)
+    noise = audio.Sound(np.random.default_rng(0).uniform(-1, 1, 8000).astype(np.float32), 8000)
+    assert tool.how_known(noise).percentile > 50
+    assert tool.how_new(files[0]).verdict in ("a copy", "a relative", "new")
+    trained = [tool.how_new(tool.generate(audio_files=[path], seed=0)).verdict for path in files]
+    assert trained.count("a copy") > 0.5 * len(files)
+    assert tool.how_new(np.full(8, 9, np.float32)).verdict == "new"
+    assert tool.calibration().shape == (10, 3)
+    answers = list(tool.classify(sounds / "kick"))
+    assert [answer.known is not None for answer in answers] == [True] * 6
+
+
+def test_a_model_without_memory_says_why(tool, pair):
+    with pytest.raises(ToolError, match=r"expected what the model remembers.*run `vaelab train --logdir` on it again"):
+        tool.how_known(pair[0])

@@ -14,7 +14,7 @@ from vaelab import timbre
 from vaelab.config import ModelConfig
 from vaelab.principal import LEAST_FEATURE
 
-EAR, EAR_DROPOUT = 64, 0.3  # few sounds have labels
+EAR, EAR_DROPOUT = 64, 0.5  # few sounds have labels
 LOG_STD_RANGE = (-7.0, 3.0)
 FIRST_LOG_STD = -2.0  # little noise at first, so that the decoder has something to learn from
 

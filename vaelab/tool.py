@@ -295,13 +295,15 @@ class SoundSampleTool(Generator):
                     clips[path] = self._clips(path, 0.0)[0]
                 except audio.AudioError as error:
                     reasons[path] = error.reason
-            answers = {path: Answer(path, None, None, reason) for path, reason in reasons.items()}
+            answers = {path: Answer(path, None, None, None, reason) for path, reason in reasons.items()}
             if clips:
                 features, _ = rendering.stored_features(np.stack(list(clips.values())), self.model.audio)
-                for path, row in zip(
-                    clips, in_batches(lambda x: self.model.classify(x)[number], features), strict=True
-                ):
-                    answers[path] = Answer(path, names[int(row.argmax())], row)
+                known = [None] * len(clips)
+                if self._reference is not None:
+                    known = reference.known(self.model, self._reference, np.asarray(spectral.quantise(features)))
+                rows = in_batches(lambda part: self.model.classify(part)[number], features)
+                for path, row, judged in zip(clips, rows, known, strict=True):
+                    answers[path] = Answer(path, names[int(row.argmax())], row, judged)
             yield from (answers[path] for path in paths[start : start + rendering.BATCH])
 
     def _remembered(self) -> Reference:
