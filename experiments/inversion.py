@@ -6,6 +6,7 @@ taken on a few of the sounds, one at a time, the ways in turn.
 """
 
 import argparse
+import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -24,11 +25,12 @@ from vaelab.config import AudioConfig
 PRESETS = {"16 kHz": AudioConfig.samplevae(), "44.1 kHz": AudioConfig()}
 LADDER = (0, 1, 2, 4, 8, 16, 32, 64)  # rounds of ours to compare with librosa's 32
 TARGETS = {"ours, no phase": 0.42, "ours, the source's phase": 0.20}
+LIMIT_UPDATES = 300
 WRONG_RATE = 22050  # of SampleVAE's encoder filters, on 16 kHz sound
 NOTE = (
     "mean spectral convergence over windows of 128 to 2048 samples, lower is better; {count} one-shots of Hydrogen and "
     "Sonic Pi; milliseconds a sound: median of {timed}, the ways in turn, best of {repeats} ({machine}). 'limit': true "
-    "phase, features neither rounded nor clipped at -80 dB, 1000 mel updates: what 128 bands allow. {equal}"
+    "phase, features neither rounded nor clipped at -80 dB, {updates} mel updates: what 128 bands allow. {equal}"
 )
 
 
@@ -80,7 +82,7 @@ def limit(samples: jax.Array, config: AudioConfig) -> jax.Array:
     """True magnitude and true phase, through the mel bands and back: (batch, samples) -> the same."""
     filters = jnp.asarray(spectral.filterbank(config))
     spectrum = spectral.stft(samples, config)
-    found = spectral.power_spectrum(jnp.square(jnp.abs(spectrum)) @ filters.T, filters, updates=1000)
+    found = spectral.power_spectrum(jnp.square(jnp.abs(spectrum)) @ filters.T, filters, updates=LIMIT_UPDATES)
     return spectral.istft(jnp.sqrt(found) * jnp.exp(1j * jnp.angle(spectrum)), config)
 
 
@@ -162,10 +164,11 @@ def measure(label: str, paths: Sequence[Path], options: argparse.Namespace) -> t
     samples = measures.clips(paths, config)
     found = ways(samples, config, label)
     single, batched = timed(found, min(options.timed, len(paths)), options.repeats)
-    quality = {
-        name: measures.spectral_convergence(samples, gains * measures.in_batches(function, *arrays))
-        for name, (function, arrays, gains) in found.items()
-    }
+    quality = {}
+    for name, (function, arrays, gains) in found.items():
+        quality[name] = measures.spectral_convergence(samples, gains * measures.in_batches(function, *arrays))
+        told = f"{label:9s} {name:40s} {quality[name].mean():.3f} {np.median(single[name]):9.1f} ms"
+        print(told, file=sys.stderr, flush=True)
     rows = [
         [label, name, quality[name].mean(), TARGETS.get(name), float(np.median(single[name])), batched[name]]
         for name in found
@@ -194,11 +197,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         timed=min(options.timed, len(paths)),
         repeats=options.repeats,
         machine=measures.machine(),
+        updates=LIMIT_UPDATES,
         equal=" ".join(equal),
     )
     columns = ["preset", "way back", "convergence", "target", "ms one by one", "ms batched"]
-    limit_flag = "" if options.limit is None else f" --limit {options.limit}"
-    measures.report("inversion", f"python -m experiments.inversion{limit_flag}", columns, rows, note)
+    asked = {"limit": options.limit, "timed": options.timed, "repeats": options.repeats}
+    flags = "".join(
+        f" --{name} {value}" for name, value in asked.items() if value is not None and value != parser.get_default(name)
+    )
+    measures.report("inversion", f"python -m experiments.inversion{flags}", columns, rows, note)
 
 
 if __name__ == "__main__":

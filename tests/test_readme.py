@@ -31,7 +31,9 @@ def folder(tmp_path_factory, sounds, tiny):
 
 
 def test_the_commands(folder):
-    assert [command.split()[0] for command in COMMANDS] == ["make-dataset", "train", "generate"]
+    assert [command.split()[0] for command in COMMANDS] == [
+        *("make-dataset", "train", "generate", "similar", "classify", "doctor")
+    ]
     assert (folder / "generated.wav").stat().st_size > 1000
     assert (folder / "model_Industrial" / "confusion_class.png").exists()
 
@@ -39,7 +41,7 @@ def test_the_commands(folder):
 def test_the_python(folder, monkeypatch):
     monkeypatch.chdir(folder)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     namespace = {}
     for code in blocks:
         exec(compile(code, "README.md", "exec"), namespace)
