@@ -122,7 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     note = (
         f"precision at {NEIGHBOURS}, mean over classes, of the held-out kits' drums among those of other kits; then "
         f"the share of {len(dataset.entries)} sounds that come first when they ask for themselves after a change. The "
-        "model was trained on the other packs, without labels, until it ended by itself."
+        "model was trained on the other packs, without labels, until it ended by itself. Its embeddings keep when "
+        "things happen and how loud each frame is, as does the linear space: that finds a sound again, and hides what "
+        "sounds of a class share, which statistics over time keep."
     )
     columns = ["space", f"precision at {NEIGHBOURS}", *changes(44100)]
     measures.report("retrieval", "python -m experiments.retrieval", columns, rows, note)

@@ -41,8 +41,8 @@ def remembered(model, sides):
 def test_held_out_sounds_are_their_own_measure(model, sides, remembered):
     judged = reference.known(model, remembered, sides[1].features)
     places = np.array([one.percentile for one in judged])
-    assert np.mean([one.verdict == "well inside" for one in judged]) == pytest.approx(0.9, abs=0.08)
-    assert places.min() < 10
+    assert np.mean([one.verdict == "well inside" for one in judged]) == pytest.approx(0.83, abs=0.1)
+    assert places.min() < 30
     assert places.max() > 95
 
 
@@ -53,6 +53,15 @@ def test_training_sounds_are_well_inside_and_noise_is_unknown(model, sides, reme
     foreign = reference.known(model, remembered, noise)
     assert {one.verdict for one in foreign} == {"unknown"}
     assert all(one.percentile == 100 for one in foreign)
+
+
+def test_a_tone_is_unknown_by_its_loudest_cells(model, sides, remembered):
+    """Silence but for one line that no sound of the family has: its mean error is small."""
+    tone = np.zeros_like(sides[0].features[:1])
+    tone[:, :, 5] = 255
+    (judged,) = reference.known(model, remembered, tone)
+    assert judged.verdict == "unknown"
+    assert judged.loudest_db > remembered.loudest_db[-1]
 
 
 def test_a_verdict_does_not_depend_on_neighbours(model, sides, remembered):

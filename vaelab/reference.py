@@ -4,13 +4,15 @@ When training ends, the model's file also holds where its training sounds lie, a
 the percentiles of their error, of their -ELBO, and of their distance to the nearest training sound. A sound is judged
 by where it falls among the held-out ones:
 
-    its error and -ELBO   up to the 90th percentile "well inside", up to the 99th "at the edge", above it "unknown"
+    its errors and -ELBO  all up to the 90th percentile "well inside", up to the 99th "at the edge", else "unknown"
     a latent's distance   to the nearest training sound: below the 5th percentile "a copy", up to the median
                           "a relative", farther "new": as far away as one real sound is from all others
 
-The -ELBO is that of one draw with fixed noise, for held-out sounds and for those that are asked about.
+Errors are the mean over a clip, and that over its loudest cells: most of a pure tone is silence, which any model gets
+right. The -ELBO is that of one draw with fixed noise, for held-out sounds and for those that are asked about.
 """
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +27,7 @@ from vaelab.search import nearest, squared
 PERCENTILES = np.arange(101)
 INSIDE, EDGE = 90, 99
 COPY, RELATIVE = 5, 50
+LOUDEST = 0.02  # of the cells of a clip
 BINS = 10  # of confidence, in the table of calibration
 MOST_SOUNDS = 50_000  # training sounds that are remembered; of more, a random choice
 BATCH = 32
@@ -37,6 +40,7 @@ class Reference(NamedTuple):
     Attributes:
         embeddings: Of training sounds, float16 (sounds, latent).
         error_db: Mean error of held-out sounds, its percentiles (101,).
+        loudest_db: Mean error of their loudest cells, its percentiles (101,).
         nats: -ELBO of held-out sounds, its percentiles (101,).
         spacing: Distance from a held-out sound to the nearest training sound, its percentiles (101,).
         calibration: For each label set, over ten equal bins of the chosen class's probability: how many held-out
@@ -45,6 +49,7 @@ class Reference(NamedTuple):
 
     embeddings: np.ndarray
     error_db: np.ndarray
+    loudest_db: np.ndarray
     nats: np.ndarray
     spacing: np.ndarray
     calibration: np.ndarray
@@ -55,14 +60,16 @@ class Known(NamedTuple):
 
     Attributes:
         verdict: "well inside", "at the edge" or "unknown".
-        percentile: The share of held-out sounds that it knows better, in percent: the larger of error's and -ELBO's.
+        percentile: The share of held-out sounds that it knows better, in percent: the largest of the three.
         error_db: Mean error of its reconstruction.
+        loudest_db: The same in the loudest cells.
         nats: Its -ELBO.
     """
 
     verdict: str
     percentile: float
     error_db: float
+    loudest_db: float
     nats: float
 
 
@@ -86,12 +93,13 @@ def measure(model: models.Model, training: Sounds, held_out: Sounds) -> Referenc
     chosen = np.arange(count)
     if count > MOST_SOUNDS:
         chosen = np.sort(np.random.default_rng(KEY).permutation(count)[:MOST_SOUNDS])
-    embeddings = _encoded(model, training.features, chosen).astype(np.float16)
+    embeddings = _joined(_encoded(model, training.features, chosen), len(chosen)).astype(np.float16)
     points = embeddings.astype(np.float32)
-    others = _encoded(model, held_out.features, np.arange(len(held_out.features)))
+    others = np.arange(len(held_out.features))
+    others = _joined(_encoded(model, held_out.features, others), len(others))
     _, apart = nearest(points, others, 1)
-    error_db, nats = _scores(model, held_out)
-    parts = (np.percentile(values, PERCENTILES).astype(np.float32) for values in (error_db, nats, apart[:, 0]))
+    measured = (*_scores(model, held_out), apart[:, 0])
+    parts = (np.percentile(values, PERCENTILES).astype(np.float32) for values in measured)
     return Reference(embeddings, *parts, _calibration(model, held_out))
 
 
@@ -104,12 +112,7 @@ def of(model: models.Model, kept: dict[str, np.ndarray], path: Path) -> Referenc
     if not kept:
         return None
     bins = (len(model.config.labels), BINS, 3)
-    shapes = {
-        "error_db": PERCENTILES.shape,
-        "nats": PERCENTILES.shape,
-        "spacing": PERCENTILES.shape,
-        "calibration": bins,
-    }
+    shapes = dict.fromkeys(("error_db", "loudest_db", "nats", "spacing"), PERCENTILES.shape) | {"calibration": bins}
     sounds = kept.get("embeddings", np.zeros((0, 0)))
     shapes["embeddings"] = (max(1, len(sounds)), model.config.latent_dim)
     found = {name: array.shape for name, array in kept.items()}
@@ -133,10 +136,11 @@ def known(model: models.Model, reference: Reference, features: np.ndarray) -> li
     blank = np.full((len(features), len(model.config.labels)), -1, np.int32)
     sounds = Sounds(features, blank, blank.astype(np.float32), ("",) * len(features))
     judged = []
-    for error_db, nats in zip(*_scores(model, sounds), strict=True):
-        place = max(_percentile(reference.error_db, error_db), _percentile(reference.nats, nats))
+    among = (reference.error_db, reference.loudest_db, reference.nats)
+    for scores in zip(*_scores(model, sounds), strict=True):
+        place = max(map(_percentile, among, scores))
         verdict = "well inside" if place <= INSIDE else "at the edge" if place <= EDGE else "unknown"
-        judged.append(Known(verdict, place, float(error_db), float(nats)))
+        judged.append(Known(verdict, place, *map(float, scores)))
     return judged
 
 
@@ -157,20 +161,34 @@ def _percentile(among: np.ndarray, value: float) -> float:
     return float(np.interp(value, among, PERCENTILES, left=0.0, right=100.0))
 
 
-def _scores(model: models.Model, sounds: Sounds) -> tuple[np.ndarray, np.ndarray]:
-    """Mean error in dB and -ELBO in nats of each sound."""
+def _scores(model: models.Model, sounds: Sounds) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each sound: mean error and that of the loudest cells, dB, and -ELBO, nats."""
     # Every sound has the same noise, so that its score does not depend on its neighbours.
     terms = sound_terms(model, sounds, BATCH, jax.random.key(KEY), same_noise=True)
-    return terms.error * model.audio.top_db, terms.recon + terms.kl
+    numbers, loudest = np.arange(len(sounds.features)), []
+    for start, embeddings in zip(numbers[::BATCH], _encoded(model, sounds.features, numbers), strict=True):
+        features = np.asarray(sounds.features[numbers[start : start + BATCH]], np.float32) / models.LEVELS
+        rebuilt = np.asarray(model.decode(embeddings))[: len(features)]
+        loudest += map(_loudest_error, features.reshape(len(features), -1), rebuilt.reshape(len(features), -1))
+    return terms.error * model.audio.top_db, np.array(loudest) * model.audio.top_db, terms.recon + terms.kl
 
 
-def _encoded(model: models.Model, features: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Embeddings of chosen rows of stored features: float32 (n, latent)."""
-    parts = []
+def _loudest_error(features: np.ndarray, rebuilt: np.ndarray) -> float:
+    """Mean distance in the loudest cells of a sound, (cells,) twice."""
+    least = np.quantile(features, 1 - LOUDEST, method="higher")
+    cells = features >= least
+    return float(np.abs(features - rebuilt)[cells].mean())
+
+
+def _encoded(model: models.Model, features: np.ndarray, chosen: np.ndarray) -> Iterator[jax.Array]:
+    """Embeddings of chosen rows of stored features, in whole batches (32, latent); the last is filled up."""
     for start in range(0, len(chosen), BATCH):
         rows = np.resize(chosen[start : start + BATCH], BATCH)
-        parts.append(np.asarray(model.encode(features[rows].astype(np.float32) / models.LEVELS)))
-    return np.concatenate(parts)[: len(chosen)]
+        yield model.encode(features[rows].astype(np.float32) / models.LEVELS)
+
+
+def _joined(batches: Iterable[jax.Array], count: int) -> np.ndarray:
+    return np.concatenate([np.asarray(batch) for batch in batches])[:count]
 
 
 def _calibration(model: models.Model, held_out: Sounds) -> np.ndarray:
