@@ -28,6 +28,7 @@ MIN_SECONDS = 0.001
 PROBE_SECONDS = 10.0
 MAX_LEVEL = 65536.0  # some tools write 16-bit numbers as floats; what is beyond is no sound
 BLOCK_VALUES, LEAST_BLOCK = 1 << 20, 1 << 10  # samples
+MAX_FRAMES = 1 << 40  # of a stream, whatever its file claims
 HASHED_BYTES = 1 << 16  # at once
 MAX_BYTES = 16 << 30  # a sparse file of terabytes takes no room on a disk, but hours to hash
 RECIPE_CHUNK = b"vlab"
@@ -134,6 +135,24 @@ def read(
     if not len(samples):
         raise AudioError(path, f"expected sound at {offset:g} s, found none: the file is empty or ends before")
     return samples[: round(seconds * sample_rate)]
+
+
+@contextmanager
+def stream(path: str | os.PathLike) -> Iterator[tuple[int, int, Iterator[np.ndarray]]]:
+    """A whole sound file, however long: its rate (Hz), the samples it claims, and mono blocks (samples,) to read once.
+
+    Raises:
+        AudioError: As `read`. Where a decoder gives up in the middle, its error (`decoders.ERRORS`) first reaches who
+            reads the blocks.
+    """
+    with _steady(path) as handle, _decoder(path, handle) as source:
+        yield source.samplerate, source.frames, _blocks(path, source, 0, MAX_FRAMES)
+
+
+def claimed_seconds(path: str | os.PathLike, frames: int, rate: int) -> float:
+    """How long a file says that it is: by the frames its decoder counts, and by a wav's own header."""
+    size, stated = os.path.getsize(path), riff.stated_size(Path(path))
+    return frames / rate * max(1.0, stated / size)
 
 
 def duration(path: str | os.PathLike) -> float:

@@ -1,0 +1,313 @@
+"""A long recording to segments with time codes: onsets and novelty over a noise floor that follows the recording.
+
+The recording becomes levels of mel bands every 5 ms, which is all that is kept of it, so that an hour needs little
+memory and blocks leave no trace. In each band the floor is what the quiet fifth of the surrounding seconds stays
+below: hiss, hum, a drone. A sound is active from where it rises well above the floor until it falls back to it for a
+while (hysteresis). An onset is a rise of the few bands that rise most beyond their and their neighbours' recent
+maximum, as in S. Boeck and G. Widmer, "Maximum filter vibrato suppression for onset detection", DAFx 2013, but the
+maximum of a tenth of a second, so that a cymbal's beating or a dropout is none. Long segments, and stationary ones
+above `hiss_dbfs`, are cut where they change most.
+"""
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import fft, ndimage
+
+from vaelab import audio, decoders
+from vaelab.config import SliceConfig
+
+PRESETS = {
+    "one_shots": SliceConfig(),
+    "loops": SliceConfig(min_seconds=1.0, max_seconds=4.0, gap_seconds=0.4, onsets=False),
+    "drones": SliceConfig(min_seconds=2.0, max_seconds=10.0, gap_seconds=0.5, onsets=False),
+    "speech": SliceConfig(min_seconds=0.25, max_seconds=6.0, gap_seconds=0.2, onsets=False),
+}
+HOP_S, WINDOW_S = 0.005, 0.023
+BANDS, LOWEST_HZ = 32, 30.0
+FRAMES_AT_ONCE = 512  # that are transformed
+SPAN, CONTEXT = 20_000, 200  # frames that are analysed together, and what they need to know of their neighbours
+SILENCE_DB = -90.0  # no floor lies below
+QUIET = 20  # percent of the frames around are below the floor
+CHUNK, AROUND = 100, 16  # frames that share a floor; chunks on either side that decide it
+BIAS_DB, MARGIN_DB = 4.0, 3.0  # from the quiet fifth of noise to its mean; from there to what is no noise
+LOUDEST = 4  # bands that decide
+MOST_DB = 25.0  # that one band can add to a rise
+LAG, MEMORY = 3, 21  # frames over which a rise is measured, and that the maximum before it is taken of
+APART, LOCAL = 10, 80  # frames between two peaks, and around one that it must stand out from
+BACK, FOOT = 10, 0.2  # an onset is where its rise begins: so many frames before its peak at most, a fifth as high
+SMOOTH = 5  # frames of activity
+ON_DB, OFF_DB = 6.0, 1.5  # activity that makes a sound, and that ends it
+ATTACK_S = 0.25  # of activity before the first onset is a sound of its own
+COMPARED = 100  # frames on each side of a cut
+LEAST_CHANGE_DB = 1.5
+FALL_DB, LATE_FALL_DB, SWELL_DB = 6.0, 1.0, 3.0  # of a sound that dies away: in all, in its second half; rises at most
+LOST = 0.1  # seconds of a file that may be missing at its end without a word
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What each frame of a recording is like, float32 (frames,).
+
+    Attributes:
+        activity: How far the loudest bands are above the floor, dB.
+        rise: How far the fastest rising bands are above their recent maximum, dB.
+        loudness: Mean power, dBFS.
+    """
+
+    activity: np.ndarray
+    rise: np.ndarray
+    loudness: np.ndarray
+
+
+def slice_recording(
+    samples: np.ndarray, sample_rate: int, config: SliceConfig | None = None
+) -> list[tuple[float, float]]:
+    """Cut a recording.
+
+    Args:
+        samples: Mono (samples,) in [-1, 1].
+        sample_rate: Hz.
+        config: How; None is the default, which is the preset "one_shots".
+
+    Returns:
+        (start, end) of each segment in seconds, in the order of time; they do not overlap. None is there where
+        nothing rises above silence and hiss.
+    """
+    samples = np.asarray(samples, np.float32)
+    levels, hop_s = band_levels([samples], sample_rate)
+    return _segments(levels, hop_s, len(samples) / sample_rate, config or SliceConfig())
+
+
+def slice_file(path: str | os.PathLike, config: SliceConfig | None = None) -> list[tuple[float, float]]:
+    """Cut a sound file or the sound of a video, read in blocks: as `slice_recording` its samples.
+
+    A recording that breaks off is cut as far as it can be read, with a warning that says where that is.
+
+    Raises:
+        AudioError: The file cannot be read.
+    """
+    with audio.stream(path) as (rate, claimed, blocks):
+        counted = _Counted(path, rate, claimed, blocks)
+        levels, hop_s = band_levels(counted, rate)
+    return _segments(levels, hop_s, counted.seconds, config or SliceConfig())
+
+
+def timecode(seconds: float) -> str:
+    """A moment as hh:mm:ss.mmm."""
+    minutes, milliseconds = divmod(round(1000 * seconds), 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d}.{milliseconds % 1000:03d}"
+
+
+def band_levels(blocks: Iterable[np.ndarray], sample_rate: int) -> tuple[np.ndarray, float]:
+    """Mean power of mel bands in dBFS, float16 (frames, bands), and the seconds from frame to frame.
+
+    Frame t is centred on sample t * hop, whatever the blocks (samples,); a full-scale sine is at -3 dBFS.
+    """
+    hop, size = max(1, round(HOP_S * sample_rate)), 1 << round(np.log2(WINDOW_S * sample_rate))
+    window = np.hanning(size + 1)[:-1].astype(np.float32)
+    weights = _filterbank(sample_rate, size) * np.float32(2 / (size * np.sum(window.astype(float) ** 2)))
+    levels, left = [np.zeros((0, BANDS), np.float16)], np.zeros(size // 2, np.float32)
+    for block in _with_end(blocks, size // 2):
+        left = np.concatenate([left, block])
+        frames = max(0, (len(left) - size) // hop + 1)
+        for first in range(0, frames, FRAMES_AT_ONCE):
+            last = min(first + FRAMES_AT_ONCE, frames) - 1
+            windows = np.lib.stride_tricks.sliding_window_view(left[first * hop : last * hop + size], size)[::hop]
+            spectrum = fft.rfft(windows * window, axis=1)
+            powers = (spectrum.real**2 + spectrum.imag**2) @ weights
+            levels.append((10 * np.log10(powers + 1e-12)).astype(np.float16))
+        left = left[frames * hop :]
+    return np.concatenate(levels), hop / sample_rate
+
+
+@lru_cache(maxsize=8)
+def _filterbank(sample_rate: int, size: int) -> np.ndarray:
+    """Overlapping triangles (bins, bands) that share a spectrum out to the bands."""
+    import librosa
+
+    return librosa.filters.mel(sr=sample_rate, n_fft=size, n_mels=BANDS, fmin=LOWEST_HZ, norm=None).T.astype(np.float32)
+
+
+def _with_end(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
+    """Blocks, and silence after them."""
+    yield from blocks
+    yield np.zeros(samples, np.float32)
+
+
+class _Counted:
+    """The blocks of a file as far as they can be read; `seconds` counts them."""
+
+    def __init__(self, path: str | os.PathLike, rate: int, claimed: int, blocks: Iterator[np.ndarray]):
+        self.path, self.rate, self.claimed, self.blocks, self.frames = path, rate, claimed, blocks, 0
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / self.rate
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        reason = "the rest is missing"
+        try:
+            for block in self.blocks:
+                self.frames += len(block)
+                yield block
+        except decoders.ERRORS as error:
+            if not self.frames:
+                raise
+            reason = decoders.said(error)
+            self.claimed = max(self.claimed, self.frames + self.rate)
+        claimed_s = audio.claimed_seconds(self.path, self.claimed, self.rate)
+        if claimed_s > self.seconds + LOST:
+            warnings.warn(
+                f"{audio.printable(self.path)}: breaks off at {timecode(self.seconds)}, expected "
+                f"{timecode(claimed_s)} ({reason}); what comes before is used",
+                stacklevel=2,
+            )
+
+
+def _segments(levels: np.ndarray, hop_s: float, seconds: float, config: SliceConfig) -> list[tuple[float, float]]:
+    """Cut by levels (frames, bands)."""
+    curves = _curves(levels)
+    onsets = _onsets(curves.rise, hop_s, config)
+    found = []
+    end = 0
+    for first, last in [*_active(curves.activity, onsets, hop_s, config), (len(levels), len(levels))]:
+        if _is_material(curves.loudness[end:first], len(levels), hop_s, config):
+            found.append((end, first))
+        found += _parts(first, last, onsets, hop_s, config)
+        end = last
+    cut: list[tuple[int, int]] = []
+    for first, last in found:
+        rings = _rings(curves.activity[first:last], round(1 / hop_s))
+        cut += [(first, last)] if rings else _not_too_long(levels, first, last, hop_s, config)
+    return [(first * hop_s, min(last * hop_s, seconds)) for first, last in cut if first * hop_s < seconds]
+
+
+def _curves(levels: np.ndarray) -> Curves:
+    floor = _floor(levels)
+    parts = [np.zeros((3, 0), np.float32)]
+    for first in range(0, len(levels), SPAN):
+        start, stop = max(0, first - CONTEXT), min(len(levels), first + SPAN + CONTEXT)
+        part = levels[start:stop].astype(np.float32)
+        above = np.maximum(0, part - _at(floor, np.arange(start, stop)) - MARGIN_DB)
+        activity = ndimage.uniform_filter1d(_loudest(above), SMOOTH)
+        loudness = 10 * np.log10(np.sum(10 ** (part / 10), axis=1))
+        kept = slice(first - start, first - start + SPAN)
+        parts.append(np.stack([activity, _loudest(_rise(above)), loudness])[:, kept])
+    return Curves(*np.concatenate(parts, axis=1))
+
+
+def _floor(levels: np.ndarray) -> np.ndarray:
+    """The mean level of stationary noise around each chunk of frames (chunks, bands), dBFS."""
+    chunks = [levels[first : first + CHUNK].astype(np.float32) for first in range(0, len(levels), CHUNK)]
+    quiet = np.array([np.percentile(chunk, QUIET, axis=0) for chunk in chunks]).reshape(-1, BANDS)
+    quiet = ndimage.percentile_filter(quiet, QUIET, size=(2 * AROUND + 1, 1), mode="nearest")
+    return np.maximum(ndimage.uniform_filter1d(quiet, SMOOTH, axis=0, mode="nearest") + BIAS_DB, SILENCE_DB)
+
+
+def _at(floor: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """The floor at frames, interpolated between the middles of its chunks: (frames, bands)."""
+    place = np.clip(frames / CHUNK - 0.5, 0, len(floor) - 1)
+    before = place.astype(int)
+    share = (place - before)[:, None].astype(np.float32)
+    return (1 - share) * floor[before] + share * floor[np.minimum(before + 1, len(floor) - 1)]
+
+
+def _rise(above: np.ndarray) -> np.ndarray:
+    """How far each band (frames, bands) is above what it and its neighbours were at most before, dB."""
+    recent = ndimage.maximum_filter1d(ndimage.maximum_filter1d(above, 3, axis=1), MEMORY, axis=0, origin=MEMORY // 2)
+    rise = np.zeros_like(above)
+    rise[LAG:] = np.clip(above[LAG:] - recent[:-LAG], 0, MOST_DB)
+    return rise
+
+
+def _loudest(bands: np.ndarray) -> np.ndarray:
+    """The mean of the largest bands (frames, bands) -> (frames,)."""
+    return np.partition(bands, BANDS - LOUDEST, axis=1)[:, -LOUDEST:].mean(axis=1)
+
+
+def _onsets(rise: np.ndarray, hop_s: float, config: SliceConfig) -> list[int]:
+    """Frames where sounds begin."""
+    highest = ndimage.maximum_filter1d(rise, 2 * APART + 1)
+    local = ndimage.uniform_filter1d(rise, LOCAL, mode="constant")
+    onsets: list[int] = []
+    for peak in np.flatnonzero((rise >= highest) & (rise > config.threshold_db + local)):
+        start = peak
+        while start > max(0, peak - BACK) and rise[start - 1] > FOOT * rise[peak]:
+            start -= 1
+        if not onsets or (start - onsets[-1]) * hop_s >= config.min_seconds:
+            onsets.append(int(start))
+    return onsets
+
+
+def _active(activity: np.ndarray, onsets: Sequence[int], hop_s: float, config: SliceConfig) -> list[tuple[int, int]]:
+    """Stretches (first, last + 1) in which something sounds: with an onset, or loud and not too short."""
+    least = round(config.min_seconds / hop_s)
+    awake = activity > OFF_DB
+    for onset in onsets:
+        awake[onset : onset + least] = True
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], awake, [False]]).astype(np.int8)))
+    runs: list[list[int]] = []
+    for first, last in edges.reshape(-1, 2).tolist():
+        if runs and (first - runs[-1][1]) * hop_s < config.gap_seconds:
+            runs[-1][1] = last
+        else:
+            runs.append([first, last])
+    marks = np.asarray(onsets)
+    return [
+        (first, last)
+        for first, last in runs
+        if np.any((marks >= first) & (marks < last)) or (last - first >= least and activity[first:last].max() > ON_DB)
+    ]
+
+
+def _is_material(loudness: np.ndarray, frames: int, hop_s: float, config: SliceConfig) -> bool:
+    """Whether a stretch without sounds is a texture and not hiss."""
+    least = min(round(config.texture_seconds / hop_s), frames)
+    return len(loudness) >= max(1, least) and float(np.median(loudness)) > config.hiss_dbfs
+
+
+def _parts(first: int, last: int, onsets: Sequence[int], hop_s: float, config: SliceConfig) -> list[tuple[int, int]]:
+    """An active stretch, cut at the onsets in it."""
+    inside = [onset for onset in onsets if first <= onset < last]
+    if inside and (inside[0] - first) * hop_s < ATTACK_S:
+        first = inside.pop(0)
+    starts = [first, *(inside if config.onsets else [])]
+    return list(zip(starts, [*starts[1:], last], strict=True)) if last > first else []
+
+
+def _rings(activity: np.ndarray, second: int) -> bool:
+    """Whether a sound dies away from its beginning to its end: however long, it is one."""
+    each = [np.median(activity[first : first + second]) for first in range(0, len(activity), second)]
+    late = each[len(each) // 2] - each[-1]
+    return each[0] - each[-1] > FALL_DB and late > LATE_FALL_DB and np.max(np.diff(each), initial=0) < SWELL_DB
+
+
+def _not_too_long(
+    levels: np.ndarray, first: int, last: int, hop_s: float, config: SliceConfig
+) -> Iterator[tuple[int, int]]:
+    """A segment, cut where it changes most, or else evenly, until no part is too long."""
+    most = round(config.max_seconds / hop_s)
+    while last - first > most:
+        low, high = first + most // 2, min(first + most, last - most // 4)
+        change = _change(levels, low, high)
+        cut = low + int(change.argmax()) if change.max() >= LEAST_CHANGE_DB else high
+        yield first, cut
+        first = cut
+    yield first, last
+
+
+def _change(levels: np.ndarray, low: int, high: int) -> np.ndarray:
+    """How different the half seconds before and after each frame from low to high are: (frames,), dB."""
+    start = max(0, low - COMPARED)
+    around = np.maximum(levels[start : high + COMPARED].astype(np.float32), SILENCE_DB)
+    total = np.concatenate([np.zeros((1, BANDS)), np.cumsum(around, axis=0, dtype=np.float64)])
+    at = np.arange(low, high + 1) - start
+    left, right = np.maximum(at - COMPARED, 0), np.minimum(at + COMPARED, len(around))
+    before = (total[at] - total[left]) / np.maximum(at - left, 1)[:, None]
+    after = (total[right] - total[at]) / np.maximum(right - at, 1)[:, None]
+    return np.abs(after - before).mean(axis=1)
