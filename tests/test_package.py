@@ -21,7 +21,7 @@ FLOORS = [
     {"train", "library", "latent", "provenance", "shipped"},
     {"logdir", "feed", "bar"},
     {"evaluate", "schedule", "steps", "data", "store", "checkpoint"},
-    {"features"},
+    {"features", "tape"},
     {"spectral", "slicing", "synth", "model", "scan"},
     {"audio", "flows", "hydrogen", "estimate", "devices", "augment", "seen", "networks"},
     {"config", "files", "decoders", "workers", "splitting", "riff", "descriptors", "directions", "principal"},

@@ -28,7 +28,7 @@ MIN_SECONDS = 0.001
 PROBE_SECONDS = 10.0
 MAX_LEVEL = 65536.0  # some tools write 16-bit numbers as floats; what is beyond is no sound
 BLOCK_VALUES, LEAST_BLOCK = 1 << 20, 1 << 10  # samples
-MAX_FRAMES = 1 << 40  # of a stream, whatever its file claims
+MAX_FRAMES, STREAMED_VALUES = 1 << 40, 1 << 16  # of a stream in all, and at once: what a broken block holds is lost
 HASHED_BYTES = 1 << 16  # at once
 MAX_BYTES = 16 << 30  # a sparse file of terabytes takes no room on a disk, but hours to hash
 RECIPE_CHUNK = b"vlab"
@@ -146,7 +146,7 @@ def stream(path: str | os.PathLike) -> Iterator[tuple[int, int, Iterator[np.ndar
             reads the blocks.
     """
     with _steady(path) as handle, _decoder(path, handle) as source:
-        yield source.samplerate, source.frames, _blocks(path, source, 0, MAX_FRAMES)
+        yield source.samplerate, source.frames, _blocks(path, source, 0, MAX_FRAMES, STREAMED_VALUES)
 
 
 def claimed_seconds(path: str | os.PathLike, frames: int, rate: int) -> float:
@@ -331,14 +331,16 @@ def _decoder(path: str | os.PathLike, handle: int) -> Iterator[decoders.Source]:
         raise AudioError(path, decoders.said(error)) from error
 
 
-def _blocks(path: str | os.PathLike, source: decoders.Source, start: int, frames: int) -> Iterator[np.ndarray]:
+def _blocks(
+    path: str | os.PathLike, source: decoders.Source, start: int, frames: int, values: int | None = None
+) -> Iterator[np.ndarray]:
     """Up to `frames` frames from `start` as mono blocks, so that memory follows what is really there."""
     if start >= source.frames > 0:
         return
     if start:
         source.seek(start)
     equal_parts = np.full(source.channels, 1 / source.channels, np.float32)
-    longest = max(1, BLOCK_VALUES // source.channels)
+    longest = max(1, (values or BLOCK_VALUES) // source.channels)
     left = source.frames - start
     while frames > 0:
         # libsndfile fills what it cannot read with zeros, so that asking for far more than is claimed takes time.

@@ -276,7 +276,7 @@ class SliceConfig(_JsonConfig):
     min_seconds: float = 0.1
     max_seconds: float = 8.0
     gap_seconds: float = 0.06
-    texture_seconds: float = 3.0
+    texture_seconds: float = 8.0
     hiss_dbfs: float = -45.0
     onsets: bool = True
 

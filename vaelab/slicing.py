@@ -24,7 +24,7 @@ from vaelab.config import SliceConfig
 PRESETS = {
     "one_shots": SliceConfig(),
     "loops": SliceConfig(min_seconds=1.0, max_seconds=4.0, gap_seconds=0.4, onsets=False),
-    "drones": SliceConfig(min_seconds=2.0, max_seconds=10.0, gap_seconds=0.5, onsets=False),
+    "drones": SliceConfig(min_seconds=2.0, max_seconds=10.0, gap_seconds=0.5, texture_seconds=2.0, onsets=False),
     "speech": SliceConfig(min_seconds=0.25, max_seconds=6.0, gap_seconds=0.2, onsets=False),
 }
 HOP_S, WINDOW_S = 0.005, 0.023
@@ -45,7 +45,8 @@ ON_DB, OFF_DB = 6.0, 1.5  # activity that makes a sound, and that ends it
 ATTACK_S = 0.25  # of activity before the first onset is a sound of its own
 COMPARED = 100  # frames on each side of a cut
 LEAST_CHANGE_DB = 1.5
-FALL_DB, LATE_FALL_DB, SWELL_DB = 6.0, 1.0, 3.0  # of a sound that dies away: in all, in its second half; rises at most
+LOWEST, RAISED_DB = 10, 6.0  # percent of all floors are the lowest; material where it is so much higher
+FALL_DB, SWELL_DB = 6.0, 3.0  # of a sound that dies away: at least in all, at most from one second to the next
 LOST = 0.1  # seconds of a file that may be missing at its end without a word
 
 
@@ -57,11 +58,13 @@ class Curves:
         activity: How far the loudest bands are above the floor, dB.
         rise: How far the fastest rising bands are above their recent maximum, dB.
         loudness: Mean power, dBFS.
+        raised: How far the floor is above the recording's lowest, dB.
     """
 
     activity: np.ndarray
     rise: np.ndarray
     loudness: np.ndarray
+    raised: np.ndarray
 
 
 def slice_recording(
@@ -172,33 +175,26 @@ class _Counted:
 def _segments(levels: np.ndarray, hop_s: float, seconds: float, config: SliceConfig) -> list[tuple[float, float]]:
     """Cut by levels (frames, bands)."""
     curves = _curves(levels)
-    onsets = _onsets(curves.rise, hop_s, config)
+    onsets = _onsets(curves, hop_s, config)
     found = []
-    end = 0
-    for first, last in [*_active(curves.activity, onsets, hop_s, config), (len(levels), len(levels))]:
-        if _is_material(curves.loudness[end:first], len(levels), hop_s, config):
-            found.append((end, first))
+    for first, last in _stretches(curves, onsets, hop_s, config):
         found += _parts(first, last, onsets, hop_s, config)
-        end = last
-    cut: list[tuple[int, int]] = []
-    for first, last in found:
-        rings = _rings(curves.activity[first:last], round(1 / hop_s))
-        cut += [(first, last)] if rings else _not_too_long(levels, first, last, hop_s, config)
+    cut = [part for first, last in found for part in _not_too_long(levels, curves, first, last, hop_s, config)]
     return [(first * hop_s, min(last * hop_s, seconds)) for first, last in cut if first * hop_s < seconds]
 
 
 def _curves(levels: np.ndarray) -> Curves:
     floor = _floor(levels)
+    raised = _power_db(floor) - np.percentile(_power_db(floor), LOWEST) if len(floor) else np.zeros(1)
     parts = [np.zeros((3, 0), np.float32)]
     for first in range(0, len(levels), SPAN):
         start, stop = max(0, first - CONTEXT), min(len(levels), first + SPAN + CONTEXT)
         part = levels[start:stop].astype(np.float32)
         above = np.maximum(0, part - _at(floor, np.arange(start, stop)) - MARGIN_DB)
         activity = ndimage.uniform_filter1d(_loudest(above), SMOOTH)
-        loudness = 10 * np.log10(np.sum(10 ** (part / 10), axis=1))
         kept = slice(first - start, first - start + SPAN)
-        parts.append(np.stack([activity, _loudest(_rise(above)), loudness])[:, kept])
-    return Curves(*np.concatenate(parts, axis=1))
+        parts.append(np.stack([activity, _loudest(_rise(above)), _power_db(part)])[:, kept])
+    return Curves(*np.concatenate(parts, axis=1), np.repeat(raised, CHUNK)[: len(levels)])
 
 
 def _floor(levels: np.ndarray) -> np.ndarray:
@@ -207,6 +203,11 @@ def _floor(levels: np.ndarray) -> np.ndarray:
     quiet = np.array([np.percentile(chunk, QUIET, axis=0) for chunk in chunks]).reshape(-1, BANDS)
     quiet = ndimage.percentile_filter(quiet, QUIET, size=(2 * AROUND + 1, 1), mode="nearest")
     return np.maximum(ndimage.uniform_filter1d(quiet, SMOOTH, axis=0, mode="nearest") + BIAS_DB, SILENCE_DB)
+
+
+def _power_db(levels: np.ndarray) -> np.ndarray:
+    """Mean power of all bands together: (n, bands) -> (n,), dBFS."""
+    return 10 * np.log10(np.sum(10 ** (levels / 10), axis=1))
 
 
 def _at(floor: np.ndarray, frames: np.ndarray) -> np.ndarray:
@@ -230,8 +231,9 @@ def _loudest(bands: np.ndarray) -> np.ndarray:
     return np.partition(bands, BANDS - LOUDEST, axis=1)[:, -LOUDEST:].mean(axis=1)
 
 
-def _onsets(rise: np.ndarray, hop_s: float, config: SliceConfig) -> list[int]:
+def _onsets(curves: Curves, hop_s: float, config: SliceConfig) -> list[int]:
     """Frames where sounds begin."""
+    rise = curves.rise
     highest = ndimage.maximum_filter1d(rise, 2 * APART + 1)
     local = ndimage.uniform_filter1d(rise, LOCAL, mode="constant")
     onsets: list[int] = []
@@ -239,17 +241,47 @@ def _onsets(rise: np.ndarray, hop_s: float, config: SliceConfig) -> list[int]:
         start = peak
         while start > max(0, peak - BACK) and rise[start - 1] > FOOT * rise[peak]:
             start -= 1
-        if not onsets or (start - onsets[-1]) * hop_s >= config.min_seconds:
+        far_enough = not onsets or (start - onsets[-1]) * hop_s >= config.min_seconds
+        if far_enough and not _is_an_end(curves.loudness, start):
             onsets.append(int(start))
     return onsets
 
 
+def _is_an_end(loudness: np.ndarray, frame: int) -> bool:
+    """Whether a rise is the click of a sound that is cut off."""
+    before, after = loudness[max(0, frame - APART) : frame], loudness[frame + APART // 2 : frame + 2 * APART]
+    return len(before) > 0 and len(after) > 0 and float(before.mean() - after.max()) > FALL_DB
+
+
+def _stretches(curves: Curves, onsets: Sequence[int], hop_s: float, config: SliceConfig) -> list[tuple[int, int]]:
+    """Stretches (first, last + 1) in which something sounds, and stationary ones that are material.
+
+    Between sounds, what is louder than hiss is material if there is much of it, or if the floor is elsewhere lower:
+    then it goes with the sound before.
+    """
+    frames = len(curves.loudness)
+    long = max(1, min(round(config.texture_seconds / hop_s), frames))
+    found: list[tuple[int, int]] = []
+    end = 0
+    for first, last in [*_active(curves.activity, onsets, hop_s, config), (frames, frames)]:
+        if first > end and float(np.median(curves.loudness[end:first])) > config.hiss_dbfs:
+            raised = float(np.median(curves.raised[end:first])) > RAISED_DB
+            if raised and found and found[-1][1] == end:
+                found[-1] = found[-1][0], first
+            elif raised or first - end >= long:
+                found.append((end, first))
+        if last > first:
+            found.append((first, last))
+        end = last
+    return found
+
+
 def _active(activity: np.ndarray, onsets: Sequence[int], hop_s: float, config: SliceConfig) -> list[tuple[int, int]]:
-    """Stretches (first, last + 1) in which something sounds: with an onset, or loud and not too short."""
+    """Stretches with an onset, or loud and not too short."""
     least = round(config.min_seconds / hop_s)
     awake = activity > OFF_DB
     for onset in onsets:
-        awake[onset : onset + least] = True
+        awake[onset : onset + min(least, 2 * APART)] = True
     edges = np.flatnonzero(np.diff(np.concatenate([[False], awake, [False]]).astype(np.int8)))
     runs: list[list[int]] = []
     for first, last in edges.reshape(-1, 2).tolist():
@@ -265,12 +297,6 @@ def _active(activity: np.ndarray, onsets: Sequence[int], hop_s: float, config: S
     ]
 
 
-def _is_material(loudness: np.ndarray, frames: int, hop_s: float, config: SliceConfig) -> bool:
-    """Whether a stretch without sounds is a texture and not hiss."""
-    least = min(round(config.texture_seconds / hop_s), frames)
-    return len(loudness) >= max(1, least) and float(np.median(loudness)) > config.hiss_dbfs
-
-
 def _parts(first: int, last: int, onsets: Sequence[int], hop_s: float, config: SliceConfig) -> list[tuple[int, int]]:
     """An active stretch, cut at the onsets in it."""
     inside = [onset for onset in onsets if first <= onset < last]
@@ -280,19 +306,21 @@ def _parts(first: int, last: int, onsets: Sequence[int], hop_s: float, config: S
     return list(zip(starts, [*starts[1:], last], strict=True)) if last > first else []
 
 
-def _rings(activity: np.ndarray, second: int) -> bool:
-    """Whether a sound dies away from its beginning to its end: however long, it is one."""
-    each = [np.median(activity[first : first + second]) for first in range(0, len(activity), second)]
-    late = each[len(each) // 2] - each[-1]
-    return each[0] - each[-1] > FALL_DB and late > LATE_FALL_DB and np.max(np.diff(each), initial=0) < SWELL_DB
+def _dies(curve: np.ndarray, second: int) -> bool:
+    """Whether a sound dies away from its beginning to its end, by a curve in dB: however long, it is one."""
+    each = [np.median(part) for part in np.array_split(curve, max(3, round(len(curve) / second)))]
+    return each[0] - each[-2] > FALL_DB / 2 and each[0] - each[-1] > FALL_DB and np.max(np.diff(each)) < SWELL_DB
 
 
 def _not_too_long(
-    levels: np.ndarray, first: int, last: int, hop_s: float, config: SliceConfig
+    levels: np.ndarray, curves: Curves, first: int, last: int, hop_s: float, config: SliceConfig
 ) -> Iterator[tuple[int, int]]:
     """A segment, cut where it changes most, or else evenly, until no part is too long."""
     most = round(config.max_seconds / hop_s)
-    while last - first > most:
+    rings = last - first > most and all(
+        _dies(curve[first:last], round(1 / hop_s)) for curve in (curves.activity, curves.loudness)
+    )
+    while last - first > most and not rings:
         low, high = first + most // 2, min(first + most, last - most // 4)
         change = _change(levels, low, high)
         cut = low + int(change.argmax()) if change.max() >= LEAST_CHANGE_DB else high
