@@ -19,11 +19,11 @@ FLOORS = [
     {"arguments"},
     {"rendering"},
     {"train", "library", "latent", "provenance", "shipped"},
-    {"logdir", "feed", "bar"},
+    {"logdir", "feed", "bar", "cutting"},
     {"evaluate", "schedule", "steps", "data", "store", "checkpoint"},
     {"features", "tape"},
     {"spectral", "slicing", "synth", "model", "scan"},
-    {"audio", "flows", "hydrogen", "estimate", "devices", "augment", "seen", "networks"},
+    {"audio", "flows", "hydrogen", "segments", "estimate", "devices", "augment", "seen", "networks"},
     {"config", "files", "decoders", "workers", "splitting", "riff", "descriptors", "directions", "principal"},
     {"shelf"},
 ]

@@ -6,7 +6,7 @@ import soundfile
 
 from experiments import measures
 from experiments import slicing as measurement
-from vaelab import audio, slicing, synth, tape
+from vaelab import audio, segments, slicing, synth, tape
 from vaelab.config import ConfigError, SliceConfig
 
 RATE = 22050
@@ -178,9 +178,9 @@ def test_what_is_no_sound_is_refused(tmp_path):
 
 
 def test_timecodes():
-    assert slicing.timecode(0) == "00:00:00.000"
-    assert slicing.timecode(3723.4567) == "01:02:03.457"
-    assert slicing.timecode(59.9996) == "00:01:00.000"
+    assert segments.timecode(0) == "00:00:00.000"
+    assert segments.timecode(3723.4567) == "01:02:03.457"
+    assert segments.timecode(59.9996) == "00:01:00.000"
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,14 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from scipy import fft, ndimage
 
 from vaelab import audio, decoders
 from vaelab.config import SliceConfig
+from vaelab.segments import timecode
 
 PRESETS = {
     "one_shots": SliceConfig(),
@@ -48,6 +50,20 @@ LEAST_CHANGE_DB = 1.5
 LOWEST, RAISED_DB = 10, 6.0  # percent of all floors are the lowest; material where it is so much higher
 FALL_DB, SWELL_DB = 6.0, 3.0  # of a sound that dies away: at least in all, at most from one second to the next
 LOST = 0.1  # seconds of a file that may be missing at its end without a word
+
+
+class Heard(NamedTuple):
+    """What is kept of a recording.
+
+    Attributes:
+        levels: Mean power of mel bands in dBFS, float16 (frames, bands).
+        hop_s: From frame to frame, seconds.
+        seconds: Duration.
+    """
+
+    levels: np.ndarray
+    hop_s: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -82,8 +98,7 @@ def slice_recording(
         nothing rises above silence and hiss.
     """
     samples = np.asarray(samples, np.float32)
-    levels, hop_s = band_levels([samples], sample_rate)
-    return _segments(levels, hop_s, len(samples) / sample_rate, config or SliceConfig())
+    return cuts(Heard(*band_levels([samples], sample_rate), len(samples) / sample_rate), config)
 
 
 def slice_file(path: str | os.PathLike, config: SliceConfig | None = None) -> list[tuple[float, float]]:
@@ -94,16 +109,26 @@ def slice_file(path: str | os.PathLike, config: SliceConfig | None = None) -> li
     Raises:
         AudioError: The file cannot be read.
     """
+    return cuts(hear(path), config)
+
+
+def hear(path: str | os.PathLike) -> Heard:
+    """Read a sound file, or the sound of a video, in blocks; see `slice_file`."""
     with audio.stream(path) as (rate, claimed, blocks):
         counted = _Counted(path, rate, claimed, blocks)
-        levels, hop_s = band_levels(counted, rate)
-    return _segments(levels, hop_s, counted.seconds, config or SliceConfig())
+        return Heard(*band_levels(counted, rate), counted.seconds)
 
 
-def timecode(seconds: float) -> str:
-    """A moment as hh:mm:ss.mmm."""
-    minutes, milliseconds = divmod(round(1000 * seconds), 60_000)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d}.{milliseconds % 1000:03d}"
+def cuts(heard: Heard, config: SliceConfig | None = None) -> list[tuple[float, float]]:
+    """Cut what was heard; see `slice_recording`."""
+    config, levels, hop_s = config or SliceConfig(), heard.levels, heard.hop_s
+    curves = _curves(levels)
+    onsets = _onsets(curves, hop_s, config)
+    found = []
+    for first, last in _stretches(curves, onsets, hop_s, config):
+        found += _parts(first, last, onsets, hop_s, config)
+    cut = [part for first, last in found for part in _not_too_long(levels, curves, first, last, hop_s, config)]
+    return [(first * hop_s, min(last * hop_s, heard.seconds)) for first, last in cut if first * hop_s < heard.seconds]
 
 
 def band_levels(blocks: Iterable[np.ndarray], sample_rate: int) -> tuple[np.ndarray, float]:
@@ -170,17 +195,6 @@ class _Counted:
                 f"{timecode(claimed_s)} ({reason}); what comes before is used",
                 stacklevel=2,
             )
-
-
-def _segments(levels: np.ndarray, hop_s: float, seconds: float, config: SliceConfig) -> list[tuple[float, float]]:
-    """Cut by levels (frames, bands)."""
-    curves = _curves(levels)
-    onsets = _onsets(curves, hop_s, config)
-    found = []
-    for first, last in _stretches(curves, onsets, hop_s, config):
-        found += _parts(first, last, onsets, hop_s, config)
-    cut = [part for first, last in found for part in _not_too_long(levels, curves, first, last, hop_s, config)]
-    return [(first * hop_s, min(last * hop_s, seconds)) for first, last in cut if first * hop_s < seconds]
 
 
 def _curves(levels: np.ndarray) -> Curves:
@@ -339,3 +353,9 @@ def _change(levels: np.ndarray, low: int, high: int) -> np.ndarray:
     before = (total[at] - total[left]) / np.maximum(at - left, 1)[:, None]
     after = (total[right] - total[at]) / np.maximum(right - at, 1)[:, None]
     return np.abs(after - before).mean(axis=1)
+
+
+def loudness(heard: Heard) -> np.ndarray:
+    """Mean power of each frame, dBFS (frames,)."""
+    parts = range(0, max(1, len(heard.levels)), SPAN)
+    return np.concatenate([_power_db(heard.levels[first : first + SPAN].astype(np.float32)) for first in parts])
