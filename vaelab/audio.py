@@ -244,6 +244,15 @@ def check_writable(path: str | os.PathLike, bits: int = 16) -> None:
         raise AudioError(path, f"expected {', '.join(map(str, WRITABLE[suffix]))} bits for {suffix}, found {bits}")
 
 
+def has_recipe(path: str | os.PathLike) -> bool:
+    """Whether a file that can be read has a recipe in or beside it."""
+    path = Path(path)
+    with _regular(path):
+        if path.suffix.lower() == ".wav":
+            return riff.find_chunk(path, RECIPE_CHUNK) is not None
+        return _sidecar(path).is_file()
+
+
 def read_recipe(path: str | os.PathLike) -> dict[str, Any]:
     """The recipe that `write` kept in or beside a sound file.
 
@@ -275,9 +284,15 @@ def _as_seen_from(folder: Path, recipe: dict[str, Any]) -> dict[str, Any]:
             return part
         return {**part, "path": os.path.relpath(part["path"], folder.resolve())}
 
+    def with_tapes(source: Any) -> Any:
+        if not isinstance(source, dict) or not isinstance(source.get("tapes"), list):
+            return relative(source)
+        return {**relative(source), "tapes": [relative(tape) for tape in source["tapes"]]}
+
     changed = dict(recipe)
-    if "sources" in recipe:
-        changed["sources"] = [relative(source) for source in recipe["sources"]]
+    for name in ("sources", "tapes"):
+        if name in recipe:
+            changed[name] = [with_tapes(source) for source in recipe[name]]
     if "model" in recipe:
         changed["model"] = relative(recipe["model"])
     return changed
