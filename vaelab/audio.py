@@ -290,9 +290,8 @@ def _as_seen_from(folder: Path, recipe: dict[str, Any]) -> dict[str, Any]:
         return {**relative(source), "tapes": [relative(tape) for tape in source["tapes"]]}
 
     changed = dict(recipe)
-    for name in ("sources", "tapes"):
-        if name in recipe:
-            changed[name] = [with_tapes(source) for source in recipe[name]]
+    if "sources" in recipe:
+        changed["sources"] = [with_tapes(source) for source in recipe["sources"]]
     if "model" in recipe:
         changed["model"] = relative(recipe["model"])
     return changed

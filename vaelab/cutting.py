@@ -14,7 +14,7 @@ from vaelab.segments import CutError, CutTape, Segment
 
 SHORTEST_S = AudioConfig().clip_seconds
 COMPARED = (40, 5)  # a duplicate has the same so many moments, each so many frames long
-DEPTH_DB, ALIKE_DB = 50.0, 1.5  # below a segment's loudest moment; mean distance of near-duplicates
+DEPTH_DB, ALIKE_DB = 50.0, 3.0  # below a segment's loudest moment; mean distance of near-duplicates
 LENGTHS = 1.25  # of near-duplicates differ by this factor at most
 LOUD_MOMENT = 10  # frames
 
@@ -187,8 +187,11 @@ def _look(levels: np.ndarray) -> np.ndarray:
 
 
 def _alike(one: tuple[np.ndarray, float], other: tuple[np.ndarray, float]) -> bool:
-    lengths = max(one[1], other[1]) / min(one[1], other[1])
-    return lengths < LENGTHS and float(np.abs(one[0] - other[0]).mean()) < ALIKE_DB
+    """Whether two segments, by look and length, are near-duplicates; where both are silent does not count."""
+    if max(one[1], other[1]) > LENGTHS * min(one[1], other[1]):
+        return False
+    heard = np.maximum(one[0], other[0]) > 1 - DEPTH_DB
+    return float(np.abs(one[0] - other[0])[heard].mean()) < ALIKE_DB
 
 
 def _name(stem: str, one: Segment, automatic: set[tuple[float, float]]) -> str:

@@ -88,6 +88,18 @@ class Dataset:
         """Where an entry's file is."""
         return Path(self.roots[entry.root]) / entry.path
 
+    def named_tapes(self) -> list[dict[str, Any]]:
+        """The tapes as a model remembers them: by name, without the folders of this machine."""
+        return [
+            {
+                "name": os.path.basename(tape["path"]),
+                "sha256": tape["sha256"],
+                "timecode": f"{segments.timecode(0)} - {segments.timecode(tape['seconds'])}",
+                "metadata": tape["metadata"],
+            }
+            for tape in self.tapes
+        ]
+
     def report(self) -> str:
         """What was found, in a few lines.
 

@@ -104,10 +104,7 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
             raise KeyError("latent")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ProvenanceError(f"{name}: expected a whole recipe, found one without {error}") from error
-    whole = {**recipe, "model": model, "sources": sources}
-    if "tapes" in recipe:
-        whole["tapes"] = [_full(tape, folder) for tape in recipe["tapes"]]
-    return whole
+    return {**recipe, "model": model, "sources": sources}
 
 
 def clips(sources: Sequence[dict[str, Any]], config: AudioConfig) -> np.ndarray:

@@ -90,6 +90,34 @@ def timecode(seconds: float) -> str:
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d}.{milliseconds % 1000:03d}"
 
 
+def metadata(pairs: Sequence[str]) -> dict[str, str]:
+    """A tape's metadata from texts such as "title=Compilation 1987".
+
+    Raises:
+        CutError: A text without a key.
+    """
+    split = [pair.partition("=") for pair in pairs]
+    for pair, (key, equals, _) in zip(pairs, split, strict=True):
+        if not equals or not key.strip():
+            raise CutError(f"metadata: expected KEY=VALUE, with keys such as {', '.join(OFFERED)}; found {pair!a}")
+    return {key.strip(): value.strip() for key, _, value in split}
+
+
+def report(cut: CutTape, folder: str | os.PathLike) -> str:
+    """What came of a tape, in a few lines."""
+    lengths = [one.end - one.start for one in cut.segments]
+    dropped = ", ".join(f"{count} {reason}" for reason, count in (cut.dropped or {}).items() if count)
+    share = f"{timecode(sum(lengths))} of {timecode(cut.seconds)}"
+    first = cut.segments[0]
+    return "\n".join(
+        [
+            f"{len(cut.segments)} segments, {share}, from {timecode(first.start)} on, in {os.fspath(folder)}",
+            f"  shortest {min(lengths):.2f} s, longest {max(lengths):.2f} s; dropped: {dropped or 'none'}",
+            f"  to edit: open the tape in Audacity, import {LABELS}, export it to the same place, and slice again",
+        ]
+    )
+
+
 def write(cut: CutTape, folder: str | os.PathLike) -> Path:
     """Write FOLDER/tape.json and FOLDER/labels.txt; the tape's path becomes relative to the folder."""
     folder = Path(folder)

@@ -46,6 +46,7 @@ class SoundSampleTool:
         model: The model; `model.audio` and `model.config` are its settings.
         library: The sounds of `library_dir`, or None.
         sha256: Of the model's file.
+        trained_on: The tapes that the model learned from, with their metadata.
         known: Named directions that `generate(directions=...)` may use; `directions` fills it.
     """
 
@@ -69,6 +70,7 @@ class SoundSampleTool:
         self.path = shipped.find(model)
         self.model, meta = checkpoint.load_model(self.path)
         self.sha256: str = meta["sha256"]
+        self.trained_on: list[dict[str, Any]] = meta.get("trained_on", [])
         if library_segmentation:
             raise ToolError("library_segmentation: slicing is not part of this version; use False")
         self.known = Directions()
@@ -390,7 +392,8 @@ class SoundSampleTool:
         sources = provenance.sources(audio_files, offsets, self.model.audio.clip_seconds)
         name = shipped.name_of(self.path)
         model = {"name": name, "path": str(self.path.resolve()), "sha256": self.sha256}
-        return {**provenance.stamp(), **settings, "sources": sources, "model": model}
+        learned = {"trained_on": self.trained_on} if self.trained_on else {}
+        return {**provenance.stamp(), **settings, "sources": sources, "model": model, **learned}
 
 
 def _save(sounds: Sequence[Sound], out_file: str | os.PathLike | None, bits: int) -> None:
