@@ -6,7 +6,7 @@ import soundfile
 
 from experiments import measures
 from experiments import slicing as measurement
-from vaelab import audio, segments, slicing, synth, tape
+from vaelab import audio, slicing, synth, tape
 from vaelab.config import ConfigError, SliceConfig
 
 RATE = 22050
@@ -175,12 +175,6 @@ def test_what_is_no_sound_is_refused(tmp_path):
         slicing.slice_file(tmp_path / "t.wav")
     with pytest.raises(audio.AudioError, match="found none that can be opened"):
         slicing.slice_file(tmp_path / "none.wav")
-
-
-def test_timecodes():
-    assert segments.timecode(0) == "00:00:00.000"
-    assert segments.timecode(3723.4567) == "01:02:03.457"
-    assert segments.timecode(59.9996) == "00:01:00.000"
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def cut_tape(
             f"{heard.seconds:.2f} s; put single sounds in a folder and use make-dataset --data-dir"
         )
     found = [Segment(round(start, 6), round(end, 6)) for start, end in slicing.cuts(heard, config)]
-    chosen = _chosen(found, before, folder, labels, heard.seconds)
+    chosen, removed = _chosen(found, before, folder, labels, heard.seconds)
     if not chosen:
         loudest = float(slicing.loudness(heard).max())
         raise CutError(
@@ -85,7 +85,7 @@ def cut_tape(
         round(heard.seconds, 6),
         {**(before.metadata if before else {}), **(metadata or {})},
         tuple(kept),
-        tuple(one for one in kept if one.place in automatic and not one.label),
+        (*(one for one in kept if one.place in automatic and not one.label), *removed),
         dropped,
     )
     folder.mkdir(parents=True, exist_ok=True)
@@ -140,13 +140,14 @@ def _before(folder: Path, sha256: str) -> CutTape | None:
 
 def _chosen(
     found: list[Segment], before: CutTape | None, folder: Path, labels: str | os.PathLike | None, seconds: float
-) -> list[Segment]:
-    """The segments found, but for what a person says."""
+) -> tuple[list[Segment], list[Segment]]:
+    """The segments found, but for what a person says, and those that a person removed."""
     if labels is not None:
-        return segments.read_labels(labels, seconds)
+        return segments.read_labels(labels, seconds), []
     if before is None or not (folder / segments.LABELS).exists():
-        return found
-    return segments.edited(found, before.found, segments.read_labels(folder / segments.LABELS, seconds))
+        return found, []
+    left = segments.read_labels(folder / segments.LABELS, seconds)
+    return segments.edited(found, before.found, left), segments.removed(before.found, left)
 
 
 def _without(

@@ -56,7 +56,7 @@ class CutTape:
         seconds: Its duration.
         metadata: Free keys and values, such as those in `OFFERED`.
         segments: In the order of time.
-        found: Those that the slicer found and a label file was written with.
+        found: Those that the slicer found and that were written as labels, also if a person removed them since.
         dropped: How many were, by reason.
     """
 
@@ -260,6 +260,12 @@ def _is_timecode(name: str) -> bool:
     return name.replace(":", "").replace(".", "").isdigit() and name.count(":") == 2
 
 
+def removed(found: Sequence[Segment], labels: Sequence[Segment]) -> list[Segment]:
+    """What the slicer found and a person took out of the label file, or moved."""
+    left = {one.place for one in labels}
+    return [one for one in found if one.place not in left]
+
+
 def edited(new: Sequence[Segment], found: Sequence[Segment], labels: Sequence[Segment]) -> list[Segment]:
     """What the slicer finds now, with what a person did to what it found before: that person is right.
 
@@ -268,9 +274,9 @@ def edited(new: Sequence[Segment], found: Sequence[Segment], labels: Sequence[Se
         found: Found the last time.
         labels: What the label file holds: labels moved, added, renamed, and some missing.
     """
-    by_slicer, left = {one.place for one in found}, {one.place for one in labels}
+    by_slicer = {one.place for one in found}
     by_hand = [one for one in labels if one.label or one.place not in by_slicer]
-    removed = [one for one in found if one.place not in left]
+    gone = removed(found, labels)
     free = [one for one in new if not any(one.shares(other) > 0.5 or other.shares(one) > 0.5 for other in by_hand)]
-    kept = [one for one in free if not any(one.shares(other) > 0.5 for other in removed)]
+    kept = [one for one in free if not any(one.shares(other) > 0.5 for other in gone)]
     return sorted([*by_hand, *kept], key=lambda one: one.start)
