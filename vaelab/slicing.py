@@ -97,8 +97,7 @@ def slice_recording(
         (start, end) of each segment in seconds, in the order of time; they do not overlap. None is there where
         nothing rises above silence and hiss.
     """
-    samples = np.asarray(samples, np.float32)
-    return cuts(Heard(*band_levels([samples], sample_rate), len(samples) / sample_rate), config)
+    return cuts(heard(samples, sample_rate), config)
 
 
 def slice_file(path: str | os.PathLike, config: SliceConfig | None = None) -> list[tuple[float, float]]:
@@ -112,6 +111,11 @@ def slice_file(path: str | os.PathLike, config: SliceConfig | None = None) -> li
     return cuts(hear(path), config)
 
 
+def heard(samples: np.ndarray, sample_rate: int) -> Heard:
+    """Keep what is needed of mono samples (samples,)."""
+    return Heard(*band_levels([np.asarray(samples, np.float32)], sample_rate), len(samples) / sample_rate)
+
+
 def hear(path: str | os.PathLike) -> Heard:
     """Read a sound file, or the sound of a video, in blocks; see `slice_file`."""
     with audio.stream(path) as (rate, claimed, blocks):
@@ -119,16 +123,16 @@ def hear(path: str | os.PathLike) -> Heard:
         return Heard(*band_levels(counted, rate), counted.seconds)
 
 
-def cuts(heard: Heard, config: SliceConfig | None = None) -> list[tuple[float, float]]:
+def cuts(recording: Heard, config: SliceConfig | None = None) -> list[tuple[float, float]]:
     """Cut what was heard; see `slice_recording`."""
-    config, levels, hop_s = config or SliceConfig(), heard.levels, heard.hop_s
+    config, (levels, hop_s, seconds) = config or SliceConfig(), recording
     curves = _curves(levels)
     onsets = _onsets(curves, hop_s, config)
     found = []
     for first, last in _stretches(curves, onsets, hop_s, config):
         found += _parts(first, last, onsets, hop_s, config)
     cut = [part for first, last in found for part in _not_too_long(levels, curves, first, last, hop_s, config)]
-    return [(first * hop_s, min(last * hop_s, heard.seconds)) for first, last in cut if first * hop_s < heard.seconds]
+    return [(first * hop_s, min(last * hop_s, seconds)) for first, last in cut if first * hop_s < seconds]
 
 
 def band_levels(blocks: Iterable[np.ndarray], sample_rate: int) -> tuple[np.ndarray, float]:
@@ -355,7 +359,7 @@ def _change(levels: np.ndarray, low: int, high: int) -> np.ndarray:
     return np.abs(after - before).mean(axis=1)
 
 
-def loudness(heard: Heard) -> np.ndarray:
+def loudness(recording: Heard) -> np.ndarray:
     """Mean power of each frame, dBFS (frames,)."""
-    parts = range(0, max(1, len(heard.levels)), SPAN)
-    return np.concatenate([_power_db(heard.levels[first : first + SPAN].astype(np.float32)) for first in parts])
+    parts = range(0, max(1, len(recording.levels)), SPAN)
+    return np.concatenate([_power_db(recording.levels[first : first + SPAN].astype(np.float32)) for first in parts])
