@@ -13,7 +13,7 @@ PACKAGE = ROOT / "vaelab"
 
 # Each room may import only from the rows below its own; rooms of one row do not know each other.
 FLOORS = [
-    {"cli", "workspace"},
+    {"cli", "workspace", "hover"},
     {"widgets", "plots", "remake", "transcode"},
     {"tool"},
     {"arguments"},
