@@ -1,10 +1,12 @@
 """Recordings are cut where sounds begin: hiss is none, a ringing cymbal is one, and blocks leave no trace."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
 
-from experiments import measures
+from experiments import measures, slicing_speed
 from experiments import slicing as measurement
 from vaelab import audio, slicing, synth, tape
 from vaelab.config import ConfigError, SliceConfig
@@ -58,6 +60,12 @@ def test_scores_match_one_to_one():
 def test_hiss_and_hum_are_no_material(dbfs):
     samples = noise(30, dbfs) + tape.hum(30 * RATE, RATE, dbfs - 10)
     samples[5 * RATE : 5 * RATE + 1000] *= 0.05  # a dropout
+    assert slicing.slice_recording(samples, RATE) == []
+
+
+@pytest.mark.parametrize("silent", [1, 3, 6, 20])
+def test_hiss_that_begins_after_silence_is_no_material(silent):
+    samples = np.concatenate([np.zeros(silent * RATE), noise(10, -55), np.zeros(3 * RATE)])
     assert slicing.slice_recording(samples, RATE) == []
 
 
@@ -189,3 +197,11 @@ def test_what_is_no_sound_is_refused(tmp_path):
 def test_impossible_knobs_are_refused(knobs, message):
     with pytest.raises(ConfigError, match=message):
         SliceConfig.from_dict(knobs)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads a process's memory as Linux tells it")
+def test_an_hour_takes_a_minute_and_300_megabytes():
+    _, seconds, megabytes = slicing_speed.measure(60)
+    assert seconds < 60
+    assert megabytes < 300

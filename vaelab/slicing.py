@@ -11,6 +11,7 @@ above `hiss_dbfs`, are cut where they change most.
 
 import os
 import warnings
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -45,6 +46,7 @@ BACK, FOOT = 10, 0.2  # an onset is where its rise begins: so many frames before
 SMOOTH = 5  # frames of activity
 ON_DB, OFF_DB = 6.0, 1.5  # activity that makes a sound, and that ends it
 ATTACK_S = 0.25  # of activity before the first onset is a sound of its own
+STEADY_S, STEADY_DB = 1.0, 4.0  # hiss lasts longer, and its level spreads less
 COMPARED = 100  # frames on each side of a cut
 LEAST_CHANGE_DB = 1.5
 LOWEST, RAISED_DB = 10, 6.0  # percent of all floors are the lowest; material where it is so much higher
@@ -131,6 +133,7 @@ def cuts(recording: Heard, config: SliceConfig | None = None) -> list[tuple[floa
     found = []
     for first, last in _stretches(curves, onsets, hop_s, config):
         found += _parts(first, last, onsets, hop_s, config)
+    found = [(first, last) for first, last in found if not _is_hiss(curves.loudness[first:last], hop_s, config)]
     cut = [part for first, last in found for part in _not_too_long(levels, curves, first, last, hop_s, config)]
     return [(first * hop_s, min(last * hop_s, seconds)) for first, last in cut if first * hop_s < seconds]
 
@@ -307,21 +310,27 @@ def _active(activity: np.ndarray, onsets: Sequence[int], hop_s: float, config: S
             runs[-1][1] = last
         else:
             runs.append([first, last])
-    marks = np.asarray(onsets)
     return [
         (first, last)
         for first, last in runs
-        if np.any((marks >= first) & (marks < last)) or (last - first >= least and activity[first:last].max() > ON_DB)
+        if bisect_left(onsets, first) < bisect_left(onsets, last)
+        or (last - first >= least and activity[first:last].max() > ON_DB)
     ]
 
 
 def _parts(first: int, last: int, onsets: Sequence[int], hop_s: float, config: SliceConfig) -> list[tuple[int, int]]:
     """An active stretch, cut at the onsets in it."""
-    inside = [onset for onset in onsets if first <= onset < last]
+    inside = list(onsets[bisect_left(onsets, first) : bisect_left(onsets, last)])
     if inside and (inside[0] - first) * hop_s < ATTACK_S:
         first = inside.pop(0)
     starts = [first, *(inside if config.onsets else [])]
     return list(zip(starts, [*starts[1:], last], strict=True)) if last > first else []
+
+
+def _is_hiss(loudness: np.ndarray, hop_s: float, config: SliceConfig) -> bool:
+    """Whether a segment is stationary and quiet, as hiss is that begins after silence."""
+    low, high = np.percentile(loudness, [10, 90])
+    return len(loudness) * hop_s > STEADY_S and high < config.hiss_dbfs and high - low < STEADY_DB
 
 
 def _dies(curve: np.ndarray, second: int) -> bool:
