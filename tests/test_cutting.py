@@ -222,6 +222,23 @@ def test_a_video_without_sound_is_told(tmp_path, capsys):
     assert "mute.mp4: expected sound, found none beside the pictures" in capsys.readouterr().err
 
 
+def test_a_truncated_tape_is_used_and_told(recorded, tmp_path, capsys):
+    content = recorded[1].read_bytes()
+    (tmp_path / "t.wav").write_bytes(content[: len(content) // 2])
+    assert cli.main(["slice", str(tmp_path / "t.wav"), "--out-dir", str(tmp_path / "cut")]) == 0
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("vaelab: ")
+    assert "t.wav: breaks off at 00:00:09.999, expected 00:00:19.999" in told
+    assert segments.read(tmp_path / "cut").segments[-1].end <= 10.01
+
+
+def test_a_truncated_video_is_told(video, tmp_path, capsys):
+    content = video[0].read_bytes()
+    (tmp_path / "t.mp4").write_bytes(content[: len(content) // 2])
+    assert cli.main(["slice", str(tmp_path / "t.mp4"), "--out-dir", str(tmp_path / "cut")]) == 1
+    assert "t.mp4: expected a sound or video file; FFmpeg says" in capsys.readouterr().err
+
+
 def test_the_command_from_a_tape_to_a_dataset(recorded, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copy(recorded[1], "t.wav")

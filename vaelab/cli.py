@@ -5,7 +5,9 @@ Exit status: 0 done, 1 the work failed (one line on stderr says why), 2 wrong us
 
 import argparse
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -148,21 +150,22 @@ def _make_dataset(options) -> None:
 
     if not options.data_dir and not options.tape:
         raise data.DatasetError("make-dataset: expected --data-dir or --tape, found neither")
-    dataset = cutting.dataset_of_tapes(
-        options.tape,
-        options.dataset_name,
-        options.data_dir,
-        _slice_config(options),
-        _metadata(options),
-        _drop(options),
-        classes=options.classes,
-        train_ratio=options.train_ratio,
-        seed=options.seed,
-        fresh=options.fresh,
-        labels=options.labels,
-        group_by=options.group_by,
-        hold_out=options.hold_out,
-    )
+    with _telling_warnings():
+        dataset = cutting.dataset_of_tapes(
+            options.tape,
+            options.dataset_name,
+            options.data_dir,
+            _slice_config(options),
+            _metadata(options),
+            _drop(options),
+            classes=options.classes,
+            train_ratio=options.train_ratio,
+            seed=options.seed,
+            fresh=options.fresh,
+            labels=options.labels,
+            group_by=options.group_by,
+            hold_out=options.hold_out,
+        )
     print(dataset.report())
 
 
@@ -268,13 +271,24 @@ def _drop(options):
     return cutting.Drop(options.drop_silence, options.drop_duplicates)
 
 
+@contextmanager
+def _telling_warnings() -> Iterator[None]:
+    """Say warnings, such as that of a tape that breaks off, as mistakes are said."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in told:
+        print(f"vaelab: {warning.message}", file=sys.stderr)
+
+
 def _slice(options) -> None:
     from vaelab import cutting, files, plots, segments
 
     metadata, config = _metadata(options), _slice_config(options)
-    cut, heard = cutting.cut_tape(
-        options.tape, options.out_dir, config, metadata, options.references, _drop(options), options.labels
-    )
+    with _telling_warnings():
+        cut, heard = cutting.cut_tape(
+            options.tape, options.out_dir, config, metadata, options.references, _drop(options), options.labels
+        )
     print(segments.report(cut, options.out_dir))
     if not options.no_picture:
         with files.replacing(Path(options.out_dir) / "slices.png") as temporary:
