@@ -8,7 +8,7 @@ UNIT := not slow and not notebook and not browser
 
 .PHONY: demo test notebooks browser prove lint lab lock clean
 
-demo: $(READY)  ## the four notebooks on built-in sounds, or on a folder: make demo SOUNDS=DIR
+demo: $(READY)  ## the five notebooks on built-in sounds, or on a folder: make demo SOUNDS=DIR
 	$(if $(SOUNDS),VAELAB_SOUNDS="$(SOUNDS)") $(BIN)/python notebooks/run.py --out demo
 
 test: $(READY)  ## unit tests

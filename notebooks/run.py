@@ -37,8 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = [known[name] for name in options.names or known]
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    if sounds := os.environ.get("VAELAB_SOUNDS"):
-        os.environ["VAELAB_SOUNDS"] = os.path.abspath(sounds)  # the kernels run in another folder
+    for own in ("VAELAB_SOUNDS", "VAELAB_TAPE"):
+        if os.environ.get(own):
+            os.environ[own] = os.path.abspath(os.environ[own])  # the kernels run in another folder
+    sounds = os.environ.get("VAELAB_SOUNDS")
     print(f"{len(chosen)} notebooks on {sounds or 'the built-in sounds'}, into {out}", flush=True)
     with tempfile.TemporaryDirectory(prefix="vaelab-compiled-") as compiled:
         # What one notebook compiles, the next need not compile again; gone afterwards, since it is machine code.

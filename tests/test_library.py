@@ -218,6 +218,7 @@ def test_segments_are_sounds_of_their_own(opened, folder, listening):
     made = opened(slicer=slicer)
     assert len(made) == 10 + 2
     rows = [made.index.row(number) for number in range(len(made))]
+    assert [skip["path"] for skip in made.skipped] == ["kicks/sound_01.wav"]
     found = [(round(row.onset, 3), round(row.seconds, 3)) for row in rows if row.path.endswith("sound_11.wav")]
     assert found == [(0.1, 0.2), (0.35, 0.15)]
     assert listening.count == 12

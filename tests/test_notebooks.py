@@ -10,6 +10,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from vaelab import audio, tape
+
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -40,8 +42,9 @@ def errors(executed):
                 yield from (line for line in output.text.splitlines() if line.strip() and "%|" not in line)
 
 
-def test_there_are_four():
-    assert [path.stem for path in NOTEBOOKS] == ["01_dataset", "02_training", "03_latent_map", "04_mixer"]
+def test_there_are_five():
+    names = ["01_dataset", "02_training", "03_latent_map", "04_mixer", "05_transcode_a_tape"]
+    assert [path.stem for path in NOTEBOOKS] == names
 
 
 @EACH
@@ -133,7 +136,8 @@ def test_all_run_in_order(tmp_path):
         assert name in finished.stdout
     assert (out / "map.png").stat().st_size > 10_000
     made = {path.name.rsplit("_", 1)[0] for path in (out / "generated").glob("*.wav")}
-    assert {"path", "weighted.wav", "arithmetic.wav", "variation", "random_at_1.0"} <= made
+    assert {"path", "weighted.wav", "arithmetic.wav", "variation", "random_at_1.0", "tape_more"} <= made
+    assert (out / "generated" / "tape_by_its_model.wav").exists()
     for path in NOTEBOOKS:
         executed = code_cells(out / path.name)
         assert all(cell.execution_count for cell in executed)
@@ -157,6 +161,21 @@ def test_the_last_may_be_the_first_and_sounds_need_no_classes(tmp_path, sounds):
         pages = [output.data["text/html"] for output in shown if "text/html" in output.get("data", {})]
         assert "<b>" not in "".join(pages)
         assert "$x$" not in "".join(pages)
+
+
+@pytest.mark.notebook
+def test_a_tape_of_ones_own(tmp_path):
+    """Named from the folder where the command runs; its title is its name."""
+    made = tape.perform(25, 8, 22050)
+    audio.write(tmp_path / "<b>$my$ tape.wav", made.samples, made.sample_rate)
+    finished = run_all(tmp_path / "out", "05_transcode_a_tape", VAELAB_TAPE="<b>$my$ tape.wav", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    recipe = audio.read_recipe(tmp_path / "out" / "generated" / "tape_by_its_relatives.wav")
+    stretch = recipe["sources"][0]["tapes"][0]
+    assert stretch["metadata"] == {"title": "<b>$my$ tape"}
+    assert stretch["timecode"].startswith("00:00:00.")
+    executed = code_cells(tmp_path / "out" / "05_transcode_a_tape.ipynb")
+    assert list(errors(executed)) == []
 
 
 def test_a_failing_cell_is_shown_and_fails(tmp_path):

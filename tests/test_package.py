@@ -13,18 +13,18 @@ PACKAGE = ROOT / "vaelab"
 
 # Each room may import only from the rows below its own; rooms of one row do not know each other.
 FLOORS = [
-    {"cli", "workspace"},
-    {"widgets", "plots", "remake", "tables", "doctor"},
+    {"cli", "workspace", "hover"},
+    {"widgets", "plots", "remake", "tables", "doctor", "transcode"},
     {"tool"},
     {"generator"},
     {"arguments"},
     {"rendering"},
     {"train", "library", "latent", "provenance", "shipped"},
-    {"logdir", "feed", "bar", "reference", "index"},
+    {"logdir", "feed", "bar", "reference", "index", "cutting"},
     {"evaluate", "schedule", "steps", "data", "store", "checkpoint"},
-    {"features"},
+    {"features", "tape"},
     {"spectral", "slicing", "synth", "model", "scan"},
-    {"audio", "flows", "hydrogen", "estimate", "devices", "augment", "seen", "networks"},
+    {"audio", "flows", "hydrogen", "segments", "estimate", "devices", "augment", "seen", "networks"},
     {"timbre"},
     {"config", "files", "decoders", "workers", "splitting", "riff", "descriptors", "directions", "principal", "search"},
     {"shelf"},

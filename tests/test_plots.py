@@ -5,13 +5,15 @@ import pytest
 from conftest import TINY_AUDIO as AUDIO
 from matplotlib.text import Text
 
-from vaelab import plots
+from vaelab import plots, slicing
 from vaelab.audio import Sound
 from vaelab.data import Dataset, Entry
 
 HOSTILE = ["$x$", "two\nlines", "_hidden", "太鼓 \x07", r"a\b $1 \$", "long " * 40, "\udcff not UTF-8"]
 FEATURES = np.random.default_rng(0).random((len(HOSTILE), AUDIO.frames, AUDIO.n_mels))
 HISTORY = [{"step": 5, "train_loss": 3.0, "loss": 2.5, "error_db": 9.0}]
+
+HEARD = slicing.Heard(np.full((8000, slicing.BANDS), -60, np.float16), 0.005, 40.0)
 
 
 def found(labels):
@@ -30,6 +32,9 @@ PICTURES = {
     "spectrograms": lambda names: plots.spectrograms(FEATURES[: len(names)], AUDIO, names),
     "pairs": lambda names: plots.pairs(FEATURES[: len(names)], FEATURES[: len(names)], AUDIO, names),
     "sound": lambda names: plots.sound(Sound(np.zeros(4000, np.float32), 8000), FEATURES[0], AUDIO),
+    "tape": lambda names: plots.tape(HEARD, [(0.2, 0.5), (1.0, 1.4)]),
+    "a long tape": lambda names: plots.tape(HEARD._replace(hop_s=0.5), [(20, 50)]),
+    "tape_map": lambda names: plots.tape_map(FEATURES[: len(names), 0, :2], np.arange(len(names))),
     "latent_map": lambda names: plots.latent_map(FEATURES[: len(names) + 1, 0, :2], [*names, None][: len(FEATURES)]),
 }
 NAMES = pytest.mark.parametrize("names", [["kick", "snare", "tom"], HOSTILE], ids=["plain", "hostile"])
@@ -98,3 +103,14 @@ def test_sounds_without_class_are_on_the_map():
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert legend == [plots.NO_LABEL, "kick"]
     assert sum(len(points.get_offsets()) for points in figure.axes[0].collections) == 3
+
+
+def test_a_tape_is_drawn_where_it_sounds():
+    """Column by column: a sound is in the picture at its time, also where columns hold no whole number of frames."""
+    levels = HEARD.levels.copy()
+    levels[[1000, 4000, 7000]] = -10
+    image = plots.tape(HEARD._replace(levels=levels), []).axes[1].images[0]
+    columns = np.flatnonzero(image.get_array().max(axis=0) > -20)
+    left, right, _, _ = image.get_extent()
+    seconds = left + (columns + 0.5) / image.get_array().shape[1] * (right - left)
+    np.testing.assert_allclose(seconds, [5, 20, 35], atol=0.02)

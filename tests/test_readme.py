@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vaelab import cli
+from vaelab import audio, cli, tape
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^vaelab (.*)$", README, re.MULTILINE)
@@ -16,11 +16,14 @@ COMMANDS = re.findall(r"^vaelab (.*)$", README, re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, sounds, tiny):
-    """A folder as the README supposes it: MySamples with class folders, kick.wav, snare.wav and clap.wav."""
+    """A folder as the README supposes it: MySamples with class folders, kick.wav, snare.wav and clap.wav, tapes."""
     folder = tmp_path_factory.mktemp("readme")
     shutil.copytree(sounds, folder / "MySamples")
     for kind in ("kick", "snare", "clap"):
         shutil.copy(sounds / kind / f"{kind}_0001.wav", folder / f"{kind}.wav")
+    for number, name in enumerate(("tape", "tape87", "tape88")):
+        made = tape.perform(12, number, 8000)
+        audio.write(folder / f"{name}.wav", made.samples, made.sample_rate)
     (folder / "tiny.json").write_text(json.dumps(tiny.to_dict()))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -32,7 +35,7 @@ def folder(tmp_path_factory, sounds, tiny):
 
 def test_the_commands(folder):
     assert [command.split()[0] for command in COMMANDS] == [
-        *("make-dataset", "train", "generate", "similar", "classify", "doctor")
+        *("make-dataset", "train", "generate", "slice", "make-dataset", "similar", "classify", "doctor")
     ]
     assert (folder / "generated.wav").stat().st_size > 1000
     assert (folder / "model_Industrial" / "confusion_class.png").exists()
@@ -54,6 +57,8 @@ def test_the_python(folder, monkeypatch):
     assert namespace["morph"].seconds == 3.0
     assert namespace["refined"].after_db <= namespace["refined"].before_db
     assert (namespace["same"].samples == namespace["mix"].samples).all()
+    assert (folder / "remembered.wav").exists()
+    assert (folder / "relatives.wav").exists()
     assert "<audio" in namespace["sounds"][0]._repr_html_()
 
 

@@ -368,3 +368,21 @@ def test_what_the_model_knows(tiny, sounds, home, tmp_path):
 def test_a_model_without_memory_says_why(tool, pair):
     with pytest.raises(ToolError, match=r"expected what the model remembers.*run `vaelab train --logdir` on it again"):
         tool.how_known(pair[0])
+
+
+def test_segments_of_longer_files_are_found_with_their_onsets(logdir, pair, sounds, tmp_path):
+    """A recording of three sounds with silence between them: each is found, where it begins."""
+    parts = [sounds / kind / f"{kind}_0001.wav" for kind in ("kick", "snare", "clap")]
+    begins, recording = (0.5, 1.7, 2.9), np.zeros(4 * 8000, np.float32)
+    for path, begin in zip(parts, begins, strict=True):
+        samples = audio.read(path, 8000, seconds=0.5)
+        recording[round(8000 * begin) :][: len(samples)] += samples
+    own = tmp_path / "own"
+    own.mkdir()
+    soundfile.write(own / "recording.wav", recording, 8000)
+    tool = SoundSampleTool(logdir, own, library_segmentation=True, home=tmp_path, progress=False)
+    np.testing.assert_allclose(tool.library.onsets, begins, atol=0.03)
+    for path, begin in zip(parts, begins, strict=True):
+        files, onsets, _ = tool.find_similar(path, 1)
+        assert files == [own / "recording.wav"]
+        assert onsets[0] == pytest.approx(begin, abs=0.03)

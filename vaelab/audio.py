@@ -28,6 +28,7 @@ MIN_SECONDS = 0.001
 PROBE_SECONDS = 10.0
 MAX_LEVEL = 65536.0  # some tools write 16-bit numbers as floats; what is beyond is no sound
 BLOCK_VALUES, LEAST_BLOCK = 1 << 20, 1 << 10  # samples
+MAX_FRAMES, STREAMED_VALUES = 1 << 40, 1 << 16  # of a stream in all, and at once: what a broken block holds is lost
 HASHED_BYTES = 1 << 16  # at once
 MAX_BYTES = 16 << 30  # a sparse file of terabytes takes no room on a disk, but hours to hash
 RECIPE_CHUNK = b"vlab"
@@ -142,6 +143,24 @@ def resampled(samples: np.ndarray, native_rate: int, sample_rate: int) -> np.nda
     return made if len(made) else samples[:1]  # shorter than half a sample is still a sound
 
 
+@contextmanager
+def stream(path: str | os.PathLike) -> Iterator[tuple[int, int, Iterator[np.ndarray]]]:
+    """A whole sound file, however long: its rate (Hz), the samples it claims, and mono blocks (samples,) to read once.
+
+    Raises:
+        AudioError: As `read`. Where a decoder gives up in the middle, its error (`decoders.ERRORS`) first reaches who
+            reads the blocks.
+    """
+    with _steady(path) as handle, _decoder(path, handle) as source:
+        yield source.samplerate, source.frames, _blocks(path, source, 0, MAX_FRAMES, STREAMED_VALUES)
+
+
+def claimed_seconds(path: str | os.PathLike, frames: int, rate: int) -> float:
+    """How long a file says that it is: by the frames its decoder counts, and by a wav's own header."""
+    size, stated = os.path.getsize(path), riff.stated_size(Path(path))
+    return frames / rate * max(1.0, stated / size)
+
+
 def duration(path: str | os.PathLike) -> float:
     """Seconds of sound in a file; see `Facts`.
 
@@ -231,6 +250,15 @@ def check_writable(path: str | os.PathLike, bits: int = 16) -> None:
         raise AudioError(path, f"expected {', '.join(map(str, WRITABLE[suffix]))} bits for {suffix}, found {bits}")
 
 
+def has_recipe(path: str | os.PathLike) -> bool:
+    """Whether a file that can be read has a recipe in or beside it."""
+    path = Path(path)
+    with _regular(path):
+        if path.suffix.lower() == ".wav":
+            return riff.find_chunk(path, RECIPE_CHUNK) is not None
+        return _sidecar(path).is_file()
+
+
 def read_recipe(path: str | os.PathLike) -> dict[str, Any]:
     """The recipe that `write` kept in or beside a sound file.
 
@@ -262,9 +290,14 @@ def _as_seen_from(folder: Path, recipe: dict[str, Any]) -> dict[str, Any]:
             return part
         return {**part, "path": os.path.relpath(part["path"], folder.resolve())}
 
+    def with_tapes(source: Any) -> Any:
+        if not isinstance(source, dict) or not isinstance(source.get("tapes"), list):
+            return relative(source)
+        return {**relative(source), "tapes": [relative(tape) for tape in source["tapes"]]}
+
     changed = dict(recipe)
     if "sources" in recipe:
-        changed["sources"] = [relative(source) for source in recipe["sources"]]
+        changed["sources"] = [with_tapes(source) for source in recipe["sources"]]
     if "model" in recipe:
         changed["model"] = relative(recipe["model"])
     return changed
@@ -318,14 +351,16 @@ def _decoder(path: str | os.PathLike, handle: int) -> Iterator[decoders.Source]:
         raise AudioError(path, decoders.said(error)) from error
 
 
-def _blocks(path: str | os.PathLike, source: decoders.Source, start: int, frames: int) -> Iterator[np.ndarray]:
+def _blocks(
+    path: str | os.PathLike, source: decoders.Source, start: int, frames: int, values: int | None = None
+) -> Iterator[np.ndarray]:
     """Up to `frames` frames from `start` as mono blocks, so that memory follows what is really there."""
     if start >= source.frames > 0:
         return
     if start:
         source.seek(start)
     equal_parts = np.full(source.channels, 1 / source.channels, np.float32)
-    longest = max(1, BLOCK_VALUES // source.channels)
+    longest = max(1, (values or BLOCK_VALUES) // source.channels)
     left = source.frames - start
     while frames > 0:
         # libsndfile fills what it cannot read with zeros, so that asking for far more than is claimed takes time.

@@ -5,14 +5,16 @@ Exit status: 0 done, 1 the work failed (one line on stderr says why), 2 wrong us
 
 import argparse
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = parser().parse_args(arguments)
-    from vaelab import audio, checkpoint, config, data, directions, latent, library, provenance, tool, train
+    from vaelab import audio, checkpoint, config, data, directions, latent, library, provenance, segments, tool, train
 
     mistakes = (
         audio.AudioError,
@@ -23,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         latent.LatentError,
         library.LibraryError,
         provenance.ProvenanceError,
+        segments.CutError,
         tool.ToolError,
         train.TrainError,
         OSError,
@@ -53,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     _add_similar(commands)
     _add_classify(commands)
     _add_synth(commands)
+    _add_slice(commands)
     _add_doctor(commands)
     return top
 
@@ -72,7 +76,7 @@ def _positive(text: str) -> int:
 
 def _add_make_dataset(commands) -> None:
     command = commands.add_parser("make-dataset", help="folders of sounds -> a dataset", allow_abbrev=False)
-    command.add_argument("--data-dir", nargs="+", required=True, metavar="DIR", help="searched with sub-folders")
+    command.add_argument("--data-dir", nargs="+", default=[], metavar="DIR", help="searched with sub-folders")
     command.add_argument("--dataset-name", required=True, metavar="NAME")
     command.add_argument("--classes", action="store_true", help="folders directly below DIR are class names")
     command.add_argument(
@@ -83,6 +87,8 @@ def _add_make_dataset(commands) -> None:
     command.add_argument("--hold-out", nargs="+", default=(), metavar="FOLDER", help="hold out these, not a share")
     command.add_argument("--seed", type=_natural, default=0, help="of the split (default 0)")
     command.add_argument("--fresh", action="store_true", help="split anew, forget the earlier dataset's sides")
+    command.add_argument("--tape", nargs="+", default=[], metavar="TAPE", help="recordings to slice, beside or for DIR")
+    _add_slicing(command)
     command.set_defaults(run=_make_dataset)
 
 
@@ -178,19 +184,26 @@ def _add_doctor(commands) -> None:
 
 
 def _make_dataset(options) -> None:
-    from vaelab.data import make_dataset
+    from vaelab import cutting, data
 
-    dataset = make_dataset(
-        options.data_dir,
-        options.dataset_name,
-        classes=options.classes,
-        train_ratio=options.train_ratio,
-        seed=options.seed,
-        fresh=options.fresh,
-        labels=options.labels,
-        group_by=options.group_by,
-        hold_out=options.hold_out,
-    )
+    if not options.data_dir and not options.tape:
+        raise data.DatasetError("make-dataset: expected --data-dir or --tape, found neither")
+    with _telling_warnings():
+        dataset = cutting.dataset_of_tapes(
+            options.tape,
+            options.dataset_name,
+            options.data_dir,
+            _slice_config(options),
+            _metadata(options),
+            _drop(options),
+            classes=options.classes,
+            train_ratio=options.train_ratio,
+            seed=options.seed,
+            fresh=options.fresh,
+            labels=options.labels,
+            group_by=options.group_by,
+            hold_out=options.hold_out,
+        )
     print(dataset.report())
 
 
@@ -284,6 +297,74 @@ def _synth(options) -> None:
     from vaelab import synth
 
     print(f"wrote {synth.write_dataset(options.out_dir, options.per_class, options.seed)}")
+
+
+def _add_slice(commands) -> None:
+    command = commands.add_parser("slice", help="a long recording -> segments with time codes", allow_abbrev=False)
+    command.add_argument("tape", metavar="TAPE", help="an audio file, or a video with vaelab[video]")
+    command.add_argument("--out-dir", required=True, metavar="DIR", help="of the segments; again: labels.txt counts")
+    command.add_argument("--references", action="store_true", help="write time codes only, no sounds")
+    command.add_argument("--labels", metavar="FILE.txt", help="cut at these Audacity labels instead")
+    command.add_argument("--no-picture", action="store_true", help="leave out slices.png")
+    _add_slicing(command)
+    command.set_defaults(run=_slice)
+
+
+def _add_slicing(command) -> None:
+    command.add_argument("--preset", metavar="KIND", help="of material: one_shots (default), loops, drones, speech")
+    command.add_argument("--sensitivity", type=float, metavar="S", help="0 to 1 (default 0.5): how small is an onset")
+    command.add_argument("--drop-silence", action="store_true", help="leave out segments no louder than hiss")
+    command.add_argument("--drop-duplicates", action="store_true", help="leave out segments much like one before")
+    command.add_argument(
+        "--metadata", nargs="+", default=[], metavar="KEY=VALUE", help="title=... date=... of the tape"
+    )
+
+
+def _slice_config(options):
+    import dataclasses
+
+    from vaelab import config, slicing
+
+    if (name := options.preset or "one_shots") not in slicing.PRESETS:
+        raise config.ConfigError(f"preset: expected one of {', '.join(slicing.PRESETS)}, found {name!r}")
+    knobs = {} if options.sensitivity is None else {"sensitivity": options.sensitivity}
+    return dataclasses.replace(slicing.PRESETS[name], **knobs)
+
+
+def _metadata(options) -> dict[str, str]:
+    from vaelab import segments
+
+    return segments.metadata(options.metadata)
+
+
+def _drop(options):
+    from vaelab import cutting
+
+    return cutting.Drop(options.drop_silence, options.drop_duplicates)
+
+
+@contextmanager
+def _telling_warnings() -> Iterator[None]:
+    """Say warnings, such as that of a tape that breaks off, as mistakes are said."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in told:
+        print(f"vaelab: {warning.message}", file=sys.stderr)
+
+
+def _slice(options) -> None:
+    from vaelab import cutting, files, plots, segments
+
+    metadata, config = _metadata(options), _slice_config(options)
+    with _telling_warnings():
+        cut, heard = cutting.cut_tape(
+            options.tape, options.out_dir, config, metadata, options.references, _drop(options), options.labels
+        )
+    print(segments.report(cut, options.out_dir))
+    if not options.no_picture:
+        with files.replacing(Path(options.out_dir) / "slices.png") as temporary:
+            plots.tape(heard, [(one.start, one.end) for one in cut.segments]).savefig(temporary, dpi=100)
 
 
 if __name__ == "__main__":

@@ -262,6 +262,44 @@ class TrainConfig(_JsonConfig):
 
 
 @dataclass(frozen=True)
+class SliceConfig(_JsonConfig):
+    """How a long recording is cut into segments.
+
+    Attributes:
+        sensitivity: 0 to 1: how small a rise is an onset.
+        min_seconds: Least length of a segment, and distance of onsets.
+        max_seconds: Longer segments are cut where they change most.
+        gap_seconds: A shorter quiet moment does not end a sound.
+        texture_seconds: A stationary stretch of this length, or the whole recording, is material if above `hiss_dbfs`.
+        hiss_dbfs: What is stationary and has less mean power is hiss; a full-scale sine is at -3.
+        onsets: Whether onsets within a sound cut it.
+    """
+
+    sensitivity: float = 0.5
+    min_seconds: float = 0.1
+    max_seconds: float = 8.0
+    gap_seconds: float = 0.06
+    texture_seconds: float = 8.0
+    hiss_dbfs: float = -45.0
+    onsets: bool = True
+
+    def __post_init__(self):
+        self._check_types()
+        self._check("sensitivity", 0 <= self.sensitivity <= 1, "0 to 1")
+        self._check("min_seconds", 0.02 <= self.min_seconds <= 60, "0.02 to 60 s")
+        self._check("max_seconds", 4 * self.min_seconds <= self.max_seconds <= 600, "4 min_seconds to 600 s")
+        self._check("gap_seconds", 0 <= self.gap_seconds <= 60, "0 to 60 s")
+        self._check("texture_seconds", 0.5 <= self.texture_seconds <= 600, "0.5 to 600 s")
+        self._check("hiss_dbfs", -90 <= self.hiss_dbfs <= 0, "-90 to 0 dBFS")
+        self._check("onsets", isinstance(self.onsets, bool), "true or false")
+
+    @property
+    def threshold_db(self) -> float:
+        """The rise that is an onset: 8 dB in the middle, 32 at sensitivity 0, 2 at 1."""
+        return 2.0 * 4.0 ** (2 - 2 * self.sensitivity)
+
+
+@dataclass(frozen=True)
 class Config(_JsonConfig):
     """All knobs of a run, as `--config FILE.json` holds them: {"audio": {...}, "model": {...}, "train": {...}}."""
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from vaelab import audio, estimate, files, seen, splitting
+from vaelab import audio, estimate, files, seen, segments, splitting
 from vaelab.scan import LABELS, Found, Skipped, candidates, scan
 
 HOME = Path("datasets")
@@ -40,6 +40,9 @@ class Entry:
         seconds: Duration.
         label: Class name, or None.
         split: "train" or "validation".
+        tape: Index into the dataset's tapes, or None.
+        start: Where on the tape it begins, seconds, or None.
+        end: Where it ends.
     """
 
     path: str
@@ -48,6 +51,9 @@ class Entry:
     seconds: float
     label: str | None
     split: str
+    tape: int | None = None
+    start: float | None = None
+    end: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,12 +66,14 @@ class Dataset:
         entries: The sounds used.
         skipped: {"path", "root", "reason"} of each file with a sound's suffix, each link and each folder that
             cannot be read, that is not used.
+        tapes: {"path", "sha256", "seconds", "metadata"} of each tape that entries were cut from.
     """
 
     name: str
     roots: tuple[str, ...]
     entries: tuple[Entry, ...]
     skipped: tuple[dict[str, Any], ...]
+    tapes: tuple[dict[str, Any], ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -79,6 +87,18 @@ class Dataset:
     def source(self, entry: Entry) -> Path:
         """Where an entry's file is."""
         return Path(self.roots[entry.root]) / entry.path
+
+    def named_tapes(self) -> list[dict[str, Any]]:
+        """The tapes as a model remembers them: by name, without the folders of this machine."""
+        return [
+            {
+                "name": os.path.basename(tape["path"]),
+                "sha256": tape["sha256"],
+                "timecode": f"{segments.timecode(0)} - {segments.timecode(tape['seconds'])}",
+                "metadata": tape["metadata"],
+            }
+            for tape in self.tapes
+        ]
 
     def report(self) -> str:
         """What was found, in a few lines.
@@ -94,6 +114,7 @@ class Dataset:
             f"  {train} train, {validation} validation; {_clock(seconds.sum())} of sound: shortest "
             f"{seconds.min():.2f} s, median {np.median(seconds):.2f} s, longest {_clock(seconds.max())}",
             *self._class_lines(),
+            *self._tape_lines(),
         ]
         examples = {skip["reason"]: skip["path"] for skip in reversed(self.skipped)}
         for reason, count in Counter(skip["reason"] for skip in self.skipped).most_common():
@@ -103,6 +124,18 @@ class Dataset:
             "while the model still improves (estimated from this machine's speed at matrix products)"
         )
         return "\n".join(lines)
+
+    def _tape_lines(self) -> list[str]:
+        """How much of each tape there is."""
+        lines = []
+        for number, tape in enumerate(self.tapes):
+            mine = [entry for entry in self.entries if entry.tape == number]
+            title = tape["metadata"].get("title") or os.path.basename(tape["path"])
+            cut = sum(entry.end - entry.start for entry in mine)
+            lines.append(
+                f"  tape {audio.printable(title)}: {len(mine)} segments, {_clock(cut)} of {_clock(tape['seconds'])}"
+            )
+        return lines
 
     def _class_lines(self) -> list[str]:
         """How many sounds each class has, and which classes are on one side only."""
@@ -153,7 +186,7 @@ def make_dataset(
         DatasetError: A folder is missing, a choice is impossible, or fewer than two different sounds can be read.
     """
     labels = _checked_labels(classes, labels, group_by)
-    _check_name(name)
+    check_name(name)
     if not 0 < train_ratio < 1:
         raise DatasetError(f"train ratio: expected between 0 and 1, found {train_ratio}")
     if isinstance(hold_out, str):
@@ -179,7 +212,10 @@ def make_dataset(
     else:
         packs = {(one.root, one.path): one.pack for one in sounds} if group_by else None
         entries = split(entries, train_ratio, seed, known, packs)
-    dataset = Dataset(name, tuple(_text(root) for root in roots), tuple(entries), tuple(skipped + repeated))
+    tapes, places = _tapes(roots, entries)
+    entries = [dataclasses.replace(entry, **places.get((entry.root, entry.path), {})) for entry in entries]
+    texts = tuple(_text(root) for root in roots)
+    dataset = Dataset(name, texts, tuple(entries), tuple(skipped + repeated), tuple(tapes))
     try:
         _write(dataset, home)
         known_contents.save(contents)
@@ -196,7 +232,7 @@ def load_dataset(name: str, home: str | os.PathLike = HOME) -> Dataset:
     Raises:
         DatasetError: There is none of this name, or its manifest is damaged.
     """
-    _check_name(name)
+    check_name(name)
     path = Path(home) / name / "manifest.json"
     if not path.is_file():
         have = sorted(folder.parent.name for folder in Path(home).glob("*/manifest.json"))
@@ -212,7 +248,10 @@ def load_dataset(name: str, home: str | os.PathLike = HOME) -> Dataset:
         if not entries:
             raise ValueError("no sounds")
         skipped = tuple({key: skip[key] for key in ("path", "root", "reason")} for skip in manifest["skipped"])
-        return Dataset(str(manifest["name"]), tuple(map(str, manifest["roots"])), entries, skipped)
+        tapes = tuple(_tape(one) for one in manifest.get("tapes", []))
+        if any(entry.tape is not None and not 0 <= entry.tape < len(tapes) for entry in entries):
+            raise ValueError("a sound of a tape that is not named")
+        return Dataset(str(manifest["name"]), tuple(map(str, manifest["roots"])), entries, skipped, tapes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DatasetError(f"{path}: expected a dataset's manifest, found damaged text: {error!r}") from error
 
@@ -284,6 +323,25 @@ def _roots(data_dirs: Sequence[str | os.PathLike]) -> list[Path]:
     return roots
 
 
+def _tapes(roots: Sequence[Path], entries: Sequence[Entry]) -> tuple[list[dict], dict[tuple[int, str], dict]]:
+    """What is known of tapes that entries were cut from; see `segments.around`."""
+    try:
+        return segments.around(roots, ((entry.root, entry.path) for entry in entries))
+    except segments.CutError as error:
+        raise DatasetError(f"{error}; slice the tape again, or remove the file") from error
+
+
+def _tape(tape: dict[str, Any]) -> dict[str, Any]:
+    """A manifest's tape, made sure of."""
+    metadata = {str(key): str(value) for key, value in tape["metadata"].items()}
+    return {
+        "path": str(tape["path"]),
+        "sha256": str(tape["sha256"]),
+        "seconds": float(tape["seconds"]),
+        "metadata": metadata,
+    }
+
+
 def _entry(found: Found) -> Entry:
     seconds = round(found.facts.seconds, 6)
     return Entry(found.path, found.root, found.facts.sha256, seconds, found.label, splitting.TRAIN)
@@ -329,7 +387,16 @@ def _known_sides(name: str, home: str | os.PathLike) -> dict[str, str]:
 
 def _inside(entry: Entry, roots: Sequence[str]) -> Entry:
     """Refuse an entry that points out of its root: manifests are passed around."""
-    for name, kind in (("path", str), ("root", int), ("sha256", str), ("seconds", float), ("label", str | None)):
+    for name, kind in (
+        ("path", str),
+        ("root", int),
+        ("sha256", str),
+        ("seconds", float),
+        ("label", str | None),
+        ("tape", int | None),
+        ("start", float | None),
+        ("end", float | None),
+    ):
         if not isinstance(getattr(entry, name), kind):
             raise TypeError(f"{name} of a sound: {getattr(entry, name)!a}")
     parts = entry.path.split("/")
@@ -340,7 +407,12 @@ def _inside(entry: Entry, roots: Sequence[str]) -> Entry:
     return entry
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Refuse a dataset's name that is no plain name of a folder.
+
+    Raises:
+        DatasetError: It is not.
+    """
     plain = name.isprintable() and len(os.fsencode(name)) <= MAX_NAME
     if not plain or not name.strip() or name.startswith(".") or Path(name).name != name:
         raise DatasetError(f"dataset name: expected a plain folder name of 1 to {MAX_NAME} bytes, found {name!r}")
@@ -378,8 +450,12 @@ def _write(dataset: Dataset, home: str | os.PathLike) -> None:
         "format": FORMAT,
         "name": dataset.name,
         "roots": dataset.roots,
-        "files": [{name: getattr(entry, name) for name in names} for entry in dataset.entries],
+        "files": [
+            {name: getattr(entry, name) for name in names if name == "label" or getattr(entry, name) is not None}
+            for entry in dataset.entries
+        ],
         "skipped": dataset.skipped,
+        "tapes": dataset.tapes,
     }
     with files.replacing(Path(home) / dataset.name / "manifest.json") as temporary:
         temporary.write_text(json.dumps(manifest, indent=1), encoding="ascii")

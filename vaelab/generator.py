@@ -35,6 +35,7 @@ class Generator:
         model: The model; `model.audio` and `model.config` are its settings.
         meta: What else its file says.
         sha256: Of the model's file.
+        trained_on: The tapes that the model learned from, with their metadata.
         known: Named directions that `generate(directions=...)` may use; `directions` fills it.
     """
 
@@ -50,6 +51,7 @@ class Generator:
         self.path = shipped.find(model)
         self.model, self.meta = checkpoint.load_model(self.path)
         self.sha256: str = self.meta["sha256"]
+        self.trained_on: list[dict[str, Any]] = self.meta.get("trained_on", [])
         self.known = Directions()
 
     def generate(
@@ -298,7 +300,8 @@ class Generator:
         sources = provenance.sources(audio_files, offsets, self.model.audio.clip_seconds)
         name = shipped.name_of(self.path)
         model = {"name": name, "path": str(self.path.resolve()), "sha256": self.sha256}
-        return {**provenance.stamp(), **settings, "sources": sources, "model": model}
+        learned = {"trained_on": self.trained_on} if self.trained_on else {}
+        return {**provenance.stamp(), **settings, "sources": sources, "model": model, **learned}
 
 
 def _save(sounds: Sequence[Sound], out_file: str | os.PathLike | None, bits: int) -> None:

@@ -237,8 +237,9 @@ class _Work:
     ) -> tuple[list[Row], np.ndarray]:
         """Rows and embeddings of all sounds; those that turn out not to decode are added to the skipped ones."""
         new = {one.facts.sha256: one for one in reversed(sounds) if one.facts.sha256 not in self._before}
-        segments = {sha256: self._segments(one) for sha256, one in new.items()}
-        computed, failed = self._computed(new, segments, listener, progress)
+        failed: dict[str, str] = {}
+        segments = {sha256: self._segments(one, failed) for sha256, one in new.items()}
+        computed = self._computed(new, segments, listener, failed, progress)
         rows, embeddings = [], []
         for one in sounds:
             sha256 = one.facts.sha256
@@ -259,11 +260,18 @@ class _Work:
         numbers = [number for number in self._before[sha256] if self.old.path(number) == first]
         return [tuple(columns[name][number] for name in ("onsets", "seconds", "embeddings")) for number in numbers]
 
-    def _segments(self, one: scan.Found) -> list[tuple[float, float]]:
+    def _segments(self, one: scan.Found, failed: dict[str, str]) -> list[tuple[float, float]]:
         """Onset and length of each sound in a file."""
         if self.slicer is None:
             return [(0.0, one.facts.seconds)]
-        return [(start, end - start) for start, end in self.slicer(self.root / one.path)]
+        try:
+            cuts = self.slicer(self.root / one.path)
+        except audio.AudioError as error:
+            failed[one.facts.sha256] = error.reason
+            return []
+        if not cuts:
+            failed[one.facts.sha256] = "expected sounds in it, found nothing that stands out from its noise"
+        return [(start, end - start) for start, end in cuts]
 
     def _mark(self, path: str) -> seen.Mark | None:
         remembered = self.known.current.get((os.fsdecode(self.root), path))
@@ -274,10 +282,11 @@ class _Work:
         new: Mapping[str, scan.Found],
         segments: Mapping[str, Sequence[tuple[float, float]]],
         listener: Listener,
+        failed: dict[str, str],
         progress: bool,
-    ) -> tuple[dict[str, list[tuple]], dict[str, str]]:
-        """(onset, seconds, embedding) of each segment by content, and why a content has none."""
-        config, made, failed = listener.audio, defaultdict(list), {}
+    ) -> dict[str, list[tuple]]:
+        """(onset, seconds, embedding) of each segment by content; why a content has none is added to `failed`."""
+        config, made = listener.audio, defaultdict(list)
         wanted = [(sha256, *segment) for sha256, parts in segments.items() for segment in parts]
         whole = self.slicer is None  # hashing a tape for each of its segments would take too long
         items = [
@@ -307,7 +316,7 @@ class _Work:
                 sha256, onset, length = wanted[number]
                 made[sha256].append((onset, length, embedding))
                 self.embedded += 1
-        return {sha256: sorted(made[sha256], key=lambda one: one[0]) for sha256 in new}, failed
+        return {sha256: sorted(made[sha256], key=lambda one: one[0]) for sha256 in new}
 
 
 def _embeddings(

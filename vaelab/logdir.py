@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,9 +204,10 @@ def machine() -> dict[str, Any]:
     }
 
 
-def save_best(logdir: Path, seen: Evaluation, seed: int) -> None:
-    """Write the evaluated model as the best."""
-    checkpoint.save_model(logdir / "best.safetensors", seen.model, {"metrics": seen.metrics, "seed": seed})
+def save_best(logdir: Path, seen: Evaluation, seed: int, tapes: Sequence[dict[str, Any]] = ()) -> None:
+    """Write the evaluated model as the best, with the tapes that it learned from."""
+    meta = {"metrics": seen.metrics, "seed": seed} | ({"trained_on": list(tapes)} if tapes else {})
+    checkpoint.save_model(logdir / "best.safetensors", seen.model, meta)
 
 
 def _warn_of_differences(path: Path, meta: dict[str, Any]) -> None:

@@ -20,12 +20,15 @@ from matplotlib.ticker import LogLocator
 from vaelab.audio import Sound, printable
 from vaelab.config import AudioConfig
 from vaelab.data import Dataset
+from vaelab.segments import timecode
+from vaelab.slicing import Heard
 from vaelab.spectral import filterbank
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart; markers double it.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 MARKERS = "os^Dv"
 LONGEST_NAME = 28
+COLUMNS = 2400  # of the picture of a tape
 NO_LABEL = "(no class)"
 FREQUENCIES = {200: "200", 1000: "1k", 3000: "3k", 10000: "10k"}  # ticks, Hz
 
@@ -155,6 +158,58 @@ def latent_map(coordinates: np.ndarray, labels: Sequence[str | None]) -> Picture
     if names:
         handles, titles = zip(*drawn, strict=True)
         axes.legend(handles, titles, bbox_to_anchor=(1.01, 1), loc="upper left", fontsize=8, frameon=False)
+    return figure
+
+
+def tape(
+    heard: Heard, segments: Sequence[tuple[float, float]], start: float = 0.0, end: float | None = None
+) -> Picture:
+    """A recording from start to end (seconds): its level above its spectrum, with a line where each segment begins.
+
+    Args:
+        heard: The recording.
+        segments: (start, end) of each, seconds.
+        start: Of what is shown, seconds.
+        end: Of what is shown; None is the recording's.
+    """
+    end = heard.seconds if end is None else min(end, heard.seconds)
+    levels = heard.levels[int(start / heard.hop_s) : max(1, int(end / heard.hop_s))]
+    edges = np.linspace(0, len(levels), min(len(levels), COLUMNS), endpoint=False).astype(int)
+    columns = np.maximum.reduceat(levels, edges, axis=0).astype(np.float32)
+    figure = Picture(figsize=(12, 4), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
+    seconds = np.linspace(start, end, len(columns))
+    size = 10 ** ((10 * np.log10(np.sum(10 ** (columns / 10), axis=1)) + 3) / 20)
+    top.fill_between(seconds, -size, size, linewidth=0, color=COLOURS[0])
+    top.set(ylabel="amplitude", ylim=(-1, 1))
+    image = bottom.imshow(
+        columns.T,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=-90,
+        vmax=-10,
+        extent=(start, end, 0, columns.shape[1]),
+    )
+    bottom.set(ylabel="mel band", xlim=(start, end), ylim=(0, columns.shape[1]))
+    bottom.set_xlabel("time (hh:mm:ss)" if end - start > 120 else "time (s)")
+    if end - start > 120:
+        bottom.xaxis.set_major_formatter(lambda second, _: timecode(max(0, second))[:8])
+    shown = [one for one in segments if one[1] > start and one[0] < end]
+    top.vlines([first for first, _ in shown], -1, 1, color=COLOURS[3], linewidth=0.6)
+    bottom.hlines([0.4] * len(shown), *np.array(shown).reshape(-1, 2).T, color=COLOURS[5], linewidth=3)
+    figure.colorbar(image, ax=(top, bottom), label="dBFS")
+    return figure
+
+
+def tape_map(coordinates: np.ndarray, seconds: Sequence[float]) -> Picture:
+    """A flat map (n, 2) of a tape's segments, coloured by the time at which each begins."""
+    figure = Picture(figsize=(8, 5.5), layout="constrained")
+    axes = figure.subplots()
+    points = axes.scatter(*np.asarray(coordinates).T, s=22, c=seconds, cmap="viridis", linewidth=0)
+    axes.set(xlabel="UMAP 1 (no unit)", ylabel="UMAP 2 (no unit)")
+    bar = figure.colorbar(points, label="time on the tape (hh:mm:ss)")
+    bar.ax.yaxis.set_major_formatter(lambda second, _: timecode(max(0, second))[:8])
     return figure
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vaelab import audio, checkpoint, files, spectral
+from vaelab import audio, checkpoint, files, segments, spectral
 from vaelab.config import AudioConfig
 
 FORMAT = 1
@@ -20,16 +20,61 @@ class ProvenanceError(Exception):
 
 
 def sources(paths: Sequence[str | os.PathLike], offsets: Sequence[float], seconds: float) -> list[dict[str, Any]]:
-    """Files as a recipe names them: full path, hash of the content, the time code of the clip."""
-    return [
-        {
+    """Files as a recipe names them: full path, hash of the content, the time code of the clip.
+
+    Those that come from tapes, at whatever remove, also name the stretches of these: "tapes".
+    """
+    named = []
+    for path, offset in zip(map(os.fsdecode, paths), offsets, strict=True):
+        source = {
             "path": os.path.join(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path)),
             "sha256": files.content_hash(path),
             "start": float(offset),
             "seconds": seconds,
         }
-        for path, offset in zip(map(os.fsdecode, paths), offsets, strict=True)
-    ]
+        if stretches := tapes(path, float(offset), seconds):
+            source["tapes"] = stretches
+        named.append(source)
+    return named
+
+
+def tapes(path: str | os.PathLike, offset: float = 0.0, seconds: float | None = None) -> list[dict[str, Any]]:
+    """The stretches of tapes that a stretch of a file comes from, with full paths; none if none is known.
+
+    A file that `cutting` wrote names its tape and time code itself; one that was generated names those of its sources.
+
+    Args:
+        path: A sound file.
+        offset: Start of the stretch, seconds.
+        seconds: Its length; None is all.
+    """
+    if not audio.has_recipe(path):
+        return []
+    recipe, folder = audio.read_recipe(path), os.path.realpath(os.path.dirname(os.fsdecode(path)) or ".")
+    try:
+        sources = [_full(source, folder) for source in recipe.get("sources", [])]
+        if recipe.get("call") != "slice":
+            return [tape for source in sources for tape in source.get("tapes", [])]
+        return [_part(source, offset, seconds) for source in sources]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ProvenanceError(f"{audio.printable(path)}: expected a whole recipe, found one without {error}") from error
+
+
+def _part(stretch: dict[str, Any], offset: float, seconds: float | None) -> dict[str, Any]:
+    """A part of a stretch of a tape, with its time code."""
+    start = stretch["start"] + min(offset, stretch["seconds"])
+    end = stretch["start"] + stretch["seconds"]
+    end = end if seconds is None else min(end, start + seconds)
+    times = {"start": round(start, 6), "seconds": round(end - start, 6)}
+    return {**stretch, **times, "timecode": f"{segments.timecode(start)} - {segments.timecode(end)}"}
+
+
+def _full(part: dict[str, Any], folder: str) -> dict[str, Any]:
+    """A part of a recipe with its path, and those of its tapes, seen from anywhere."""
+    whole = {**part, "path": os.path.normpath(os.path.join(folder, part["path"]))}
+    if "tapes" in part:
+        whole["tapes"] = [_full(tape, folder) for tape in part["tapes"]]
+    return whole
 
 
 def stamp() -> dict[str, Any]:
@@ -53,14 +98,12 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
         )
     try:
         folder = os.path.realpath(os.path.dirname(os.fsdecode(path)) or ".")
-        parts = [recipe["model"], *recipe["sources"]]
-        places = [os.path.normpath(os.path.join(folder, part["path"])) for part in parts]
-        hashes = [part["sha256"] for part in parts]
+        model, *sources = (_full(part, folder) for part in (recipe["model"], *recipe["sources"]))
+        hashes = [part["sha256"] for part in (model, *sources)]
         if not any(name in recipe for name in LISTS) or not all(isinstance(text, str) for text in hashes):
             raise KeyError("latent")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ProvenanceError(f"{name}: expected a whole recipe, found one without {error}") from error
-    model, *sources = ({**part, "path": place} for part, place in zip(parts, places, strict=True))
     return {**recipe, "model": model, "sources": sources}
 
 

@@ -4,6 +4,8 @@ import os
 import struct
 from pathlib import Path
 
+UNKNOWN = 0xFFFFF000  # lengths from here on stand for "not known yet"
+
 
 def append_chunk(path: Path, name: bytes, body: bytes) -> None:
     """Append a chunk to a wav and correct the length in its header; `name` is four bytes."""
@@ -27,3 +29,13 @@ def find_chunk(path: Path, name: bytes) -> bytes | None:
                 return file.read(length) if file.tell() + length <= size else None
             file.seek(length + length % 2, os.SEEK_CUR)
     return None
+
+
+def stated_size(path: Path) -> int:
+    """Bytes that a wav says it has; 0 for other files, and for one whose writer did not know."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+    if len(head) < 8 or head[:4] != b"RIFF":
+        return 0
+    length = struct.unpack("<I", head[4:])[0]
+    return 0 if length >= UNKNOWN else length + 8

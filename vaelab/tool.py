@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vaelab import arguments, audio, data, latent, library, reference, rendering, spectral
+from vaelab import arguments, audio, data, latent, library, reference, rendering, slicing, spectral
 from vaelab.arguments import ToolError
 from vaelab.audio import Sound
 from vaelab.generator import Generator, Refined
@@ -94,9 +94,13 @@ class SoundSampleTool(Generator):
         progress: bool = True,
     ) -> library.Library:
         """Open the library of another folder; arguments and errors as for the tool itself."""
-        if library_segmentation:
-            raise ToolError("library_segmentation: slicing is not part of this version; use False")
-        self._open = {"folder": library_dir, "home": Path(home) / library.FOLDER, "progress": progress}
+        slicer = slicing.slice_file if library_segmentation else None
+        self._open = {
+            "folder": library_dir,
+            "home": Path(home) / library.FOLDER,
+            "slicer": slicer,
+            "progress": progress,
+        }
         return self.refresh()
 
     def refresh(self) -> library.Library:

@@ -9,10 +9,11 @@ import dataclasses
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -73,7 +74,7 @@ def train(
         if entry.sha256 in failed and devices.is_first():
             print(f"left out: {failed[entry.sha256]}: {entry.path!a}")
     sides = [gather(loaded, side, store, config.model, config.train) for side in ("train", "validation")]
-    model = fit(*sides, config, logdir, run.seed, num_steps, on_evaluation, progress)
+    model = fit(*sides, config, logdir, run.seed, num_steps, on_evaluation, progress, tapes=loaded.named_tapes())
     if devices.is_first():
         with writing(logdir):
             reference.keep(logdir / "best.safetensors", *sides)
@@ -117,6 +118,7 @@ def fit(
     on_evaluation: Callable[[Evaluation], None] | None = None,
     progress: bool = True,
     create: Callable[..., models.Model] = models.create,
+    tapes: Sequence[dict[str, Any]] = (),
 ) -> models.Model:
     """Train until the schedule ends, `num_steps` are done, or a signal asks to stop; keep the best.
 
@@ -134,6 +136,7 @@ def fit(
         on_evaluation: Called after each evaluation.
         progress: Show a bar.
         create: Makes the model to start from; see `vaelab.model.create`.
+        tapes: That the sounds come from; the model names them, and so does what it generates.
 
     Returns:
         The best model by held-out loss.
@@ -147,7 +150,7 @@ def fit(
     devices.mesh(config.train.batch_size)
     with writing(logdir) if devices.is_first() else nullcontext():
         model = start(training, config, logdir, jax.random.fold_in(jax.random.key(seed), 0), create)
-        run = _Training(model, training, held_out, config, logdir, seed, on_evaluation)
+        run = _Training(model, training, held_out, config, logdir, seed, on_evaluation, tapes)
         run.until(num_steps, progress and devices.is_first())
         devices.wait_for_all("saved")
         return _load(logdir / "best.safetensors", model)
@@ -194,10 +197,11 @@ class _Training:
         logdir: Path,
         seed: int,
         on_evaluation: Callable[[Evaluation], None] | None,
+        tapes: Sequence[dict[str, Any]],
     ):
         """Begin, or go on from the newest state in `logdir`."""
         self.model, self.config, self.logdir, self.seed = model, config, logdir, seed
-        self.held_out, self.on_evaluation = held_out, on_evaluation
+        self.held_out, self.on_evaluation, self.tapes = held_out, on_evaluation, tapes
         self.mesh = devices.mesh(config.train.batch_size)
         everywhere = devices.everywhere(self.mesh)
         key = jax.random.key(seed)
@@ -230,7 +234,7 @@ class _Training:
         if between or not self.run.history:
             seen = self._judge()
             if seen.metrics["loss"] < self.run.schedule.best:
-                self._save(save_best, seen, self.seed)
+                self._save(save_best, seen, self.seed, self.tapes)
             self._tell(seen)
 
     def _loop(self, last: float, stopped: threading.Event, bar: Bar) -> None:
@@ -293,7 +297,7 @@ class _Training:
                 "Try a lower learning_rate or gradient_clip in a new logdir"
             )
         if self.run.take(seen, self.config.train):
-            self._save(save_best, seen, self.seed)
+            self._save(save_best, seen, self.seed, self.tapes)
         self._save(save_run, self.run)
         bar.evaluated(seen.metrics)
         self._tell(seen)

@@ -3,9 +3,10 @@
 Each notebook opens on its own: it asks here for what an earlier one would have made. Environment:
 
     VAELAB_SOUNDS   a folder of sounds to use instead of the built-in ones
+    VAELAB_TAPE     a recording, or a video with vaelab[video], to use instead of the built-in tape
     VAELAB_FAST=1   short runs of a small model, for tests
 
-Each choice of these two has a name, under which its dataset (`datasets/NAME`) and its model (`models/NAME`)
+Each choice of these has a name, under which its dataset (`datasets/NAME`) and its model (`models/NAME`)
 are kept, so that none is taken for another's.
 """
 
@@ -20,6 +21,7 @@ import jax
 import numpy as np
 
 from vaelab import audio, data, evaluate, spectral, synth, train
+from vaelab import tape as tapes
 from vaelab.audio import Sound
 from vaelab.config import AudioConfig, Config, ModelConfig, TrainConfig
 from vaelab.model import LEVELS, Model
@@ -40,16 +42,47 @@ def name() -> str:
     """The name of this choice of sounds and speed, as dataset and model bear it."""
     short = "_fast" if fast() else ""
     folder = os.environ.get("VAELAB_SOUNDS")
-    if not folder:
-        return f"built_in{short}"
-    path = Path(folder).resolve()
-    readable = re.sub(r"\W+", "_", path.name, flags=re.ASCII).strip("_")[:40] or "sounds"
-    return f"{readable}_{zlib.crc32(os.fsencode(path)):08x}{short}"
+    return (_named(folder) if folder else "built_in") + short
+
+
+def _named(path: str) -> str:
+    """A name for a path: readable, and its own."""
+    whole = Path(path).resolve()
+    readable = re.sub(r"\W+", "_", whole.name, flags=re.ASCII).strip("_")[:40] or "sounds"
+    return f"{readable}_{zlib.crc32(os.fsencode(whole)):08x}"
 
 
 def logdir() -> Path:
     """The folder of the model that notebook 02 trains."""
     return MODELS / name()
+
+
+def tape() -> Path:
+    """The tape, absolute: VAELAB_TAPE, or a built-in performance written to `sounds/`.
+
+    Raises:
+        AudioError: VAELAB_TAPE names no file.
+    """
+    if path := os.environ.get("VAELAB_TAPE"):
+        if not Path(path).is_file():
+            raise audio.AudioError(path, "VAELAB_TAPE: expected a recording, found none")
+        return Path(path).resolve()
+    path = BUILT_IN.resolve() / ("tape_fast.wav" if fast() else "tape.wav")
+    if not path.exists():
+        made = tapes.perform(40 if fast() else 240, seed=1987, sample_rate=config().audio.sample_rate)
+        audio.write(path, made.samples, made.sample_rate)
+    return path
+
+
+def tape_name() -> str:
+    """The name that the tape's dataset and model bear."""
+    path = os.environ.get("VAELAB_TAPE")
+    return ("tape_" + _named(path) if path else "tape") + ("_fast" if fast() else "")
+
+
+def tape_folder() -> Path:
+    """The folder of the tape's segments."""
+    return data.HOME / tape_name() / "segments" / tape().stem
 
 
 def sounds() -> Path:

@@ -1,0 +1,374 @@
+"""A long recording to segments with time codes: onsets and novelty over a noise floor that follows the recording.
+
+The recording becomes levels of mel bands every 5 ms, which is all that is kept of it, so that an hour needs little
+memory and blocks leave no trace. In each band the floor is what the quiet fifth of the surrounding seconds stays
+below: hiss, hum, a drone. A sound is active from where it rises well above the floor until it falls back to it for a
+while (hysteresis). An onset is a rise of the few bands that rise most beyond their and their neighbours' recent
+maximum, as in S. Boeck and G. Widmer, "Maximum filter vibrato suppression for onset detection", DAFx 2013, but the
+maximum of a tenth of a second, so that a cymbal's beating or a dropout is none. Long segments, and stationary ones
+above `hiss_dbfs`, are cut where they change most.
+"""
+
+import os
+import warnings
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from scipy import fft, ndimage
+
+from vaelab import audio, decoders
+from vaelab.config import SliceConfig
+from vaelab.segments import timecode
+
+PRESETS = {
+    "one_shots": SliceConfig(),
+    "loops": SliceConfig(min_seconds=1.0, max_seconds=4.0, gap_seconds=0.4, onsets=False),
+    "drones": SliceConfig(min_seconds=2.0, max_seconds=10.0, gap_seconds=0.5, texture_seconds=2.0, onsets=False),
+    "speech": SliceConfig(min_seconds=0.25, max_seconds=6.0, gap_seconds=0.2, onsets=False),
+}
+HOP_S, WINDOW_S = 0.005, 0.023
+BANDS, LOWEST_HZ = 32, 30.0
+FRAMES_AT_ONCE = 512  # that are transformed
+SPAN, CONTEXT = 20_000, 200  # frames that are analysed together, and what they need to know of their neighbours
+SILENCE_DB = -90.0  # no floor lies below
+QUIET = 20  # percent of the frames around are below the floor
+CHUNK, AROUND = 100, 16  # frames that share a floor; chunks on either side that decide it
+BIAS_DB, MARGIN_DB = 4.0, 3.0  # from the quiet fifth of noise to its mean; from there to what is no noise
+LOUDEST = 4  # bands that decide
+MOST_DB = 25.0  # that one band can add to a rise
+LAG, MEMORY = 3, 21  # frames over which a rise is measured, and that the maximum before it is taken of
+APART, LOCAL = 10, 80  # frames between two peaks, and around one that it must stand out from
+BACK, FOOT = 10, 0.2  # an onset is where its rise begins: so many frames before its peak at most, a fifth as high
+SMOOTH = 5  # frames of activity
+ON_DB, OFF_DB = 6.0, 1.5  # activity that makes a sound, and that ends it
+ATTACK_S = 0.25  # of activity before the first onset is a sound of its own
+STEADY_S, STEADY_DB = 1.0, 4.0  # hiss lasts longer, and its level spreads less
+COMPARED = 100  # frames on each side of a cut
+LEAST_CHANGE_DB = 1.5
+LOWEST, RAISED_DB = 10, 6.0  # percent of all floors are the lowest; material where it is so much higher
+FALL_DB, SWELL_DB = 6.0, 3.0  # of a sound that dies away: at least in all, at most from one second to the next
+LOST = 0.1  # seconds of a file that may be missing at its end without a word
+
+
+class Heard(NamedTuple):
+    """What is kept of a recording.
+
+    Attributes:
+        levels: Mean power of mel bands in dBFS, float16 (frames, bands).
+        hop_s: From frame to frame, seconds.
+        seconds: Duration.
+    """
+
+    levels: np.ndarray
+    hop_s: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What each frame of a recording is like, float32 (frames,).
+
+    Attributes:
+        activity: How far the loudest bands are above the floor, dB.
+        rise: How far the fastest rising bands are above their recent maximum, dB.
+        loudness: Mean power, dBFS.
+        raised: How far the floor is above the recording's lowest, dB.
+    """
+
+    activity: np.ndarray
+    rise: np.ndarray
+    loudness: np.ndarray
+    raised: np.ndarray
+
+
+def slice_recording(
+    samples: np.ndarray, sample_rate: int, config: SliceConfig | None = None
+) -> list[tuple[float, float]]:
+    """Cut a recording.
+
+    Args:
+        samples: Mono (samples,) in [-1, 1].
+        sample_rate: Hz.
+        config: How; None is the default, which is the preset "one_shots".
+
+    Returns:
+        (start, end) of each segment in seconds, in the order of time; they do not overlap. None is there where
+        nothing rises above silence and hiss.
+    """
+    return cuts(heard(samples, sample_rate), config)
+
+
+def slice_file(path: str | os.PathLike, config: SliceConfig | None = None) -> list[tuple[float, float]]:
+    """Cut a sound file or the sound of a video, read in blocks: as `slice_recording` its samples.
+
+    A recording that breaks off is cut as far as it can be read, with a warning that says where that is.
+
+    Raises:
+        AudioError: The file cannot be read.
+    """
+    return cuts(hear(path), config)
+
+
+def heard(samples: np.ndarray, sample_rate: int) -> Heard:
+    """Keep what is needed of mono samples (samples,)."""
+    return Heard(*band_levels([np.asarray(samples, np.float32)], sample_rate), len(samples) / sample_rate)
+
+
+def hear(path: str | os.PathLike) -> Heard:
+    """Read a sound file, or the sound of a video, in blocks; see `slice_file`."""
+    with audio.stream(path) as (rate, claimed, blocks):
+        counted = _Counted(path, rate, claimed, blocks)
+        return Heard(*band_levels(counted, rate), counted.seconds)
+
+
+def cuts(recording: Heard, config: SliceConfig | None = None) -> list[tuple[float, float]]:
+    """Cut what was heard; see `slice_recording`."""
+    config, (levels, hop_s, seconds) = config or SliceConfig(), recording
+    curves = _curves(levels)
+    onsets = _onsets(curves, hop_s, config)
+    found = []
+    for first, last in _stretches(curves, onsets, hop_s, config):
+        found += _parts(first, last, onsets, hop_s, config)
+    found = [(first, last) for first, last in found if not _is_hiss(curves.loudness[first:last], hop_s, config)]
+    cut = [part for first, last in found for part in _not_too_long(levels, curves, first, last, hop_s, config)]
+    return [(first * hop_s, min(last * hop_s, seconds)) for first, last in cut if first * hop_s < seconds]
+
+
+def band_levels(blocks: Iterable[np.ndarray], sample_rate: int) -> tuple[np.ndarray, float]:
+    """Mean power of mel bands in dBFS, float16 (frames, bands), and the seconds from frame to frame.
+
+    Frame t is centred on sample t * hop, whatever the blocks (samples,); a full-scale sine is at -3 dBFS.
+    """
+    hop, size = max(1, round(HOP_S * sample_rate)), 1 << round(np.log2(WINDOW_S * sample_rate))
+    window = np.hanning(size + 1)[:-1].astype(np.float32)
+    weights = _filterbank(sample_rate, size) * np.float32(2 / (size * np.sum(window.astype(float) ** 2)))
+    levels, left = [np.zeros((0, BANDS), np.float16)], np.zeros(size // 2, np.float32)
+    for block in _with_end(blocks, size // 2):
+        left = np.concatenate([left, block])
+        frames = max(0, (len(left) - size) // hop + 1)
+        for first in range(0, frames, FRAMES_AT_ONCE):
+            last = min(first + FRAMES_AT_ONCE, frames) - 1
+            windows = np.lib.stride_tricks.sliding_window_view(left[first * hop : last * hop + size], size)[::hop]
+            spectrum = fft.rfft(windows * window, axis=1)
+            powers = (spectrum.real**2 + spectrum.imag**2) @ weights
+            levels.append((10 * np.log10(powers + 1e-12)).astype(np.float16))
+        left = left[frames * hop :]
+    return np.concatenate(levels), hop / sample_rate
+
+
+@lru_cache(maxsize=8)
+def _filterbank(sample_rate: int, size: int) -> np.ndarray:
+    """Overlapping triangles (bins, bands) that share a spectrum out to the bands."""
+    import librosa
+
+    return librosa.filters.mel(sr=sample_rate, n_fft=size, n_mels=BANDS, fmin=LOWEST_HZ, norm=None).T.astype(np.float32)
+
+
+def _with_end(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
+    """Blocks, and silence after them."""
+    yield from blocks
+    yield np.zeros(samples, np.float32)
+
+
+class _Counted:
+    """The blocks of a file as far as they can be read; `seconds` counts them."""
+
+    def __init__(self, path: str | os.PathLike, rate: int, claimed: int, blocks: Iterator[np.ndarray]):
+        self.path, self.rate, self.claimed, self.blocks, self.frames = path, rate, claimed, blocks, 0
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / self.rate
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        reason = "the rest is missing"
+        try:
+            for block in self.blocks:
+                self.frames += len(block)
+                yield block
+        except decoders.ERRORS as error:
+            if not self.frames:
+                raise
+            reason = decoders.said(error)
+            self.claimed = max(self.claimed, self.frames + self.rate)
+        claimed_s = audio.claimed_seconds(self.path, self.claimed, self.rate)
+        if claimed_s > self.seconds + LOST:
+            warnings.warn(
+                f"{audio.printable(self.path)}: breaks off at {timecode(self.seconds)}, expected "
+                f"{timecode(claimed_s)} ({reason}); what comes before is used",
+                stacklevel=2,
+            )
+
+
+def _curves(levels: np.ndarray) -> Curves:
+    floor = _floor(levels)
+    raised = _power_db(floor) - np.percentile(_power_db(floor), LOWEST) if len(floor) else np.zeros(1)
+    parts = [np.zeros((3, 0), np.float32)]
+    for first in range(0, len(levels), SPAN):
+        start, stop = max(0, first - CONTEXT), min(len(levels), first + SPAN + CONTEXT)
+        part = levels[start:stop].astype(np.float32)
+        above = np.maximum(0, part - _at(floor, np.arange(start, stop)) - MARGIN_DB)
+        activity = ndimage.uniform_filter1d(_loudest(above), SMOOTH)
+        kept = slice(first - start, first - start + SPAN)
+        parts.append(np.stack([activity, _loudest(_rise(above)), _power_db(part)])[:, kept])
+    return Curves(*np.concatenate(parts, axis=1), np.repeat(raised, CHUNK)[: len(levels)])
+
+
+def _floor(levels: np.ndarray) -> np.ndarray:
+    """The mean level of stationary noise around each chunk of frames (chunks, bands), dBFS."""
+    chunks = [levels[first : first + CHUNK].astype(np.float32) for first in range(0, len(levels), CHUNK)]
+    quiet = np.array([np.percentile(chunk, QUIET, axis=0) for chunk in chunks]).reshape(-1, BANDS)
+    quiet = ndimage.percentile_filter(quiet, QUIET, size=(2 * AROUND + 1, 1), mode="nearest")
+    return np.maximum(ndimage.uniform_filter1d(quiet, SMOOTH, axis=0, mode="nearest") + BIAS_DB, SILENCE_DB)
+
+
+def _power_db(levels: np.ndarray) -> np.ndarray:
+    """Mean power of all bands together: (n, bands) -> (n,), dBFS."""
+    return 10 * np.log10(np.sum(10 ** (levels / 10), axis=1))
+
+
+def _at(floor: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """The floor at frames, interpolated between the middles of its chunks: (frames, bands)."""
+    place = np.clip(frames / CHUNK - 0.5, 0, len(floor) - 1)
+    before = place.astype(int)
+    share = (place - before)[:, None].astype(np.float32)
+    return (1 - share) * floor[before] + share * floor[np.minimum(before + 1, len(floor) - 1)]
+
+
+def _rise(above: np.ndarray) -> np.ndarray:
+    """How far each band (frames, bands) is above what it and its neighbours were at most before, dB."""
+    recent = ndimage.maximum_filter1d(ndimage.maximum_filter1d(above, 3, axis=1), MEMORY, axis=0, origin=MEMORY // 2)
+    rise = np.zeros_like(above)
+    rise[LAG:] = np.clip(above[LAG:] - recent[:-LAG], 0, MOST_DB)
+    return rise
+
+
+def _loudest(bands: np.ndarray) -> np.ndarray:
+    """The mean of the largest bands (frames, bands) -> (frames,)."""
+    return np.partition(bands, BANDS - LOUDEST, axis=1)[:, -LOUDEST:].mean(axis=1)
+
+
+def _onsets(curves: Curves, hop_s: float, config: SliceConfig) -> list[int]:
+    """Frames where sounds begin."""
+    rise = curves.rise
+    highest = ndimage.maximum_filter1d(rise, 2 * APART + 1)
+    local = ndimage.uniform_filter1d(rise, LOCAL, mode="constant")
+    onsets: list[int] = []
+    for peak in np.flatnonzero((rise >= highest) & (rise > config.threshold_db + local)):
+        start = peak
+        while start > max(0, peak - BACK) and rise[start - 1] > FOOT * rise[peak]:
+            start -= 1
+        far_enough = not onsets or (start - onsets[-1]) * hop_s >= config.min_seconds
+        if far_enough and not _is_an_end(curves.loudness, start):
+            onsets.append(int(start))
+    return onsets
+
+
+def _is_an_end(loudness: np.ndarray, frame: int) -> bool:
+    """Whether a rise is the click of a sound that is cut off."""
+    before, after = loudness[max(0, frame - APART) : frame], loudness[frame + APART // 2 : frame + 2 * APART]
+    return len(before) > 0 and len(after) > 0 and float(before.mean() - after.max()) > FALL_DB
+
+
+def _stretches(curves: Curves, onsets: Sequence[int], hop_s: float, config: SliceConfig) -> list[tuple[int, int]]:
+    """Stretches (first, last + 1) in which something sounds, and stationary ones that are material.
+
+    Between sounds, what is louder than hiss is material if there is much of it, or if the floor is elsewhere lower:
+    then it goes with the sound before.
+    """
+    frames = len(curves.loudness)
+    long = max(1, min(round(config.texture_seconds / hop_s), frames))
+    found: list[tuple[int, int]] = []
+    end = 0
+    for first, last in [*_active(curves.activity, onsets, hop_s, config), (frames, frames)]:
+        if first > end and float(np.median(curves.loudness[end:first])) > config.hiss_dbfs:
+            raised = float(np.median(curves.raised[end:first])) > RAISED_DB
+            if raised and found and found[-1][1] == end:
+                found[-1] = found[-1][0], first
+            elif raised or first - end >= long:
+                found.append((end, first))
+        if last > first:
+            found.append((first, last))
+        end = last
+    return found
+
+
+def _active(activity: np.ndarray, onsets: Sequence[int], hop_s: float, config: SliceConfig) -> list[tuple[int, int]]:
+    """Stretches with an onset, or loud and not too short."""
+    least = round(config.min_seconds / hop_s)
+    awake = activity > OFF_DB
+    for onset in onsets:
+        awake[onset : onset + min(least, 2 * APART)] = True
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], awake, [False]]).astype(np.int8)))
+    runs: list[list[int]] = []
+    for first, last in edges.reshape(-1, 2).tolist():
+        if runs and (first - runs[-1][1]) * hop_s < config.gap_seconds:
+            runs[-1][1] = last
+        else:
+            runs.append([first, last])
+    return [
+        (first, last)
+        for first, last in runs
+        if bisect_left(onsets, first) < bisect_left(onsets, last)
+        or (last - first >= least and activity[first:last].max() > ON_DB)
+    ]
+
+
+def _parts(first: int, last: int, onsets: Sequence[int], hop_s: float, config: SliceConfig) -> list[tuple[int, int]]:
+    """An active stretch, cut at the onsets in it."""
+    inside = list(onsets[bisect_left(onsets, first) : bisect_left(onsets, last)])
+    if inside and (inside[0] - first) * hop_s < ATTACK_S:
+        first = inside.pop(0)
+    starts = [first, *(inside if config.onsets else [])]
+    return list(zip(starts, [*starts[1:], last], strict=True)) if last > first else []
+
+
+def _is_hiss(loudness: np.ndarray, hop_s: float, config: SliceConfig) -> bool:
+    """Whether a segment is stationary and quiet, as hiss is that begins after silence."""
+    low, high = np.percentile(loudness, [10, 90])
+    return len(loudness) * hop_s > STEADY_S and high < config.hiss_dbfs and high - low < STEADY_DB
+
+
+def _dies(curve: np.ndarray, second: int) -> bool:
+    """Whether a sound dies away from its beginning to its end, by a curve in dB: however long, it is one."""
+    each = [np.median(part) for part in np.array_split(curve, max(3, round(len(curve) / second)))]
+    return each[0] - each[-2] > FALL_DB / 2 and each[0] - each[-1] > FALL_DB and np.max(np.diff(each)) < SWELL_DB
+
+
+def _not_too_long(
+    levels: np.ndarray, curves: Curves, first: int, last: int, hop_s: float, config: SliceConfig
+) -> Iterator[tuple[int, int]]:
+    """A segment, cut where it changes most, or else evenly, until no part is too long."""
+    most = round(config.max_seconds / hop_s)
+    rings = last - first > most and all(
+        _dies(curve[first:last], round(1 / hop_s)) for curve in (curves.activity, curves.loudness)
+    )
+    while last - first > most and not rings:
+        low, high = first + most // 2, min(first + most, last - most // 4)
+        change = _change(levels, low, high)
+        cut = low + int(change.argmax()) if change.max() >= LEAST_CHANGE_DB else high
+        yield first, cut
+        first = cut
+    yield first, last
+
+
+def _change(levels: np.ndarray, low: int, high: int) -> np.ndarray:
+    """How different the half seconds before and after each frame from low to high are: (frames,), dB."""
+    start = max(0, low - COMPARED)
+    around = np.maximum(levels[start : high + COMPARED].astype(np.float32), SILENCE_DB)
+    total = np.concatenate([np.zeros((1, BANDS)), np.cumsum(around, axis=0, dtype=np.float64)])
+    at = np.arange(low, high + 1) - start
+    left, right = np.maximum(at - COMPARED, 0), np.minimum(at + COMPARED, len(around))
+    before = (total[at] - total[left]) / np.maximum(at - left, 1)[:, None]
+    after = (total[right] - total[at]) / np.maximum(right - at, 1)[:, None]
+    return np.abs(after - before).mean(axis=1)
+
+
+def loudness(recording: Heard) -> np.ndarray:
+    """Mean power of each frame, dBFS (frames,)."""
+    parts = range(0, max(1, len(recording.levels)), SPAN)
+    return np.concatenate([_power_db(recording.levels[first : first + SPAN].astype(np.float32)) for first in parts])
