@@ -11,6 +11,7 @@ from functools import lru_cache
 from io import BytesIO
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
@@ -27,6 +28,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F
 MARKERS = "os^Dv"
 LONGEST_NAME = 28
 NO_LABEL = "(no class)"
+SOUND_COLOURS = "magma"
 FREQUENCIES = {200: "200", 1000: "1k", 3000: "3k", 10000: "10k"}  # ticks, Hz
 
 
@@ -158,6 +160,18 @@ def latent_map(coordinates: np.ndarray, labels: Sequence[str | None]) -> Picture
     return figure
 
 
+def painted(features: np.ndarray) -> np.ndarray:
+    """Mel features (frames, mels) in [0, 1] as colours: uint8 (mels, frames, 3), high pitches first."""
+    return colormaps[SOUND_COLOURS](np.clip(features.T[::-1], 0, 1), bytes=True)[..., :3]
+
+
+def pitches(config: AudioConfig) -> list[tuple[float, str]]:
+    """Round frequencies for an axis: at which of the bands, counted from 0 with halves at their centres, and names."""
+    centres = np.maximum.accumulate(filterbank(config).argmax(axis=1)) * config.sample_rate / config.n_fft
+    wanted = {hz: name for hz, name in FREQUENCIES.items() if centres[0] < hz < centres[-1]}
+    return [(float(np.interp(hz, centres, np.arange(len(centres)) + 0.5)), name) for hz, name in wanted.items()]
+
+
 def plain(text: str) -> str:
     """Text that matplotlib draws as it is, on one line of bearable length.
 
@@ -175,16 +189,15 @@ def _spectrogram(ax: Axes, features: np.ndarray, config: AudioConfig) -> AxesIma
         (np.asarray(features).T - 1) * config.top_db,
         origin="lower",
         aspect="auto",
-        cmap="magma",
+        cmap=SOUND_COLOURS,
         vmin=-config.top_db,
         vmax=0,
         extent=(0, config.clip_seconds, 0, config.n_mels),
     )
     seconds = np.linspace(0, config.clip_seconds, 3)
     ax.set_xticks(seconds, [f"{second:g}" for second in seconds])
-    centres = np.maximum.accumulate(filterbank(config).argmax(axis=1)) * config.sample_rate / config.n_fft
-    wanted = {hz: name for hz, name in FREQUENCIES.items() if centres[0] < hz < centres[-1]}
-    ax.set_yticks([np.interp(hz, centres, np.arange(len(centres)) + 0.5) for hz in wanted], list(wanted.values()))
+    ticks = pitches(config)
+    ax.set_yticks([place for place, _ in ticks], [name for _, name in ticks])
     return image
 
 
