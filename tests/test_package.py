@@ -27,7 +27,19 @@ FLOORS = [
     {"features"},
     {"spectral", "slicing", "synth", "model", "scan", "shown"},
     {"audio", "flows", "hydrogen", "estimate", "devices", "augment", "seen", "networks"},
-    {"config", "files", "decoders", "workers", "splitting", "riff", "descriptors", "directions", "principal", "latest"},
+    {
+        "config",
+        "files",
+        "decoders",
+        "workers",
+        "splitting",
+        "riff",
+        "descriptors",
+        "directions",
+        "principal",
+        "latest",
+        "controls",
+    },
     {"shelf"},
 ]
 HEAVY = ("jax", "flax", "librosa", "umap", "matplotlib", "ipywidgets", "numba")

@@ -16,6 +16,7 @@ import numpy as np
 
 from vaelab import audio
 from vaelab.audio import Sound
+from vaelab.controls import amount, button, check, free, line, toggle, wide
 from vaelab.latest import Latest, Stopped
 from vaelab.mixing import SLOTS, Channel, History, Setting, channels
 from vaelab.player import Player
@@ -43,13 +44,13 @@ class Row(ipywidgets.HBox):
     def __init__(self, channel: Channel):
         """Show a row for a sound as it is set."""
         self._channel = channel
-        self.play = _button("play", "play the original")
-        self.mute = _toggle("volume-off", "leave this sound out", channel.mute)
-        self.solo = _toggle("headphones", "this sound alone, with other such ones", channel.solo)
+        self.play = button("play", "play the original")
+        self.mute = toggle("volume-off", "leave this sound out", channel.mute)
+        self.solo = toggle("headphones", "this sound alone, with other such ones", channel.solo)
         self.weight = ipywidgets.FloatSlider(
-            value=channel.weight, min=-2.0, max=2.0, step=WEIGHT_STEP, continuous_update=False, layout=_wide("22em")
+            value=channel.weight, min=-2.0, max=2.0, step=WEIGHT_STEP, continuous_update=False, layout=wide("22em")
         )
-        self.remove = _button("times", "take this sound away")
+        self.remove = button("times", "take this sound away")
         name = ipywidgets.HTML(
             f"<div style='{ONE_LINE}'>{inert(short_name(channel.path))}</div>",
             layout=ipywidgets.Layout(width="18em", margin="2px 0.8em"),
@@ -148,38 +149,38 @@ class Mixer(ipywidgets.VBox):
         self._changed()
 
     def _build(self, folder: str | os.PathLike) -> None:
-        self.variance = _amount("variance", 2.0)
-        self.spread = _amount("spread", 3.0)
-        self.normalize = _check("normalise weights", True, "12em")
-        self.seed = ipywidgets.BoundedIntText(value=0, min=0, max=SEEDS, description="seed", layout=_wide("14em"))
-        self.dice = _button("random", "a new seed", "roll")
-        self.autoplay = _check("play at once", True, "9em")
-        self.slot = ipywidgets.ToggleButtons(options=SLOTS, style={"button_width": "3em"}, layout=_wide("9em"))
-        self.undo = _button("undo", "one step back", "undo")
-        self.file = ipywidgets.Text(placeholder="path of a sound file", layout=_wide("22em"))
-        self.add = _button("plus", "add this file", "add")
-        self.target = ipywidgets.Dropdown(options=[], layout=_wide("18em"))
-        self.similar = _button("search-plus", f"add the {SIMILAR} nearest sounds of the library", "add similar")
-        self.progress = ipywidgets.IntProgress(value=0, min=0, max=3, layout=_wide("8em"))
-        self.cancel = _button("stop", "stop what is being made", "cancel")
+        self.variance = amount("variance", 2.0)
+        self.spread = amount("spread", 3.0)
+        self.normalize = check("normalise weights", True, "12em")
+        self.seed = ipywidgets.BoundedIntText(value=0, min=0, max=SEEDS, description="seed", layout=wide("14em"))
+        self.dice = button("random", "a new seed", "roll")
+        self.autoplay = check("play at once", True, "9em")
+        self.slot = ipywidgets.ToggleButtons(options=SLOTS, style={"button_width": "3em"}, layout=wide("9em"))
+        self.undo = button("undo", "one step back", "undo")
+        self.file = ipywidgets.Text(placeholder="path of a sound file", layout=wide("22em"))
+        self.add = button("plus", "add this file", "add")
+        self.target = ipywidgets.Dropdown(options=[], layout=wide("18em"))
+        self.similar = button("search-plus", f"add the {SIMILAR} nearest sounds of the library", "add similar")
+        self.progress = ipywidgets.IntProgress(value=0, min=0, max=3, layout=wide("8em"))
+        self.cancel = button("stop", "stop what is being made", "cancel")
         self.status = ipywidgets.HTML()
         self.player, self.original = Player(), Player(autoplay=True)
         self.name = ipywidgets.Text(value=str(Path(folder) / "mix.wav"), description="file")
-        self.save = _button("download", "write the sound and its recipe", "save")
+        self.save = button("download", "write the sound and its recipe", "save")
         self._rows_box, self._original_box = ipywidgets.VBox(), ipywidgets.VBox()
 
     def _lines(self) -> list[ipywidgets.Widget]:
-        similar = [] if self.tool.library is None else [_line(self.target, self.similar)]
+        similar = [] if self.tool.library is None else [line(self.target, self.similar)]
         return [
             self._rows_box,
-            _line(self.file, self.add, *similar),
-            _line(self.variance, self.spread),
-            _line(self.seed, self.dice, self.normalize, self.autoplay),
-            _line(self.slot, self.undo, self.progress, self.cancel),
+            line(self.file, self.add, *similar),
+            line(self.variance, self.spread),
+            line(self.seed, self.dice, self.normalize, self.autoplay),
+            line(self.slot, self.undo, self.progress, self.cancel),
             self.status,
             self.player,
             self._original_box,
-            _line(self.name, self.save),
+            line(self.name, self.save),
         ]
 
     def _listen(self) -> None:
@@ -322,54 +323,12 @@ class Mixer(ipywidgets.VBox):
         self.status.value = inert(text)
 
 
-def free(path: Path) -> Path:
-    """The path, or the first of NAME_2, NAME_3, ... that is not taken."""
-    numbered, number = path, 1
-    while numbered.exists():
-        number += 1
-        numbered = path.with_name(f"{path.stem}_{number}{path.suffix}")
-    return numbered
-
-
 def _rest(setting: Setting) -> tuple[bool, float, float, int]:
     return setting.normalize, setting.variance, setting.spread, setting.seed
 
 
 def _sounds(of: Iterable[Channel]) -> list[tuple[Path, float]]:
     return [(channel.path, channel.offset) for channel in of]
-
-
-def _button(icon: str, tooltip: str, description: str = "") -> ipywidgets.Button:
-    width = "auto" if description else "3em"
-    return ipywidgets.Button(icon=icon, tooltip=tooltip, description=description, layout=_wide(width))
-
-
-def _toggle(icon: str, tooltip: str, value: bool) -> ipywidgets.ToggleButton:
-    return ipywidgets.ToggleButton(icon=icon, tooltip=tooltip, value=value, layout=_wide("3em"))
-
-
-def _check(description: str, value: bool, width: str) -> ipywidgets.Checkbox:
-    return ipywidgets.Checkbox(value=value, description=description, indent=False, layout=_wide(width))
-
-
-def _amount(name: str, largest: float) -> ipywidgets.FloatSlider:
-    return ipywidgets.FloatSlider(
-        value=0.0,
-        min=0.0,
-        max=largest,
-        step=0.01,
-        description=name,
-        continuous_update=False,
-        layout=_wide("22em"),
-    )
-
-
-def _line(*widgets: ipywidgets.Widget) -> ipywidgets.HBox:
-    return ipywidgets.HBox(widgets, layout=ipywidgets.Layout(align_items="center", grid_gap="0.8em"))
-
-
-def _wide(width: str) -> ipywidgets.Layout:
-    return ipywidgets.Layout(width=width)
 
 
 def _measures(made: Sound) -> str:
