@@ -4,6 +4,7 @@ import os
 import shutil
 import threading
 
+import ipywidgets
 import jax
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def heard(player):
 
 def texts(widget):
     """Everything a widget and those within it put on the page as HTML."""
-    own = [widget.value] if type(widget).__name__ == "HTML" else []
+    own = [widget.value] if isinstance(widget, ipywidgets.HTML) else []
     return own + [text for child in getattr(widget, "children", ()) for text in texts(child)]
 
 

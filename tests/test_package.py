@@ -15,8 +15,9 @@ PACKAGE = ROOT / "vaelab"
 FLOORS = [
     {"cli", "workspace"},
     {"widgets"},
-    {"mixer", "soundmap"},
-    {"player"},
+    {"soundmap"},
+    {"mixer"},
+    {"player", "controls"},
     {"plots", "remake"},
     {"tool"},
     {"arguments"},
@@ -25,7 +26,7 @@ FLOORS = [
     {"logdir", "feed", "bar"},
     {"evaluate", "schedule", "steps", "data", "store", "checkpoint"},
     {"features"},
-    {"spectral", "slicing", "synth", "model", "scan", "shown"},
+    {"spectral", "slicing", "synth", "model", "scan", "shown", "mapview"},
     {"audio", "flows", "hydrogen", "estimate", "devices", "augment", "seen", "networks"},
     {
         "config",
@@ -38,7 +39,6 @@ FLOORS = [
         "directions",
         "principal",
         "latest",
-        "controls",
     },
     {"shelf"},
 ]

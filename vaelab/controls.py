@@ -1,8 +1,29 @@
 """Small widgets of one look, of what ipywidgets 7.7 has; and names for files that are not taken."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import ipywidgets
+
+from vaelab.shown import inert
+
+
+class Status(ipywidgets.HTML):
+    """One line that says what was done, or why not."""
+
+    def say(self, text: str) -> None:
+        """Show a text, as text."""
+        self.value = inert(text)
+
+    @contextmanager
+    def failing(self, failure: str, stopped: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Show whatever fails and is still wanted: an error that leaves a callback is lost in the browser's log."""
+        try:
+            yield
+        except Exception as error:
+            if not stopped():
+                self.say(f"{failure}: {error or type(error).__name__}")
 
 
 def button(icon: str, tooltip: str, description: str = "") -> ipywidgets.Button:

@@ -7,8 +7,7 @@ then draws it. Widgets keep to what ipywidgets 7.7 has.
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import ipywidgets
@@ -16,7 +15,7 @@ import numpy as np
 
 from vaelab import audio
 from vaelab.audio import Sound
-from vaelab.controls import amount, button, check, free, line, toggle, wide
+from vaelab.controls import Status, amount, button, check, free, line, toggle, wide
 from vaelab.latest import Latest, Stopped
 from vaelab.mixing import SLOTS, Channel, History, Setting, channels
 from vaelab.player import Player
@@ -145,7 +144,7 @@ class Mixer(ipywidgets.VBox):
         present = self.setting
         self._show(Setting((*present.channels, *new[:left]), *_rest(present)))
         if len(new) > left:
-            self._say(f"added {left} of {len(new)} sounds: a mixer has {MOST_ROWS} rows at most")
+            self.status.say(f"added {left} of {len(new)} sounds: a mixer has {MOST_ROWS} rows at most")
         self._changed()
 
     def _build(self, folder: str | os.PathLike) -> None:
@@ -163,7 +162,7 @@ class Mixer(ipywidgets.VBox):
         self.similar = button("search-plus", f"add the {SIMILAR} nearest sounds of the library", "add similar")
         self.progress = ipywidgets.IntProgress(value=0, min=0, max=3, layout=wide("8em"))
         self.cancel = button("stop", "stop what is being made", "cancel")
-        self.status = ipywidgets.HTML()
+        self.status = Status()
         self.player, self.original = Player(), Player(autoplay=True)
         self.name = ipywidgets.Text(value=str(Path(folder) / "mix.wav"), description="file")
         self.save = button("download", "write the sound and its recipe", "save")
@@ -208,7 +207,7 @@ class Mixer(ipywidgets.VBox):
             self._show(self._history.present)
             self._make(self.autoplay.value)
         else:
-            self._say("nothing to undo")
+            self.status.say("nothing to undo")
 
     def _show(self, setting: Setting) -> None:
         """Set every control, with one sound at the end of it and not one for each."""
@@ -244,34 +243,40 @@ class Mixer(ipywidgets.VBox):
         self._changed()
 
     def _make(self, autoplay: bool) -> None:
-        """Make the sound of the present setting, unless a newer one comes before; it plays before it is drawn."""
+        """Make the sound of the present setting, unless a newer one comes before."""
         setting, asked = self._history.present, time.perf_counter()
 
         def job(stopped: Stopped) -> None:
-            with self._errors_shown("no new sound", stopped):
+            self.progress.value = 1
+            with self.status.failing("no new sound", stopped):
                 made = self.tool.generate(**setting.arguments())
-                if stopped():
-                    return
-                self.sound = made
-                self.player.autoplay = autoplay
-                self.player.hear(made, setting.words())
-                self._say(f"{setting.words()}: {_measures(made)}, made in {time.perf_counter() - asked:.2f} s")
-                self.progress.value = 2
+                if not stopped():
+                    self._hear(made, setting, autoplay)
+                    self.status.say(
+                        f"{setting.words()}: {_measures(made)}, made in {time.perf_counter() - asked:.2f} s"
+                    )
                 if not stopped():
                     self.player.draw(made, self.tool.model.audio)
                     self.progress.value = 3
+            if self.progress.value == 1:
+                self.progress.value = 0
 
-        self.progress.value = 1
         self.worker.submit(job)
+
+    def _hear(self, made: Sound, setting: Setting, autoplay: bool) -> None:
+        self.sound = made
+        self.player.autoplay = autoplay
+        self.player.hear(made, setting.words())
+        self.progress.value = 2
 
     def _cancel(self) -> None:
         self.worker.cancel()
         self.progress.value = 0
-        self._say("stopped; the sound before is still there")
+        self.status.say("stopped; the sound before is still there")
 
     def _play(self, channel: Channel) -> None:
         def job(stopped: Stopped) -> None:
-            with self._errors_shown("cannot play", stopped):
+            with self.status.failing("cannot play", stopped):
                 config = self.tool.model.audio
                 samples = audio.read(channel.path, config.sample_rate, channel.offset, config.clip_seconds)
                 self._original_box.children = [self.original]
@@ -284,21 +289,21 @@ class Mixer(ipywidgets.VBox):
         setting, wanted = self.setting, Path(self.name.value)
 
         def job(stopped: Stopped) -> None:
-            with self._errors_shown("not saved", stopped):
+            with self.status.failing("not saved", stopped):
                 path = free(wanted)
                 self.tool.generate(out_file=path, **setting.arguments())
-                self._say(f"saved {path} with its recipe")
+                self.status.say(f"saved {path} with its recipe")
 
         self.worker.keep(job)
 
     def _add_file(self) -> None:
         path = Path(self.file.value.strip())
-        with self._errors_shown("not added"):
+        with self.status.failing("not added"):
             audio.read(path, self.tool.model.audio.sample_rate, seconds=self.tool.model.audio.clip_seconds)
             self.add_sounds([path])
 
     def _add_similar(self) -> None:
-        with self._errors_shown("not added"):
+        with self.status.failing("not added"):
             row = self.rows[self.target.value or 0] if self.rows else None
             if row is None:
                 raise LookupError("there is no sound yet to look around")
@@ -308,19 +313,6 @@ class Mixer(ipywidgets.VBox):
             if not new:
                 raise LookupError("every similar sound is here already")
             self.add_sounds(*zip(*new[:SIMILAR], strict=True))
-
-    @contextmanager
-    def _errors_shown(self, failure: str, stopped: Callable[[], bool] = lambda: False) -> Iterator[None]:
-        """Show whatever fails and is still wanted: an error that leaves a callback is lost in the browser's log."""
-        try:
-            yield
-        except Exception as error:
-            if not stopped():
-                self.progress.value = 0
-                self._say(f"{failure}: {error or type(error).__name__}")
-
-    def _say(self, text: str) -> None:
-        self.status.value = inert(text)
 
 
 def _rest(setting: Setting) -> tuple[bool, float, float, int]:
