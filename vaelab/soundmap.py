@@ -69,7 +69,7 @@ class SoundMap(ipywidgets.VBox):
             tool: With a library.
             coordinates: (n, 2), one place for each sound.
             colours: What to colour by, beside what is known of every sound: names or numbers for each.
-            mixer: Takes the sounds of a lasso.
+            mixer: Takes the sounds of a lasso, and is shown below.
             folder: Where decoded sounds are saved.
             sync: Do everything within the callbacks, for tests.
 
@@ -113,7 +113,7 @@ class SoundMap(ipywidgets.VBox):
         self.save = button("download", "write the decoded sound and its recipe", "save")
 
     def _lines(self) -> list[ipywidgets.Widget]:
-        sends = [] if self.mixer is None else [self.send]
+        sends, mixers = ([], []) if self.mixer is None else ([self.send], [self.mixer])
         return [
             line(self.colour, self.autoplay, self.progress, self.cancel),
             self.view,
@@ -121,6 +121,7 @@ class SoundMap(ipywidgets.VBox):
             self.player,
             line(*sends, self.label, self.give),
             line(self.name, self.save),
+            *mixers,
         ]
 
     def _listen(self) -> None:

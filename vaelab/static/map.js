@@ -248,6 +248,7 @@ class MapView {
     if (!pointer) return this.hover(event);
     pointer.moved ||= Math.hypot(event.clientX - pointer.x, event.clientY - pointer.y) >= STILL;
     if (!pointer.moved) return;
+    this.hover(null);
     if (this.lasso) {
       this.lasso.push(this.place(event));
       return this.overlay();
@@ -282,7 +283,7 @@ class MapView {
     if (found >= 0) {
       const [x, y] = this.there(this.grid.points[2 * found], this.grid.points[2 * found + 1]);
       this.tip.textContent = this.title(found);
-      Object.assign(this.tip.style, { left: `${Math.min(x + 12, this.wide - 160)}px`, top: `${y + 12}px` });
+      Object.assign(this.tip.style, { left: `${Math.min(x + 12, this.wide - 160)}px`, top: `${y > HEIGHT - 40 ? y - 32 : y + 12}px` });
     }
     this.overlay();
   }
@@ -426,8 +427,11 @@ class MapView {
       const dot = element("canvas", "", entry, { width: 12, height: 12 });
       const pen = dot.getContext("2d");
       pen.fillStyle = palette[group][0];
-      const { steps } = sprite(palette[group][1], 4.5, 12);
-      for (const step of steps) pen.fillRect((78 + step) % 12, Math.floor((78 + step) / 12), 1, 1); // 78 is (6, 6)
+      const { steps, parts } = sprite(palette[group][1], 4.5, 12);
+      steps.forEach((step, at) => {
+        pen.globalAlpha = parts[at] / 256;
+        pen.fillRect((78 + step) % 12, Math.floor((78 + step) / 12), 1, 1); // 78 is (6, 6), the middle
+      });
       entry.append(text);
     }
   }
