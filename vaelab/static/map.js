@@ -20,8 +20,10 @@ function numbers(value, Kind) {
   return new Kind(value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength));
 }
 
-function inked(el) {
-  return getComputedStyle(el).color.match(/[\d.]+/g).slice(0, 3).map(Number);
+function isDark(el) {
+  // By the ink that the page itself writes with there; outside a page there is none yet.
+  const ink = getComputedStyle(el).color.match(/[\d.]+/g) ?? [0, 0, 0];
+  return Number(ink[0]) + Number(ink[1]) + Number(ink[2]) > 380;
 }
 
 function rgb(colour) {
@@ -311,7 +313,7 @@ class MapView {
   }
 
   get dark() {
-    return inked(this.el).reduce((sum, part) => sum + part) > 380;
+    return isDark(this.el);
   }
 
   look() {

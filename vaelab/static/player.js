@@ -109,9 +109,9 @@ function element(kind, classes, parent, properties = {}) {
 }
 
 function isDark(el) {
-  // By the ink that the page itself writes with there.
-  const [red, green, blue] = getComputedStyle(el).color.match(/[\d.]+/g).map(Number);
-  return red + green + blue > 380;
+  // By the ink that the page itself writes with there; outside a page there is none yet.
+  const ink = getComputedStyle(el).color.match(/[\d.]+/g) ?? [0, 0, 0];
+  return Number(ink[0]) + Number(ink[1]) + Number(ink[2]) > 380;
 }
 
 class View {
