@@ -163,19 +163,21 @@ def test_sounds_are_added_by_file_and_removed(mixer, files, sounds):
 def test_rows_are_bounded(tool, sounds):
     mixer = Mixer(tool, sync=True)
     assert mixer.sound is None
-    mixer.add_sounds([sounds / f"{number}.wav" for number in range(MOST_ROWS + 5)])
+    said = mixer.add_sounds([sounds / f"{number}.wav" for number in range(MOST_ROWS + 5)])
+    assert f"added {MOST_ROWS} of {MOST_ROWS + 5} sounds" in said
     assert len(mixer.rows) == MOST_ROWS
 
 
 def test_similar_sounds_of_the_library_are_added(searching, files, tmp_path):
     mixer = Mixer(searching, files, folder=tmp_path, sync=True)
     assert [name for name, _ in mixer.target.options] == ["kick/kick_0001", "metal/metal_0002", "drone/drone_0001"]
+    assert mixer.target.value == 0
     mixer.target.value = 1
     nearest = [path for path in searching.find_similar(files[1], 10)[0] if path not in files]
     for times in (1, 2):
         mixer.similar.click()
         assert [row.channel.path for row in mixer.rows[3:]] == nearest[: times * SIMILAR]
-        mixer.target.value = 1
+        assert mixer.target.value == 1
 
 
 def test_similar_needs_a_library_and_a_sound(tool, searching):

@@ -44,6 +44,11 @@ def test_who_is_heard(number, change, heard):
     assert with_channel(number, **change).words() == heard
 
 
+def test_many_sounds_are_summed_up():
+    many = Setting(tuple(channels([f"{number}.wav" for number in range(9)], [0.0] * 9)))
+    assert many.words() == "1 0 + 1 1 + 1 2 + 1 3 + 1 4 + 1 5 and 3 more"
+
+
 def test_nobody_heard_is_said():
     with pytest.raises(LatentError, match="add a sound"):
         Setting(()).arguments()

@@ -89,6 +89,7 @@ def test_a_lasso_fills_the_mixer(shown, tool):
     shown.send.click()
     assert [row.channel.path for row in shown.mixer.rows] == [tool.library.files[index] for index in (1, 2, 3)]
     assert shown.mixer.sound is not None
+    assert "added 3 of 3 sounds" in shown.status.value
     ask(shown, kind="lasso", corners=around(50, 60))
     shown.send.click()
     assert "not added: draw a lasso" in shown.status.value

@@ -24,7 +24,7 @@ from vaelab.tool import SoundSampleTool
 
 WEIGHT_STEP = 0.05
 SEEDS = 2**31 - 1
-MOST_ROWS = 32
+MOST_ROWS = 16
 SIMILAR = 3  # sounds added at once
 ONE_LINE = "width: 18em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap"
 
@@ -134,8 +134,8 @@ class Mixer(ipywidgets.VBox):
         chance = round(self.variance.value, 6), round(self.spread.value, 6), self.seed.value
         return Setting(rows, self.normalize.value, *chance)
 
-    def add_sounds(self, paths: Iterable[str | os.PathLike], offsets: Iterable[float] | None = None) -> None:
-        """Add sounds that are not there yet, `MOST_ROWS` in all at most, and make the new mix."""
+    def add_sounds(self, paths: Iterable[str | os.PathLike], offsets: Iterable[float] | None = None) -> str:
+        """Add sounds that are not there yet, `MOST_ROWS` in all at most, and make the new mix; says what it did."""
         paths = [Path(path) for path in paths]
         new = channels(paths, [0.0] * len(paths) if offsets is None else offsets)
         there = {(row.channel.path, row.channel.offset) for row in self.rows}
@@ -143,9 +143,8 @@ class Mixer(ipywidgets.VBox):
         left = max(0, MOST_ROWS - len(self.rows))
         present = self.setting
         self._show(Setting((*present.channels, *new[:left]), *_rest(present)))
-        if len(new) > left:
-            self.status.say(f"added {left} of {len(new)} sounds: a mixer has {MOST_ROWS} rows at most")
         self._changed()
+        return f"added {min(left, len(new))} of {len(paths)} sounds; a mixer has {MOST_ROWS} different ones at most"
 
     def _build(self, folder: str | os.PathLike) -> None:
         self.variance = amount("variance", 2.0)
@@ -226,7 +225,9 @@ class Mixer(ipywidgets.VBox):
         there = dict(zip(_sounds(row.channel for row in self.rows), self.rows, strict=True))
         self.rows = [there.pop((one.path, one.offset), None) or self._row(one) for one in wanted]
         self._rows_box.children = self.rows
+        at = self.target.index or 0
         self.target.options = [(short_name(row.channel.path), number) for number, row in enumerate(self.rows)]
+        self.target.index = min(at, len(self.rows) - 1) if self.rows else None
 
     def _row(self, channel: Channel) -> Row:
         row = Row(channel)

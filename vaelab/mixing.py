@@ -10,6 +10,7 @@ from vaelab.latent import LatentError
 
 SLOTS = ("A", "B")
 STEPS_BACK = 200
+MOST_TERMS = 6
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,13 @@ class Setting:
         }
 
     def words(self) -> str:
-        """The sum, as in "1 kick_0001 − 0.5 drone_0003"."""
-        terms = []
-        for channel in self.heard():
+        """The sum, as in "1 kick_0001 − 0.5 drone_0003"; of many sounds only the first."""
+        terms, heard = [], self.heard()
+        for channel in heard[:MOST_TERMS]:
             sign = "− " if channel.weight < 0 else "+ " if terms else ""
             terms.append(f"{sign}{abs(channel.weight):g} {printable(channel.path.stem)}")
-        return " ".join(terms)
+        more = len(heard) - MOST_TERMS
+        return " ".join(terms) + (f" and {more} more" if more > 0 else "")
 
 
 class History:

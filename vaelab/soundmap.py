@@ -187,8 +187,8 @@ class SoundMap(ipywidgets.VBox):
         with self.status.failing("not added"):
             if not len(self.chosen):
                 raise LookupError("draw a lasso around some sounds first")
-            self.mixer.add_sounds([library.files[one] for one in self.chosen], library.onsets[self.chosen])
-            self.status.say(f"the mixer has {len(self.mixer.rows)} sounds")
+            files = [library.files[one] for one in self.chosen]
+            self.status.say(self.mixer.add_sounds(files, library.onsets[self.chosen]))
 
     def _give(self) -> None:
         with self.status.failing("not labelled"):
