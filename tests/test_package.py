@@ -14,7 +14,7 @@ PACKAGE = ROOT / "vaelab"
 # Each room may import only from the rows below its own; rooms of one row do not know each other.
 FLOORS = [
     {"cli", "workspace"},
-    {"widgets"},
+    {"widgets", "app"},
     {"soundmap"},
     {"mixer"},
     {"player", "controls"},

@@ -4,6 +4,7 @@ Exit status: 0 done, 1 the work failed (one line on stderr says why), 2 wrong us
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +13,10 @@ from pathlib import Path
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = parser().parse_args(arguments)
-    from vaelab import audio, checkpoint, config, data, directions, latent, library, provenance, tool, train
+    from vaelab import app, audio, checkpoint, config, data, directions, latent, library, provenance, tool, train
 
     mistakes = (
+        app.AppError,
         audio.AudioError,
         checkpoint.CheckpointError,
         config.ConfigError,
@@ -51,6 +53,8 @@ def parser() -> argparse.ArgumentParser:
     _add_generate(commands)
     _add_regenerate(commands)
     _add_synth(commands)
+    _add_map(commands)
+    _add_app(commands)
     return top
 
 
@@ -212,6 +216,49 @@ def _synth(options) -> None:
     from vaelab import synth
 
     print(f"wrote {synth.write_dataset(options.out_dir, options.per_class, options.seed)}")
+
+
+def _add_map(commands) -> None:
+    command = commands.add_parser("map", help="a model and a folder of sounds -> a picture of all", allow_abbrev=False)
+    command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
+    command.add_argument("--library-dir", required=True, metavar="DIR", help="sounds, searched with sub-folders")
+    command.add_argument("--out-file", required=True, help=".png, .pdf or .svg")
+    command.add_argument("--neighbors", type=_positive, default=15, help="few: fine clusters, many: the large shape")
+    command.add_argument("--seed", type=_natural, default=0, help="the same seed, the same map (default 0)")
+    command.set_defaults(run=_map)
+
+
+def _add_app(commands) -> None:
+    command = commands.add_parser("app", help="mixer and map as a web page on localhost", allow_abbrev=False)
+    command.add_argument("model", help="logdir, model file, or name of a shipped model")
+    command.add_argument("files", nargs="*", metavar="FILE", help="the mixer's first sounds")
+    command.add_argument("--library-dir", metavar="DIR", help="sounds for the map and for similar ones")
+    command.add_argument("--out-dir", default="generated", metavar="DIR", help="where sounds are saved")
+    command.add_argument("--port", type=_positive, help="of localhost (default: a free one)")
+    command.add_argument("--no-browser", action="store_true", help="only print the address")
+    command.set_defaults(run=_app)
+
+
+def _map(options) -> None:
+    from vaelab import files, latent, plots
+    from vaelab.tool import SoundSampleTool
+
+    if Path(options.out_file).suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise OSError(f"{options.out_file}: expected a name in .png, .pdf or .svg")
+    library = SoundSampleTool(options.model, library_dir=options.library_dir).library
+    coordinates = latent.umap_map(library.embeddings, options.seed, options.neighbors)
+    folders = [os.path.relpath(path.parent, options.library_dir) for path in library.files]
+    picture = plots.latent_map(coordinates, [None if folder == "." else folder for folder in folders])
+    with files.replacing(Path(options.out_file)) as temporary:
+        picture.savefig(temporary, dpi=150, format=Path(options.out_file).suffix[1:].lower())
+    print(f"drew {len(coordinates)} sounds: {options.out_file}")
+
+
+def _app(options) -> None:
+    from vaelab.app import serve
+
+    folder = options.out_dir
+    serve(options.model, options.files, options.library_dir, folder, options.port, not options.no_browser)
 
 
 if __name__ == "__main__":

@@ -176,11 +176,14 @@ def umap_map(
         fitted: The map is fitted on at most so many; the others are laid into it.
 
     Raises:
-        LatentError: Fewer than four embeddings, of which no map can be drawn.
+        LatentError: Fewer than four embeddings, of which no map can be drawn; or UMAP is not installed.
     """
     if len(embeddings) < 4:
         raise LatentError(f"map: expected at least 4 sounds, found {len(embeddings)}")
-    import umap
+    try:
+        import umap
+    except ImportError as error:
+        raise LatentError("map: expected umap-learn, found none; pip install 'vaelab[notebook]'") from error
 
     embeddings = np.asarray(embeddings, np.float32)
     order = np.random.default_rng(seed).permutation(len(embeddings))
