@@ -3,6 +3,7 @@
 With VAELAB_SCREENSHOTS=DIR pictures of the pages are kept there.
 """
 
+import importlib.util
 import json
 import os
 import re
@@ -175,7 +176,7 @@ def is_heard(page, player, plays):
 def is_harmless(page):
     assert page.evaluate("window.broken") is None
     assert page.locator("mjx-container").count() == 0
-    assert [error for error in page.broken if "404" not in error] == []
+    assert [error for error in page.broken if "Failed to load resource" not in error] == []
 
 
 def mix_is_heard_and_saved(page, mixer, folder):
@@ -243,6 +244,7 @@ def test_map_in_lab(page, folder):
     is_harmless(page)
 
 
+@pytest.mark.skipif(importlib.util.find_spec("voila") is None, reason="no Voila here: pip install 'vaelab[app]'")
 def test_app_with_voila(folder):
     """At 44.1 kHz, with the default knobs; what the model's weights are does not matter here."""
     knobs = Config()
@@ -255,7 +257,7 @@ def test_app_with_voila(folder):
     ]
     with server(command, folder, "/static/", log="app.log") as address, opened(height=2200) as page:
         assert "/login" in page.goto(f"{address}/").url
-        page.goto(token_of(folder / "app.log"))
+        page.goto(token_of(folder / "app.log"), timeout=5 * MINUTE)  # the page comes when its cell has run
         shown = page.locator(".widget-vbox:has(> .vaelab-map)").first
         shown.wait_for(timeout=5 * MINUTE)
         mixer = shown.locator(":scope > .widget-vbox").first

@@ -39,6 +39,7 @@ FLOORS = [
         "directions",
         "principal",
         "latest",
+        "compiled",
     },
     {"shelf"},
 ]

@@ -82,11 +82,12 @@ def serve(
 
 def page():
     """What the page shows, as `serve` was told: the mixer, and above it the map where there is a library."""
-    from vaelab import latent
+    from vaelab import compiled, latent
     from vaelab.mixer import Mixer
     from vaelab.soundmap import SoundMap
     from vaelab.tool import SoundSampleTool
 
+    compiled.keep()
     wishes = json.loads(os.environ[WISHES])
     tool = SoundSampleTool(wishes["model"], library_dir=wishes["library"])
     mixer = Mixer(tool, wishes["files"], wishes["folder"])

@@ -103,7 +103,7 @@ class SoundMap(ipywidgets.VBox):
         self.autoplay = check("play at once", True, "9em")
         self.progress = ipywidgets.IntProgress(value=0, min=0, max=1, layout=wide("8em"))
         self.cancel = button("stop", "stop measuring", "cancel")
-        self.player = Player()
+        self.player, self._player_box = Player(), ipywidgets.VBox()
         self.status = Status()
         self.status.say(f"{len(self.coordinates)} sounds")
         self.send = button("sliders", "add the sounds in the lasso to the mixer", "to the mixer")
@@ -118,7 +118,7 @@ class SoundMap(ipywidgets.VBox):
             line(self.colour, self.autoplay, self.progress, self.cancel),
             self.view,
             self.status,
-            self.player,
+            self._player_box,
             line(*sends, self.label, self.give),
             line(self.name, self.save),
             *mixers,
@@ -170,6 +170,7 @@ class SoundMap(ipywidgets.VBox):
         self.worker.submit(job)
 
     def _hear(self, made: Sound, title: str, autoplay: bool, stopped: Stopped) -> None:
+        self._player_box.children = [self.player]
         self.player.autoplay = autoplay
         self.player.hear(made, title)
         self.status.say(title)
