@@ -40,8 +40,8 @@ def errors(executed):
                 yield from (line for line in output.text.splitlines() if line.strip() and "%|" not in line)
 
 
-def test_there_are_four():
-    assert [path.stem for path in NOTEBOOKS] == ["01_dataset", "02_training", "03_latent_map", "04_mixer"]
+def test_all_are_there():
+    assert [path.stem for path in NOTEBOOKS] == ["01_dataset", "02_training", "03_latent_map", "04_mixer", "06_flow"]
 
 
 @EACH

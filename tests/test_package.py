@@ -24,7 +24,7 @@ FLOORS = [
     {"rendering", "mixing"},
     {"train", "library", "latent", "provenance", "shipped"},
     {"logdir", "feed", "bar"},
-    {"evaluate", "schedule", "steps", "data", "store", "checkpoint"},
+    {"evaluate", "schedule", "steps", "data", "store", "checkpoint", "stages"},
     {"features"},
     {"spectral", "slicing", "synth", "model", "scan", "shown", "mapview"},
     {"audio", "flows", "hydrogen", "estimate", "devices", "augment", "seen", "networks"},

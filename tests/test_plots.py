@@ -30,6 +30,8 @@ PICTURES = {
     "spectrograms": lambda names: plots.spectrograms(FEATURES[: len(names)], AUDIO, names),
     "pairs": lambda names: plots.pairs(FEATURES[: len(names)], FEATURES[: len(names)], AUDIO, names),
     "sound": lambda names: plots.sound(Sound(np.zeros(4000, np.float32), 8000), FEATURES[0], AUDIO),
+    "flow": lambda names: plots.flow(FEATURES[:3], (1, 4)),
+    "correlations": lambda names: plots.correlations(FEATURES[:3]),
     "latent_map": lambda names: plots.latent_map(FEATURES[: len(names) + 1, 0, :2], [*names, None][: len(FEATURES)]),
 }
 NAMES = pytest.mark.parametrize("names", [["kick", "snare", "tom"], HOSTILE], ids=["plain", "hostile"])

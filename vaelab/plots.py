@@ -160,6 +160,29 @@ def latent_map(coordinates: np.ndarray, labels: Sequence[str | None]) -> Picture
     return figure
 
 
+def flow(stages: np.ndarray, pair: tuple[int, int]) -> Picture:
+    """Two latents of a posterior's draws (steps + 1, draws, latent) before the flow and after each of its steps."""
+    figure = Picture(figsize=(2.8 * len(stages) + 0.5, 3.1), layout="constrained")
+    titles = ["before the flow", *(f"after step {number}" for number in range(1, len(stages)))]
+    for ax, stage, title in zip(figure.subplots(1, len(stages), squeeze=False).flat, stages, titles, strict=True):
+        ax.scatter(*stage[:, pair].T, s=3, alpha=0.25, color=COLOURS[0], linewidth=0)
+        ax.set_title(f"{title}: correlation {np.corrcoef(stage[:, pair].T)[0, 1]:.2f}", fontsize=9)
+        ax.set(xlabel=f"latent {pair[0]} (no unit)", ylabel=f"latent {pair[1]} (no unit)")
+    return figure
+
+
+def correlations(stages: np.ndarray) -> Picture:
+    """Which latents of a posterior's draws (steps + 1, draws, latent) go together, before the flow and after it."""
+    figure = Picture(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for ax, stage, title in zip(axes, stages[[0, -1]], ("before the flow", "after it"), strict=True):
+        matrix = np.corrcoef(stage, rowvar=False) - np.eye(stage.shape[1])
+        image = ax.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
+        ax.set(title=title, xlabel="latent", ylabel="latent")
+    figure.colorbar(image, ax=axes, label="correlation")
+    return figure
+
+
 def painted(features: np.ndarray) -> np.ndarray:
     """Mel features (frames, mels) in [0, 1] as colours: uint8 (mels, frames, 3), high pitches first."""
     return colormaps[SOUND_COLOURS](np.clip(features.T[::-1], 0, 1), bytes=True)[..., :3]
