@@ -17,19 +17,29 @@ def wish(tiny, sounds, tmp_path, monkeypatch):
     path = tmp_path / "tiny.safetensors"
     checkpoint.save_model(path, model.create(tiny.model, tiny.audio, jax.random.key(0)), {})
 
+    monkeypatch.chdir(tmp_path)  # and back afterwards, for the page goes where it is told
+
     def wish(library):
-        wishes = {"model": str(path), "files": [str(sounds / "kick" / "kick_0001.wav")], "folder": str(tmp_path)}
+        wishes = {
+            "model": str(path),
+            "files": [str(sounds / "kick" / "kick_0001.wav")],
+            "folder": "generated",
+            "place": str(tmp_path),
+        }
         monkeypatch.setenv(app.WISHES, json.dumps({**wishes, "library": library}))
         return app.page()
 
     return wish
 
 
-def test_the_mixer_alone_without_a_library(wish):
+def test_the_mixer_alone_without_a_library(wish, tmp_path):
     page = wish(None)
     assert isinstance(page, Mixer)
     assert page.worker.wait(SECONDS)
     assert "1 kick_0001" in page.status.value
+    page.save.click()
+    assert page.worker.wait(SECONDS)
+    assert (tmp_path / "generated" / "mix.wav").exists()
 
 
 def test_the_map_above_the_mixer_with_one(wish, sounds, monkeypatch):

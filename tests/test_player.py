@@ -19,6 +19,7 @@ def test_draws_high_pitches_on_top(tiny):
     player = Player()
     player.draw(Sound(SWEEP, 8000), tiny.audio)
     colours = np.frombuffer(player.image, np.uint8).reshape(player.bands, player.frames, 3).sum(axis=2)
+    assert player.floor_db == tiny.audio.top_db
     assert player.bands == tiny.audio.n_mels
     brightest = colours[:, 2:-4].argmax(axis=0)  # the sweep rises, so its row falls
     assert brightest[0] > brightest[-1] + player.bands // 3

@@ -9,8 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,7 +61,8 @@ def serve(
         "model": str(shipped.find(model).resolve()),
         "files": [os.path.abspath(path) for path in audio_files],
         "library": None if library_dir is None else os.path.abspath(library_dir),
-        "folder": os.path.abspath(folder),
+        "folder": str(folder),
+        "place": os.getcwd(),
     }
     port, token = port or _free_port(), secrets.token_urlsafe(24)
     with tempfile.TemporaryDirectory(prefix="vaelab-app-") as place:
@@ -72,7 +71,7 @@ def serve(
         environment = {**os.environ, WISHES: json.dumps(wishes), "JUPYTER_TOKEN": token}
         server = subprocess.Popen(_command(Path(place) / "app.ipynb", port), env=environment, cwd=place)
         try:
-            _wait(server, f"http://{ADDRESS}:{port}/?token={token}", browser)
+            _wait(server, port, token, browser)
         except KeyboardInterrupt:
             print("stopped")
         finally:
@@ -89,6 +88,7 @@ def page():
 
     compiled.keep()
     wishes = json.loads(os.environ[WISHES])
+    os.chdir(wishes["place"])
     tool = SoundSampleTool(wishes["model"], library_dir=wishes["library"])
     mixer = Mixer(tool, wishes["files"], wishes["folder"])
     if tool.library is None:
@@ -102,13 +102,14 @@ def _command(notebook: Path, port: int) -> list[str]:
     return [sys.executable, "-m", "voila", str(notebook), *settings, *quiet]
 
 
-def _wait(server: subprocess.Popen, address: str, browser: bool) -> None:
+def _wait(server: subprocess.Popen, port: int, token: str, browser: bool) -> None:
     """Tell the address once it answers, and wait for the server's end."""
     deadline = time.monotonic() + START_S
-    while not _answers(address):
+    while not _answers(port):
         if server.poll() is not None or time.monotonic() > deadline:
             raise AppError("app: expected Voila to start, and it did not; what it said stands above")
         time.sleep(0.1)
+    address = f"http://{ADDRESS}:{port}/?token={token}"
     print(f"open {address}\nCtrl-C stops it", flush=True)
     if browser:
         webbrowser.open(address)
@@ -116,13 +117,11 @@ def _wait(server: subprocess.Popen, address: str, browser: bool) -> None:
         raise AppError(f"app: Voila ended with status {server.returncode}; what it said stands above")
 
 
-def _answers(address: str) -> bool:
-    """Whether something listens; the page itself would start a kernel, so another path is asked for."""
+def _answers(port: int) -> bool:
+    """Whether something listens; the page itself would start a kernel."""
     try:
-        with urllib.request.urlopen(address.replace("/?", "/static/?"), timeout=5):
+        with socket.create_connection((ADDRESS, port), timeout=5):
             return True
-    except urllib.error.HTTPError:
-        return True
     except OSError:
         return False
 

@@ -51,10 +51,10 @@ def parser() -> argparse.ArgumentParser:
     _add_make_dataset(commands)
     _add_train(commands)
     _add_generate(commands)
-    _add_regenerate(commands)
-    _add_synth(commands)
     _add_map(commands)
     _add_app(commands)
+    _add_regenerate(commands)
+    _add_synth(commands)
     return top
 
 

@@ -26,6 +26,7 @@ class Player(anywidget.AnyWidget):
         image: The spectrogram's colours, uint8 (bands, frames, 3), high pitches first; empty for none.
         frames: Of the image.
         bands: Of the image.
+        floor_db: What is black, dB below the sound's maximum.
         pitches: Ticks of the image: places (0 lowest, 1 highest) and names.
     """
 
@@ -40,6 +41,7 @@ class Player(anywidget.AnyWidget):
     image = traitlets.Bytes(b"").tag(sync=True)
     frames = traitlets.Int(0).tag(sync=True)
     bands = traitlets.Int(0).tag(sync=True)
+    floor_db = traitlets.Float(0.0).tag(sync=True)
     pitches = traitlets.List([]).tag(sync=True)
 
     def hear(self, made: Sound, title: str) -> None:
@@ -56,5 +58,6 @@ class Player(anywidget.AnyWidget):
         colours = plots.painted(np.asarray(features[0]))
         with self.hold_sync():
             self.bands, self.frames = colours.shape[:2]
+            self.floor_db = float(config.top_db)
             self.pitches = [[band / config.n_mels, name] for band, name in plots.pitches(config)]
             self.image = colours.tobytes()

@@ -223,6 +223,7 @@ class View {
     for (const [place, name] of this.model.get("pitches")) {
       pen.fillText(name, MARGIN.left - 5, WAVE + PICTURE * (1 - place) + 4);
     }
+    pen.fillText(`black: ${this.model.get("floor_db")} dB below the loudest`, wide, WAVE + PICTURE + MARGIN.bottom - 4);
     pen.save();
     pen.translate(9, WAVE + PICTURE / 2);
     pen.rotate(-Math.PI / 2);
