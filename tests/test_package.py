@@ -16,7 +16,7 @@ FLOORS = [
     {"cli", "workspace"},
     {"widgets", "app"},
     {"soundmap"},
-    {"mixer"},
+    {"mixer", "confusions"},
     {"player", "controls"},
     {"plots", "remake"},
     {"tool"},

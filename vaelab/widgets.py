@@ -1,4 +1,4 @@
-"""What notebooks show: tables with players, curves that grow while training runs, the mixer, the map.
+"""What notebooks show: tables with players, curves that grow while training runs, the mixer, the map, confusions.
 
 The public face of the rooms behind it. Views and callbacks only; the tool does every sum. Names of files and classes
 come from outside: they reach the page through `inert` alone, or as text nodes.
@@ -12,13 +12,14 @@ from IPython.display import display
 
 from vaelab import plots
 from vaelab.audio import Sound, printable
+from vaelab.confusions import Confusions
 from vaelab.mixer import Mixer, Row
 from vaelab.player import Player
 from vaelab.shown import inert, short_name
 from vaelab.soundmap import SoundMap
 from vaelab.train import Evaluation
 
-__all__ = ["LiveCurves", "Mixer", "Player", "Row", "SoundMap", "Table", "inert", "short_name"]
+__all__ = ["Confusions", "LiveCurves", "Mixer", "Player", "Row", "SoundMap", "Table", "inert", "short_name"]
 
 
 class Table:
