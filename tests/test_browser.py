@@ -117,7 +117,7 @@ def folder(tmp_path_factory, sounds):
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(sounds, folder / "own")
     (folder / "own" / "clap" / "clap_0001.wav").rename(folder / "own" / "clap" / HOSTILE)
-    for name in ("03_latent_map", "04_mixer"):
+    for name in ("02_training", "03_latent_map", "04_mixer"):
         shutil.copy(NOTEBOOKS / f"{name}.ipynb", folder)
     return folder
 
@@ -241,6 +241,18 @@ def test_map_in_lab(page, folder):
     mixed.wait_for(timeout=MINUTE)
     is_heard(page, shown.locator(".vaelab-player").nth(1), 1)
     keep(page, "map")
+    is_harmless(page)
+
+
+@pytest.mark.parametrize("page", ["02_training"], indirect=True)
+def test_confusions_in_lab(page):
+    shown = page.locator(".vaelab-confusions").first
+    shown.get_by_text("rows: the true class").wait_for(timeout=2 * MINUTE)
+    shown.locator("button").filter(has_text=re.compile(r"^\d+$")).first.click()
+    is_heard(page, shown.locator(".vaelab-player").first, 1)
+    assert " heard as " in shown.inner_text()
+    shown.scroll_into_view_if_needed()
+    keep(page, "confusions")
     is_harmless(page)
 
 

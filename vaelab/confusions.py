@@ -60,6 +60,7 @@ class Confusions(ipywidgets.VBox):
         self.player, self.status = Player(autoplay=True), Status()
         self._grid, self._player_box = ipywidgets.VBox(), ipywidgets.VBox()
         super().__init__([line(self.progress, self.cancel), self._grid, self.status, self._player_box])
+        self.add_class("vaelab-confusions")
         self.worker.submit(self._classify)
 
     def _classify(self, stopped: Stopped) -> None:
