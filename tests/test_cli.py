@@ -1,7 +1,6 @@
 """The command: what is documented works, a mistake is one line on stderr and an exit status."""
 
 import dataclasses
-import importlib.util
 import json
 import subprocess
 import sys
@@ -9,7 +8,7 @@ import sys
 import pytest
 import soundfile
 
-from vaelab import audio, cli, latent
+from vaelab import audio, cli
 from vaelab.config import Config, TrainConfig
 
 
@@ -157,19 +156,3 @@ def test_a_resumed_run_refuses_another_config(here, capsys):
     status, _, err = run(capsys, "train", "--logdir", "model_Two", "--config", "other.json")
     assert status == 1
     assert "another config" in err
-
-
-def test_map_draws_a_picture(here, sounds, capsys, monkeypatch):
-    monkeypatch.setattr(latent, "umap_map", lambda embeddings, seed, neighbors: embeddings[:, :2])
-    command = ["map", "--model", "model_Two", "--library-dir", sounds / "kick", "--out-file"]
-    assert run(capsys, *command, "map.png")[:2] == (0, "drew 6 sounds: map.png\n")
-    assert (here / "map.png").read_bytes().startswith(b"\x89PNG")
-    status, _, err = run(capsys, *command, "map.txt")
-    assert (status, err) == (1, "vaelab: map.txt: expected a name in .png, .pdf or .svg\n")
-
-
-def test_app_says_what_is_missing(here, capsys, monkeypatch):
-    assert run(capsys, "app", "no such model")[0] == 1
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    status, _, err = run(capsys, "app", "model_Two")
-    assert (status, err) == (1, "vaelab: app: expected voila, found none; install it with: pip install 'vaelab[app]'\n")
