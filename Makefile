@@ -6,9 +6,9 @@ READY := .venv/.ready
 JOBS ?= 2
 UNIT := not slow and not notebook and not browser
 
-.PHONY: demo test notebooks browser prove lint lab lock clean
+.PHONY: demo test notebooks browser screenshots prove lint lab lock clean
 
-demo: $(READY)  ## the five notebooks on built-in sounds, or on a folder: make demo SOUNDS=DIR
+demo: $(READY)  ## the notebooks on built-in sounds, or on a folder: make demo SOUNDS=DIR
 	$(if $(SOUNDS),VAELAB_SOUNDS="$(SOUNDS)") $(BIN)/python notebooks/run.py --out demo
 
 test: $(READY)  ## unit tests
@@ -17,8 +17,11 @@ test: $(READY)  ## unit tests
 notebooks: $(READY)  ## the notebooks, in short runs
 	$(BIN)/python -m pytest -m notebook
 
-browser: $(READY)  ## the mixer in a real JupyterLab (needs Chromium)
+browser: $(READY)  ## map and mixer in a real JupyterLab, and the app (needs Chromium)
 	$(BIN)/python -m pytest -m browser
+
+screenshots: $(READY)  ## the README's pictures of map and mixer, from the model and sounds of `make demo`
+	$(BIN)/python notebooks/screenshots.py --demo demo --out docs
 
 prove: $(READY)  ## the long proofs in full
 	$(BIN)/python -m pytest -m slow

@@ -7,7 +7,7 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 import jax
 import pytest
 
-from vaelab import data, synth
+from vaelab import compiled, data, synth
 from vaelab.config import AudioConfig, Config, ModelConfig, TrainConfig
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -26,6 +26,14 @@ TINY_TRAIN = TrainConfig(
     decay_steps=5,
     stop_rate=0.02,
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_kept():
+    """Tests leave nothing in the user's cache, and find nothing there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "keep", lambda: None)
+        yield
 
 
 @pytest.fixture(scope="session")

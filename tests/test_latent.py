@@ -123,6 +123,29 @@ def test_the_map_is_repeatable_and_keeps_groups_together():
     assert (own < other).all()
 
 
+def test_a_map_fitted_on_some_takes_in_the_others():
+    pytest.importorskip("umap")
+    rng = np.random.default_rng(0)
+    embeddings = np.concatenate([rng.normal(size=(40, 8)), rng.normal(size=(40, 8)) + 12])
+    laid = latent.umap_map(embeddings, seed=1, fitted=50)
+    assert laid.shape == (80, 2)
+    centres = laid[:40].mean(axis=0), laid[40:].mean(axis=0)
+    assert (np.linalg.norm(laid[:40] - centres[0], axis=1) < np.linalg.norm(laid[:40] - centres[1], axis=1)).all()
+
+
+def test_between_points_of_a_map():
+    coordinates = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 9.0], [50.0, 50.0]])
+    embeddings = np.array([[1.0, 0.0], [0.0, 1.0], [5.0, 5.0], [100.0, -100.0]])
+    z, near = latent.between(coordinates, embeddings, [0.5, 0.0], count=2)
+    assert near.tolist() == [0, 1]
+    np.testing.assert_allclose(z, [0.75, 0.25], atol=1e-6)
+    z, near = latent.between(coordinates, embeddings, [0.0, 9.0], count=3)
+    np.testing.assert_allclose(z, [5, 5], atol=1e-4)
+    assert near[0] == 2
+    _, near = latent.between(coordinates, embeddings, [0.5, 0.0])
+    assert len(near) == 4
+
+
 def test_the_map_of_very_few_sounds():
     pytest.importorskip("umap")
     assert latent.umap_map(np.random.default_rng(0).normal(size=(5, 8))).shape == (5, 2)

@@ -42,8 +42,8 @@ def errors(executed):
                 yield from (line for line in output.text.splitlines() if line.strip() and "%|" not in line)
 
 
-def test_there_are_five():
-    names = ["01_dataset", "02_training", "03_latent_map", "04_mixer", "05_transcode_a_tape"]
+def test_all_are_there():
+    names = ["01_dataset", "02_training", "03_latent_map", "04_mixer", "05_transcode_a_tape", "06_flow"]
     assert [path.stem for path in NOTEBOOKS] == names
 
 

@@ -35,6 +35,8 @@ PICTURES = {
     "tape": lambda names: plots.tape(HEARD, [(0.2, 0.5), (1.0, 1.4)]),
     "a long tape": lambda names: plots.tape(HEARD._replace(hop_s=0.5), [(20, 50)]),
     "tape_map": lambda names: plots.tape_map(FEATURES[: len(names), 0, :2], np.arange(len(names))),
+    "flow": lambda names: plots.flow(FEATURES[:3], (1, 4)),
+    "correlations": lambda names: plots.correlations(FEATURES[:3]),
     "latent_map": lambda names: plots.latent_map(FEATURES[: len(names) + 1, 0, :2], [*names, None][: len(FEATURES)]),
 }
 NAMES = pytest.mark.parametrize("names", [["kick", "snare", "tom"], HOSTILE], ids=["plain", "hostile"])

@@ -5,18 +5,31 @@ Exit status: 0 done, 1 the work failed (one line on stderr says why), 2 wrong us
 
 import argparse
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
+
+from vaelab import commands as actions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = parser().parse_args(arguments)
-    from vaelab import audio, checkpoint, config, data, directions, latent, library, provenance, segments, tool, train
+    from vaelab import (
+        app,
+        audio,
+        checkpoint,
+        config,
+        data,
+        directions,
+        latent,
+        library,
+        provenance,
+        segments,
+        tool,
+        train,
+    )
 
     mistakes = (
+        app.AppError,
         audio.AudioError,
         checkpoint.CheckpointError,
         config.ConfigError,
@@ -52,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
     _add_make_dataset(commands)
     _add_train(commands)
     _add_generate(commands)
+    _add_map(commands)
+    _add_app(commands)
     _add_regenerate(commands)
     _add_similar(commands)
     _add_classify(commands)
@@ -89,7 +104,7 @@ def _add_make_dataset(commands) -> None:
     command.add_argument("--fresh", action="store_true", help="split anew, forget the earlier dataset's sides")
     command.add_argument("--tape", nargs="+", default=[], metavar="TAPE", help="recordings to slice, beside or for DIR")
     _add_slicing(command)
-    command.set_defaults(run=_make_dataset)
+    command.set_defaults(run=actions.make_dataset)
 
 
 def _add_train(commands) -> None:
@@ -105,7 +120,7 @@ def _add_train(commands) -> None:
         metavar=("ADDRESS:PORT", "HOSTS", "HOST"),
         help="train on several hosts that see the same folders: where host 0 listens, how many, which this is (from 0)",
     )
-    command.set_defaults(run=_train)
+    command.set_defaults(run=actions.train)
 
 
 def _add_generate(commands) -> None:
@@ -127,7 +142,7 @@ def _add_generate(commands) -> None:
     command.add_argument("--seconds", type=float, help="length (default: one clip)")
     command.add_argument("--bits", type=int, choices=(16, 24, 32), default=16, help="of the file; 32 is float")
     command.add_argument("--seed", type=_natural)
-    command.set_defaults(run=_generate)
+    command.set_defaults(run=actions.generate)
 
 
 def _add_regenerate(commands) -> None:
@@ -137,7 +152,7 @@ def _add_regenerate(commands) -> None:
     command.add_argument("--model", help="logdir, model file, or name (default: the one in the recipe)")
     command.add_argument("--no-phase", action="store_true", help="without the sources, if they are gone")
     command.add_argument("--bits", type=int, choices=(16, 24, 32), default=16, help="of the file; 32 is float")
-    command.set_defaults(run=_regenerate)
+    command.set_defaults(run=actions.regenerate)
 
 
 def _add_synth(commands) -> None:
@@ -145,7 +160,7 @@ def _add_synth(commands) -> None:
     command.add_argument("--out-dir", required=True, metavar="DIR")
     command.add_argument("--per-class", type=_positive, default=40, help="sounds of each kind (default 40)")
     command.add_argument("--seed", type=_natural, default=0)
-    command.set_defaults(run=_synth)
+    command.set_defaults(run=actions.synth)
 
 
 def _add_similar(commands) -> None:
@@ -162,7 +177,7 @@ def _add_similar(commands) -> None:
     command.add_argument("--shortest", type=float, default=0.0, help="seconds")
     command.add_argument("--longest", type=float, default=float("inf"), help="seconds")
     command.add_argument("--json", action="store_true", help="print JSON")
-    command.set_defaults(run=_similar)
+    command.set_defaults(run=actions.find_similar)
 
 
 def _add_classify(commands) -> None:
@@ -174,129 +189,13 @@ def _add_classify(commands) -> None:
     command.add_argument("--labels", help="which label set (default: the first)")
     command.add_argument("--out-file", metavar="FILE.csv", help="write a table there")
     command.add_argument("--json", action="store_true", help="print JSON")
-    command.set_defaults(run=_classify)
+    command.set_defaults(run=actions.classify)
 
 
 def _add_doctor(commands) -> None:
     command = commands.add_parser("doctor", help="versions, devices, decoders, caches, and what is wrong with them")
     command.add_argument("--json", action="store_true", help="print JSON")
-    command.set_defaults(run=_doctor)
-
-
-def _make_dataset(options) -> None:
-    from vaelab import cutting, data
-
-    if not options.data_dir and not options.tape:
-        raise data.DatasetError("make-dataset: expected --data-dir or --tape, found neither")
-    with _telling_warnings():
-        dataset = cutting.dataset_of_tapes(
-            options.tape,
-            options.dataset_name,
-            options.data_dir,
-            _slice_config(options),
-            _metadata(options),
-            _drop(options),
-            classes=options.classes,
-            train_ratio=options.train_ratio,
-            seed=options.seed,
-            fresh=options.fresh,
-            labels=options.labels,
-            group_by=options.group_by,
-            hold_out=options.hold_out,
-        )
-    print(dataset.report())
-
-
-def _train(options) -> None:
-    from vaelab import devices, files, plots, train
-    from vaelab.config import Config
-
-    if options.join:
-        devices.join(*options.join)
-    logdir = Path(options.logdir)
-
-    def draw(evaluation: train.Evaluation) -> None:
-        pictures = {"training": plots.training_curves(evaluation.history)}
-        for name, names in evaluation.model.config.labels:
-            pictures[f"confusion_{name}"] = plots.confusion(evaluation.confusion[name], names)
-        for name, picture in pictures.items():
-            with files.replacing(logdir / f"{name}.png") as temporary:
-                picture.savefig(temporary)
-
-    config = Config.from_file(options.config) if options.config else None
-    train.train(logdir, options.dataset, config, options.seed, options.num_steps, on_evaluation=draw)
-    print(f"the best model is {logdir / 'best.safetensors'}")
-
-
-def _generate(options) -> None:
-    from vaelab.tool import SoundSampleTool
-
-    made = SoundSampleTool(options.model).generate(
-        out_file=options.out_file,
-        audio_files=options.files or None,
-        weights=options.weights,
-        normalize_weights=not options.no_normalize_weights,
-        variance=options.variance,
-        spread=options.spread,
-        temperature=options.temperature,
-        offsets=options.offsets,
-        phase=not options.no_phase,
-        count=options.count,
-        seed=options.seed,
-        refine=options.refine,
-        seconds=options.seconds,
-        bits=options.bits,
-    )
-    sounds = made if isinstance(made, list) else [made]
-    print(f"wrote {len(sounds)} of {sounds[0].seconds:.2f} s: {options.out_file}")
-
-
-def _regenerate(options) -> None:
-    from vaelab import audio, regenerate
-
-    audio.check_writable(options.out_file, options.bits)
-    made = regenerate(options.file, options.model, False if options.no_phase else None)
-    print(f"wrote {made.seconds:.2f} s: {made.save(options.out_file, options.bits)}")
-
-
-def _similar(options) -> None:
-    from vaelab import tables
-    from vaelab.tool import SoundSampleTool
-
-    tool = SoundSampleTool(options.model, options.library_dir, progress=not options.json)
-    target = options.files if len(options.files) > 1 or options.weights else options.files[0]
-    how = ("weights", "offset", "metric", "folder", "label", "shortest", "longest")
-    found = tool.find_similar(target, options.num_similar, **{name: getattr(options, name) for name in how})
-    rows = [
-        {"file": str(path), "onset_s": float(onset), "distance": float(distance)}
-        for path, onset, distance in zip(*found, strict=True)
-    ]
-    print(tables.as_json(rows) if options.json else tables.as_text(rows))
-
-
-def _classify(options) -> None:
-    from vaelab import tables
-    from vaelab.tool import SoundSampleTool
-
-    rows = tables.classes(SoundSampleTool(options.model), options.files, options.labels)
-    if options.out_file:
-        rows = list(rows)
-        print(f"wrote {tables.write_csv(options.out_file, rows)}: {len(rows)} sounds")
-    if options.json or not options.out_file:
-        print(tables.as_json(rows) if options.json else tables.as_text(rows))
-
-
-def _doctor(options) -> None:
-    from vaelab import doctor
-
-    found = doctor.examine()
-    print(doctor.as_json(found) if options.json else doctor.as_text(found))
-
-
-def _synth(options) -> None:
-    from vaelab import synth
-
-    print(f"wrote {synth.write_dataset(options.out_dir, options.per_class, options.seed)}")
+    command.set_defaults(run=actions.tell_state)
 
 
 def _add_slice(commands) -> None:
@@ -307,7 +206,7 @@ def _add_slice(commands) -> None:
     command.add_argument("--labels", metavar="FILE.txt", help="cut at these Audacity labels instead")
     command.add_argument("--no-picture", action="store_true", help="leave out slices.png")
     _add_slicing(command)
-    command.set_defaults(run=_slice)
+    command.set_defaults(run=actions.slice_tape)
 
 
 def _add_slicing(command) -> None:
@@ -320,51 +219,25 @@ def _add_slicing(command) -> None:
     )
 
 
-def _slice_config(options):
-    import dataclasses
-
-    from vaelab import config, slicing
-
-    if (name := options.preset or "one_shots") not in slicing.PRESETS:
-        raise config.ConfigError(f"preset: expected one of {', '.join(slicing.PRESETS)}, found {name!r}")
-    knobs = {} if options.sensitivity is None else {"sensitivity": options.sensitivity}
-    return dataclasses.replace(slicing.PRESETS[name], **knobs)
-
-
-def _metadata(options) -> dict[str, str]:
-    from vaelab import segments
-
-    return segments.metadata(options.metadata)
+def _add_map(commands) -> None:
+    command = commands.add_parser("map", help="a model and a folder of sounds -> a picture of all", allow_abbrev=False)
+    command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
+    command.add_argument("--library-dir", required=True, metavar="DIR", help="sounds, searched with sub-folders")
+    command.add_argument("--out-file", required=True, help=".png, .pdf or .svg")
+    command.add_argument("--neighbors", type=_positive, default=15, help="few: fine clusters, many: the large shape")
+    command.add_argument("--seed", type=_natural, default=0, help="the same seed, the same map (default 0)")
+    command.set_defaults(run=actions.draw_map)
 
 
-def _drop(options):
-    from vaelab import cutting
-
-    return cutting.Drop(options.drop_silence, options.drop_duplicates)
-
-
-@contextmanager
-def _telling_warnings() -> Iterator[None]:
-    """Say warnings, such as that of a tape that breaks off, as mistakes are said."""
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always", UserWarning)
-        yield
-    for warning in told:
-        print(f"vaelab: {warning.message}", file=sys.stderr)
-
-
-def _slice(options) -> None:
-    from vaelab import cutting, files, plots, segments
-
-    metadata, config = _metadata(options), _slice_config(options)
-    with _telling_warnings():
-        cut, heard = cutting.cut_tape(
-            options.tape, options.out_dir, config, metadata, options.references, _drop(options), options.labels
-        )
-    print(segments.report(cut, options.out_dir))
-    if not options.no_picture:
-        with files.replacing(Path(options.out_dir) / "slices.png") as temporary:
-            plots.tape(heard, [(one.start, one.end) for one in cut.segments]).savefig(temporary, dpi=100)
+def _add_app(commands) -> None:
+    command = commands.add_parser("app", help="mixer and map as a web page on localhost", allow_abbrev=False)
+    command.add_argument("model", help="logdir, model file, or name of a shipped model")
+    command.add_argument("files", nargs="*", metavar="FILE", help="the mixer's first sounds")
+    command.add_argument("--library-dir", metavar="DIR", help="sounds for the map and for similar ones")
+    command.add_argument("--out-dir", default="generated", metavar="DIR", help="where sounds are saved")
+    command.add_argument("--port", type=_positive, help="of localhost (default: a free one)")
+    command.add_argument("--no-browser", action="store_true", help="only print the address")
+    command.set_defaults(run=actions.open_app)
 
 
 if __name__ == "__main__":

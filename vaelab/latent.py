@@ -161,26 +161,67 @@ def refine(model: Model, features: jax.Array, z: jax.Array, steps: int, rate: fl
     return jnp.where(better[:, None], last, best), before, jnp.where(better, found, least)
 
 
-def umap_map(embeddings: np.ndarray, seed: int = 0, neighbors: int = 15, min_dist: float = 0.1) -> np.ndarray:
+def umap_map(
+    embeddings: np.ndarray, seed: int = 0, neighbors: int = 15, min_dist: float = 0.1, fitted: int = 20_000
+) -> np.ndarray:
     """Flat coordinates that keep neighbours together: (n, latent) -> (n, 2). The same seed, the same map.
 
     Needs the extra `vaelab[notebook]`.
 
+    Args:
+        embeddings: (n, latent).
+        seed: Of UMAP, and of the choice of those it is fitted on.
+        neighbors: How many count as near; few show fine clusters, many the large shape.
+        min_dist: How close points may lie.
+        fitted: The map is fitted on at most so many; the others are laid into it.
+
     Raises:
-        LatentError: Fewer than four embeddings, of which no map can be drawn.
+        LatentError: Fewer than four embeddings, of which no map can be drawn; or UMAP is not installed.
     """
     if len(embeddings) < 4:
         raise LatentError(f"map: expected at least 4 sounds, found {len(embeddings)}")
-    import umap
+    try:
+        import umap
+    except ImportError as error:
+        raise LatentError("map: expected umap-learn, found none; pip install 'vaelab[notebook]'") from error
 
+    embeddings = np.asarray(embeddings, np.float32)
+    order = np.random.default_rng(seed).permutation(len(embeddings))
+    first, others = np.sort(order[:fitted]), np.sort(order[fitted:])
     reducer = umap.UMAP(
-        n_neighbors=min(neighbors, len(embeddings) - 1),
+        n_neighbors=min(neighbors, len(first) - 1),
         min_dist=min_dist,
         random_state=seed,
         n_jobs=1,
-        init="spectral" if len(embeddings) > 10 else "random",
+        init="spectral" if len(first) > 10 else "random",
     )
-    return reducer.fit_transform(np.asarray(embeddings, np.float32))
+    coordinates = np.empty((len(embeddings), 2), np.float32)
+    coordinates[first] = reducer.fit_transform(embeddings[first])
+    if len(others):
+        coordinates[others] = reducer.transform(embeddings[others])
+    return coordinates
+
+
+def between(
+    coordinates: np.ndarray, embeddings: np.ndarray, place: Sequence[float], count: int = 8
+) -> tuple[np.ndarray, np.ndarray]:
+    """The latent that a place of a map stands for: the mean of its neighbours' by inverse distance on the map.
+
+    Args:
+        coordinates: (n, 2).
+        embeddings: (n, latent).
+        place: (2,). On a point it is that point's own latent.
+        count: How many neighbours, at most n.
+
+    Returns:
+        The latent (latent,), and the neighbours' indices, nearest first.
+    """
+    distances = np.linalg.norm(np.asarray(coordinates) - np.asarray(place, np.float32)[None, :], axis=1)
+    count = min(count, len(distances))
+    near = np.argpartition(distances, count - 1)[:count]
+    near = near[np.argsort(distances[near], kind="stable")]
+    shares = 1 / np.maximum(distances[near], 1e-6 * max(1.0, float(distances[near[-1]])))
+    return ((shares / shares.sum()) @ np.asarray(embeddings[near], float)).astype(np.float32), near
 
 
 def _line(start: np.ndarray, end: np.ndarray, share: np.ndarray) -> np.ndarray:

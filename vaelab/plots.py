@@ -11,6 +11,7 @@ from functools import lru_cache
 from io import BytesIO
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
@@ -30,6 +31,7 @@ MARKERS = "os^Dv"
 LONGEST_NAME = 28
 COLUMNS = 2400  # of the picture of a tape
 NO_LABEL = "(no class)"
+SOUND_COLOURS = "magma"
 FREQUENCIES = {200: "200", 1000: "1k", 3000: "3k", 10000: "10k"}  # ticks, Hz
 
 
@@ -213,6 +215,41 @@ def tape_map(coordinates: np.ndarray, seconds: Sequence[float]) -> Picture:
     return figure
 
 
+def flow(stages: np.ndarray, pair: tuple[int, int]) -> Picture:
+    """Two latents of a posterior's draws (steps + 1, draws, latent) before the flow and after each of its steps."""
+    figure = Picture(figsize=(2.8 * len(stages) + 0.5, 3.1), layout="constrained")
+    titles = ["before the flow", *(f"after step {number}" for number in range(1, len(stages)))]
+    for ax, stage, title in zip(figure.subplots(1, len(stages), squeeze=False).flat, stages, titles, strict=True):
+        ax.scatter(*stage[:, pair].T, s=3, alpha=0.25, color=COLOURS[0], linewidth=0)
+        ax.set_title(f"{title}: correlation {np.corrcoef(stage[:, pair].T)[0, 1]:.2f}", fontsize=9)
+        ax.set(xlabel=f"latent {pair[0]} (no unit)", ylabel=f"latent {pair[1]} (no unit)")
+    return figure
+
+
+def correlations(stages: np.ndarray) -> Picture:
+    """Which latents of a posterior's draws (steps + 1, draws, latent) go together, before the flow and after it."""
+    figure = Picture(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for ax, stage, title in zip(axes, stages[[0, -1]], ("before the flow", "after it"), strict=True):
+        matrix = np.corrcoef(stage, rowvar=False) - np.eye(stage.shape[1])
+        image = ax.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
+        ax.set(title=title, xlabel="latent", ylabel="latent")
+    figure.colorbar(image, ax=axes, label="correlation")
+    return figure
+
+
+def painted(features: np.ndarray) -> np.ndarray:
+    """Mel features (frames, mels) in [0, 1] as colours: uint8 (mels, frames, 3), high pitches first."""
+    return colormaps[SOUND_COLOURS](np.clip(features.T[::-1], 0, 1), bytes=True)[..., :3]
+
+
+def pitches(config: AudioConfig) -> list[tuple[float, str]]:
+    """Round frequencies for an axis: at which of the bands, counted from 0 with halves at their centres, and names."""
+    centres = np.maximum.accumulate(filterbank(config).argmax(axis=1)) * config.sample_rate / config.n_fft
+    wanted = {hz: name for hz, name in FREQUENCIES.items() if centres[0] < hz < centres[-1]}
+    return [(float(np.interp(hz, centres, np.arange(len(centres)) + 0.5)), name) for hz, name in wanted.items()]
+
+
 def plain(text: str) -> str:
     """Text that matplotlib draws as it is, on one line of bearable length.
 
@@ -230,16 +267,15 @@ def _spectrogram(ax: Axes, features: np.ndarray, config: AudioConfig) -> AxesIma
         (np.asarray(features).T - 1) * config.top_db,
         origin="lower",
         aspect="auto",
-        cmap="magma",
+        cmap=SOUND_COLOURS,
         vmin=-config.top_db,
         vmax=0,
         extent=(0, config.clip_seconds, 0, config.n_mels),
     )
     seconds = np.linspace(0, config.clip_seconds, 3)
     ax.set_xticks(seconds, [f"{second:g}" for second in seconds])
-    centres = np.maximum.accumulate(filterbank(config).argmax(axis=1)) * config.sample_rate / config.n_fft
-    wanted = {hz: name for hz, name in FREQUENCIES.items() if centres[0] < hz < centres[-1]}
-    ax.set_yticks([np.interp(hz, centres, np.arange(len(centres)) + 0.5) for hz in wanted], list(wanted.values()))
+    ticks = pitches(config)
+    ax.set_yticks([place for place, _ in ticks], [name for _, name in ticks])
     return image
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from vaelab import audio, data, evaluate, spectral, synth, train
+from vaelab import audio, compiled, data, evaluate, spectral, synth, train
 from vaelab import tape as tapes
 from vaelab.audio import Sound
 from vaelab.config import AudioConfig, Config, ModelConfig, TrainConfig
@@ -125,7 +125,11 @@ def dataset() -> data.Dataset:
 
 
 def tool(library: bool = False) -> SoundSampleTool:
-    """The model that notebook 02 trains; with `library`, all sounds are embedded for search."""
+    """The model that notebook 02 trains; with `library`, all sounds are embedded for search.
+
+    What JAX compiles from here on is kept for later kernels.
+    """
+    compiled.keep()
     if not (logdir() / "best.safetensors").exists():
         dataset()
         train.train(logdir(), name(), config(), num_steps=num_steps())

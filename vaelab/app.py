@@ -1,0 +1,132 @@
+"""Mixer and map as a web page for people who want no notebook: Voila on localhost alone, behind a token."""
+
+import importlib.util
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+ADDRESS = "127.0.0.1"
+WISHES = "VAELAB_APP"  # environment variable that tells the page's kernel what to open
+START_S = 120.0
+CELL = "from vaelab.app import page\n\npage()"
+NOTEBOOK = {
+    "cells": [
+        {"cell_type": "code", "execution_count": None, "id": "page", "metadata": {}, "outputs": [], "source": CELL}
+    ],
+    "metadata": {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}},
+    "nbformat": 4,
+    "nbformat_minor": 5,
+}
+
+
+class AppError(Exception):
+    """The page cannot be served; the message says why and what to do."""
+
+
+def serve(
+    model: str | os.PathLike,
+    audio_files: Sequence[str | os.PathLike] = (),
+    library_dir: str | os.PathLike | None = None,
+    folder: str | os.PathLike = "generated",
+    port: int | None = None,
+    browser: bool = True,
+) -> None:
+    """Serve the page until it is stopped, by Ctrl-C; its address, with the token, is printed.
+
+    Args:
+        model: A logdir, a model file, or the name of a shipped model.
+        audio_files: The mixer's first sounds.
+        library_dir: A folder of sounds for the map and for similar sounds.
+        folder: Where sounds are saved.
+        port: Of localhost; None takes a free one.
+        browser: Open a browser.
+
+    Raises:
+        AppError: Voila is not installed, or does not start.
+        CheckpointError: No such model.
+    """
+    from vaelab import shipped
+
+    if importlib.util.find_spec("voila") is None:
+        raise AppError("app: expected voila, found none; install it with: pip install 'vaelab[app]'")
+    wishes = {
+        "model": str(shipped.find(model).resolve()),
+        "files": [os.path.abspath(path) for path in audio_files],
+        "library": None if library_dir is None else os.path.abspath(library_dir),
+        "folder": str(folder),
+        "place": os.getcwd(),
+    }
+    port, token = port or _free_port(), secrets.token_urlsafe(24)
+    with tempfile.TemporaryDirectory(prefix="vaelab-app-") as place:
+        (Path(place) / "app.ipynb").write_text(json.dumps(NOTEBOOK), encoding="ascii")
+        # The token goes by the environment: other users of the machine see what stands in a command line.
+        environment = {**os.environ, WISHES: json.dumps(wishes), "JUPYTER_TOKEN": token}
+        server = subprocess.Popen(_command(Path(place) / "app.ipynb", port), env=environment, cwd=place)
+        try:
+            _wait(server, port, token, browser)
+        except KeyboardInterrupt:
+            print("stopped")
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def page():
+    """What the page shows, as `serve` was told: the mixer, and above it the map where there is a library."""
+    from vaelab import compiled, latent
+    from vaelab.mixer import Mixer
+    from vaelab.soundmap import SoundMap
+    from vaelab.tool import SoundSampleTool
+
+    compiled.keep()
+    wishes = json.loads(os.environ[WISHES])
+    os.chdir(wishes["place"])
+    tool = SoundSampleTool(wishes["model"], library_dir=wishes["library"])
+    mixer = Mixer(tool, wishes["files"], wishes["folder"])
+    if tool.library is None:
+        return mixer
+    return SoundMap(tool, latent.umap_map(tool.library.embeddings), mixer=mixer, folder=wishes["folder"])
+
+
+def _command(notebook: Path, port: int) -> list[str]:
+    settings = [f"--Voila.ip={ADDRESS}", "--Voila.auto_token=True", "--VoilaConfiguration.show_tracebacks=True"]
+    quiet = ["--no-browser", f"--port={port}", "--Voila.log_level=ERROR"]
+    return [sys.executable, "-m", "voila", str(notebook), *settings, *quiet]
+
+
+def _wait(server: subprocess.Popen, port: int, token: str, browser: bool) -> None:
+    """Tell the address once it answers, and wait for the server's end."""
+    deadline = time.monotonic() + START_S
+    while not _answers(port):
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise AppError("app: expected Voila to start, and it did not; what it said stands above")
+        time.sleep(0.1)
+    address = f"http://{ADDRESS}:{port}/?token={token}"
+    print(f"open {address}\nCtrl-C stops it", flush=True)
+    if browser:
+        webbrowser.open(address)
+    if server.wait():
+        raise AppError(f"app: Voila ended with status {server.returncode}; what it said stands above")
+
+
+def _answers(port: int) -> bool:
+    """Whether something listens; the page itself would start a kernel."""
+    try:
+        with socket.create_connection((ADDRESS, port), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind((ADDRESS, 0))
+        return free.getsockname()[1]
