@@ -21,7 +21,6 @@ RATE = 44100
 PART_S = 300.0
 CHILD = """
 import json, sys, time
-import librosa, scipy.fft, scipy.ndimage
 from vaelab import slicing
 def kilobytes(name):
     with open("/proc/self/status") as status:

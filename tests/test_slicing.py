@@ -97,7 +97,7 @@ def test_a_segment_ends_where_its_sound_does():
     burst = noise(1.0, -15)
     ((start, end),) = slicing.slice_recording(on_hiss(burst), RATE)
     assert start == pytest.approx(2.0, abs=0.015)
-    assert end == pytest.approx(3.0, abs=0.03)
+    assert end == pytest.approx(3.0, abs=0.05)
 
 
 def test_a_sound_that_swells_is_found_without_an_onset():
@@ -122,7 +122,7 @@ def test_a_drone_under_everything_is_not_lost():
 
 
 def test_more_sensitivity_finds_more():
-    made = tape.perform(30, 3, RATE)
+    made = tape.perform(60, 3, RATE)
     counts = [len(slicing.slice_recording(made.samples, RATE, SliceConfig(value))) for value in (0.0, 0.5, 1.0)]
     assert counts[0] < counts[1] < counts[2]
 

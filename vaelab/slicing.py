@@ -43,8 +43,8 @@ MOST_DB = 25.0  # that one band can add to a rise
 LAG, MEMORY = 3, 21  # frames over which a rise is measured, and that the maximum before it is taken of
 APART, LOCAL = 10, 80  # frames between two peaks, and around one that it must stand out from
 BACK, FOOT = 10, 0.2  # an onset is where its rise begins: so many frames before its peak at most, a fifth as high
-SMOOTH = 5  # frames of activity
-ON_DB, OFF_DB = 6.0, 1.5  # activity that makes a sound, and that ends it
+SMOOTH = 13  # frames of activity, and chunks of the floor
+ON_DB, OFF_DB = 8.0, 2.5  # activity that makes a sound, and that ends it
 ATTACK_S = 0.25  # of activity before the first onset is a sound of its own
 STEADY_S, STEADY_DB = 1.0, 4.0  # hiss lasts longer, and its level spreads less
 COMPARED = 100  # frames on each side of a cut
@@ -162,10 +162,15 @@ def band_levels(blocks: Iterable[np.ndarray], sample_rate: int) -> tuple[np.ndar
 
 @lru_cache(maxsize=8)
 def _filterbank(sample_rate: int, size: int) -> np.ndarray:
-    """Overlapping triangles (bins, bands) that share a spectrum out to the bands."""
-    import librosa
+    """Overlapping triangles (bins, bands), equally wide in mel, that share a spectrum out to the bands.
 
-    return librosa.filters.mel(sr=sample_rate, n_fft=size, n_mels=BANDS, fmin=LOWEST_HZ, norm=None).T.astype(np.float32)
+    Made here and not by librosa, whose filters bring a compiler along: 100 MB.
+    """
+    mels = np.linspace(*(2595 * np.log10(1 + np.array([LOWEST_HZ, sample_rate / 2]) / 700)), BANDS + 2)
+    edges = 700 * (10 ** (mels / 2595) - 1)
+    hz = fft.rfftfreq(size, 1 / sample_rate)[:, None]
+    rising, falling = (hz - edges[:-2]) / np.diff(edges[:-1]), (edges[2:] - hz) / np.diff(edges[1:])
+    return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
 
 
 def _with_end(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
@@ -211,8 +216,9 @@ def _curves(levels: np.ndarray) -> Curves:
     for first in range(0, len(levels), SPAN):
         start, stop = max(0, first - CONTEXT), min(len(levels), first + SPAN + CONTEXT)
         part = levels[start:stop].astype(np.float32)
-        above = np.maximum(0, part - _at(floor, np.arange(start, stop)) - MARGIN_DB)
-        activity = ndimage.uniform_filter1d(_loudest(above), SMOOTH)
+        above = part - _at(floor, np.arange(start, stop)) - MARGIN_DB
+        activity = _loudest(np.maximum(0, ndimage.uniform_filter1d(above, SMOOTH, axis=0)))
+        above = np.maximum(0, above)
         kept = slice(first - start, first - start + SPAN)
         parts.append(np.stack([activity, _loudest(_rise(above)), _power_db(part)])[:, kept])
     return Curves(*np.concatenate(parts, axis=1), np.repeat(raised, CHUNK)[: len(levels)])
@@ -220,7 +226,7 @@ def _curves(levels: np.ndarray) -> Curves:
 
 def _floor(levels: np.ndarray) -> np.ndarray:
     """The mean level of stationary noise around each chunk of frames (chunks, bands), dBFS."""
-    chunks = [levels[first : first + CHUNK].astype(np.float32) for first in range(0, len(levels), CHUNK)]
+    chunks = (levels[first : first + CHUNK].astype(np.float32) for first in range(0, len(levels), CHUNK))
     quiet = np.array([np.percentile(chunk, QUIET, axis=0) for chunk in chunks]).reshape(-1, BANDS)
     quiet = ndimage.percentile_filter(quiet, QUIET, size=(2 * AROUND + 1, 1), mode="nearest")
     return np.maximum(ndimage.uniform_filter1d(quiet, SMOOTH, axis=0, mode="nearest") + BIAS_DB, SILENCE_DB)
