@@ -272,7 +272,7 @@ def test_app_with_voila(folder):
         page.goto(token_of(folder / "app.log"), timeout=5 * MINUTE)  # the page comes when its cell has run
         shown = page.locator(".widget-vbox:has(> .vaelab-map)").first
         shown.wait_for(timeout=5 * MINUTE)
-        mixer = shown.locator(":scope > .widget-vbox").first
+        mixer = shown.locator(":scope > .widget-vbox").last
         are_quick(mix_is_heard_and_saved(page, mixer, folder))
         keep(page, "app")
         is_harmless(page)
