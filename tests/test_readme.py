@@ -35,7 +35,7 @@ def folder(tmp_path_factory, sounds, tiny):
 
 def test_the_commands(folder):
     assert [command.split()[0] for command in COMMANDS] == [
-        *("make-dataset", "train", "generate", "slice", "make-dataset", "similar", "classify", "doctor")
+        *("make-dataset", "train", "generate", "similar", "classify", "doctor", "slice", "make-dataset")
     ]
     assert (folder / "generated.wav").stat().st_size > 1000
     assert (folder / "model_Industrial" / "confusion_class.png").exists()
@@ -44,7 +44,7 @@ def test_the_commands(folder):
 def test_the_python(folder, monkeypatch):
     monkeypatch.chdir(folder)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     namespace = {}
     for code in blocks:
         exec(compile(code, "README.md", "exec"), namespace)

@@ -100,12 +100,13 @@ def test_bfloat16_reaches_encoder_and_decoder(case):
     """Every convolution of the step is one of bfloat16 numbers, and nothing else is left in float32 by mistake."""
     default, made, _ = case
     config = dataclasses.replace(default, train=dataclasses.replace(default.train, precision="bfloat16"))
-    state = steps.start(models.trainable(made.params)[0], config.train)
+    trained, fixed = models.trainable(made.params)
+    state = steps.start(trained, config.train)
     batch = np.zeros((8, config.audio.frames, config.audio.n_mels), np.uint8)
     labels, one = np.zeros((8, 1), np.int32), np.float32(1)
     step = jax.make_jaxpr(
         lambda state: steps.one_step(
-            state, {}, batch, labels, np.ones((8, 1), np.float32), jax.random.key(0), one, one, made.module, config
+            state, fixed, batch, labels, np.ones((8, 1), np.float32), jax.random.key(0), one, one, made.module, config
         )
     )(state)
     found = list(convolutions(step.jaxpr))
