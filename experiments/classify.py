@@ -146,8 +146,8 @@ def kept(outcome: dict) -> dict:
     ]
     rows += [[f"recall of {name}", *[outcome["recalls"][method][name] for method in methods]] for name in CLASSES]
     note = (
-        f"{outcome['labelled']} sounds of {outcome['kits']} kits, each heard by a model that never met its kit; beside it "
-        "statistics of MFCCs and logistic regression. Target: balanced accuracy 0.70 and ahead of them."
+        f"{outcome['labelled']} sounds of {outcome['kits']} kits, each heard by a model that never met its kit; beside "
+        "it statistics of MFCCs and logistic regression. Target: balanced accuracy 0.70, and ahead of them."
     )
     table = {"name": "classify", "columns": ["", *methods], "rows": rows, "note": note}
     return {**table, "versions": checkpoint.versions(), **outcome}
