@@ -141,7 +141,9 @@ def lab(folder):
 def page(lab, request):
     """A notebook in Chromium, all of whose cells ran."""
     with opened(height=2600) as page:
-        page.goto(f"{lab}/lab/tree/{request.param}.ipynb?token={TOKEN}")
+        page.goto(
+            f"{lab}/lab/workspaces/{request.param}/tree/{request.param}.ipynb?token={TOKEN}"
+        )  # no tabs of another test
         try:
             run_all(page)
             yield page
