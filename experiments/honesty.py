@@ -122,7 +122,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows = known(tool, {kind: list(sounds) for kind, sounds in kinds.items()})
         made = new(tool, chosen["train"], rng)
     columns = ["sounds", "number", *VERDICTS, "median percentile"]
-    note = "how well a model of Hydrogen's kits knows other sounds, by error and -ELBO among held-out ones; shares."
+    note = (
+        "how well a model of Hydrogen's kits knows other sounds, by the largest percentile of mean error, error of the "
+        "loudest cells, and -ELBO among held-out sounds; shares."
+    )
     measures.report("honesty_known", "python -m experiments.honesty", columns, rows, note)
     columns = ["made from", "number", *NOVELTIES, "median percentile"]
     note = (

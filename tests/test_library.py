@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import time
 
 import numpy as np
 import pytest
@@ -271,5 +270,4 @@ def test_a_file_that_changes_while_it_is_read_is_skipped(opened, folder, monkeyp
     assert len(made) == 11
     monkeypatch.undo()
     monkeypatch.setattr(seen, "SETTLED_NS", -10_000_000_000)
-    time.sleep(0.01)
     assert (opened().embedded, len(opened())) == (1, 12)

@@ -356,7 +356,6 @@ def test_what_the_model_knows(tiny, sounds, home, tmp_path):
     assert verdicts.count("well inside") > 0.6 * len(files)
     noise = audio.Sound(np.random.default_rng(0).uniform(-1, 1, 8000).astype(np.float32), 8000)
     assert tool.how_known(noise).percentile > 50
-    assert tool.how_new(files[0]).verdict in ("a copy", "a relative", "new")
     trained = [tool.how_new(tool.generate(audio_files=[path], seed=0)).verdict for path in files]
     assert trained.count("a copy") > 0.5 * len(files)
     assert tool.how_new(np.full(8, 9, np.float32)).verdict == "new"

@@ -127,7 +127,7 @@ class ModelConfig(_JsonConfig):
         latent_dim: Size of the latent vector.
         components: Principal components of the training sounds that encoder and decoder work in; 0 is none.
         depth: Dense layers in each of encoder and decoder.
-        hidden: Size of each dense layer; the last of the encoder is what posterior and classifier read.
+        hidden: Size of each dense layer; the last of the encoder is what the posterior reads.
         dropout: Share of each dense layer's output that training drops.
         width: Channels of convolutions over time beside the components; 0 is none.
         patch: Neighbouring frames that the first convolution takes, and the last one gives, as one.
