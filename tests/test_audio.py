@@ -15,7 +15,7 @@ import soundfile
 from faults import builders, table
 from faults.behaviours import RefusalError, behave
 
-from vaelab import audio, decoders, workers
+from vaelab import audio, decoders, reading, workers
 from vaelab.data import make_dataset
 
 try:
@@ -209,13 +209,13 @@ def test_read_stops_at_the_end_of_the_file(tmp_path):
 def test_reads_are_bounded_by_policy(tmp_path, monkeypatch):
     """An hour of silence is a few kilobytes; whoever asks for all of it gets what the policy allows."""
     (tmp_path / "long.flac").write_bytes(builders.silence("FLAC", 30.0))
-    monkeypatch.setattr(audio, "MAX_SECONDS", 2.0)
+    monkeypatch.setattr(reading, "MAX_SECONDS", 2.0)
     assert len(audio.read(tmp_path / "long.flac", 1000)) == 2000
     assert len(audio.read(tmp_path / "long.flac", 1000, seconds=1e9)) == 2000
 
 
 def test_a_claim_that_cannot_be_reached_is_not_believed(tmp_path, monkeypatch):
-    monkeypatch.setattr(audio, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(reading, "PROBE_SECONDS", 0.1)
     (tmp_path / "bomb.flac").write_bytes(builders.flac_claiming(2**36 - 1))
     assert 0.2 < audio.duration(tmp_path / "bomb.flac") < 0.3
     (tmp_path / "honest.flac").write_bytes(builders.sound("FLAC", seconds=0.3))
@@ -268,14 +268,14 @@ def test_permission_is_named(tmp_path, monkeypatch):
 def test_a_file_that_changes_midway_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "recording.wav"
     path.write_bytes(builders.sound("WAV", seconds=0.3))
-    blocks = audio._blocks
+    blocks = reading._blocks
 
     def grow(*arguments):
         with open(path, "ab") as file:
             file.write(bytes(100))
         return blocks(*arguments)
 
-    monkeypatch.setattr(audio, "_blocks", grow)
+    monkeypatch.setattr(reading, "_blocks", grow)
     with pytest.raises(audio.AudioError, match="expected a file at rest, found one that changed while it was read"):
         audio.examine(path)
 
@@ -285,13 +285,13 @@ def test_a_file_deleted_midway_is_read_to_its_end(tmp_path, monkeypatch):
     path = tmp_path / "gone.wav"
     path.write_bytes(builders.sound("WAV", seconds=0.3))
     sha256 = audio.examine(path).sha256
-    decoder = audio._decoder
+    decoder = reading._decoder
 
     def delete_and_decode(path, handle):
         os.unlink(path)
         return decoder(path, handle)
 
-    monkeypatch.setattr(audio, "_decoder", delete_and_decode)
+    monkeypatch.setattr(reading, "_decoder", delete_and_decode)
     assert len(audio.read(path, 44100, sha256=sha256)) == round(0.3 * 44100)
 
 

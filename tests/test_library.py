@@ -56,6 +56,11 @@ def opened(folder, listening, tmp_path):
     return opened
 
 
+def similar(made, query, count, **how):
+    numbers, distances = made.search(query, count, **how)
+    return *made.named(numbers), distances
+
+
 def names(made):
     return [path.name for path in made.files]
 
@@ -68,6 +73,15 @@ def test_it_is_embedded_once(opened, listening):
     np.testing.assert_array_equal(again.embeddings, first.embeddings)
     assert "12 sounds, 0 embedded now, 12 known, 0 gone, 0 files skipped" in again.report()
     assert not again.embeddings.flags.owndata  # it stays in the file
+
+
+def test_an_unchanged_library_is_not_written_again(opened, tmp_path):
+    opened()
+    opened()  # what was just written is looked at once more
+    (place,) = (tmp_path / "home").glob("*.safetensors")
+    before = place.stat()
+    opened()
+    assert (place.stat().st_ino, place.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 def test_embeddings_are_those_of_each_sound(opened, listening):
@@ -152,12 +166,12 @@ def test_what_a_search_finds_is_looked_at_again(opened, folder):
 
 def test_similar_gives_best_first(opened):
     made = opened()
-    files, onsets, distances = made.similar(made.embeddings[7], 5)
+    files, onsets, distances = similar(made, made.embeddings[7], 5)
     assert files[0] == made.files[7]
     assert distances[0] == 0
     assert (np.diff(distances) >= 0).all()
     assert onsets.tolist() == [0] * 5
-    assert len(made.similar(made.embeddings[7], 99)[0]) == 12
+    assert len(similar(made, made.embeddings[7], 99)[0]) == 12
 
 
 def test_a_sound_is_found_by_its_content(opened, tmp_path):
@@ -178,7 +192,7 @@ def test_filters(opened, folder):
     seconds = made.index.columns["seconds"]
     np.testing.assert_array_equal(made.within(shortest=0.2, longest=0.4), (seconds >= 0.2) & (seconds <= 0.4))
     within = made.within(label="kicks", shortest=0.2)
-    files, _, _ = made.similar(made.embeddings[0], 99, within=within)
+    files, _, _ = similar(made, made.embeddings[0], 99, within=within)
     assert {path.parent.name for path in files} == {"kicks"}
     assert len(files) == within.sum()
     assert made.within() is None

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "vaelab"
 # Each room may import only from the rows below its own; rooms of one row do not know each other.
 FLOORS = [
     {"cli"},
-    {"commands", "workspace", "hover"},
+    {"commands", "workspace"},
     {"widgets", "app"},
     {"soundmap"},
     {"mixer", "confusions"},
@@ -28,12 +28,13 @@ FLOORS = [
     {"logdir", "feed", "bar", "reference", "index", "cutting"},
     {"evaluate", "schedule", "steps", "data", "store", "checkpoint", "stages"},
     {"features", "tape"},
-    {"spectral", "slicing", "synth", "model", "scan", "shown", "mapview"},
+    {"hover"},
+    {"spectral", "slicing", "synth", "model", "scan", "manifest", "shown", "mapview"},
     {"audio", "flows", "hydrogen", "segments", "estimate", "devices", "augment", "seen", "networks"},
-    {"timbre"},
+    {"timbre", "reading"},
     {
         *("config", "files", "decoders", "workers", "splitting", "riff", "descriptors", "directions", "principal"),
-        *("search", "latest", "compiled"),
+        *("search", "sealed", "latest", "compiled"),
     },
     {"shelf"},
 ]

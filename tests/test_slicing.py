@@ -8,7 +8,7 @@ import soundfile
 
 from experiments import measures, slicing_speed
 from experiments import slicing as measurement
-from vaelab import audio, slicing, synth, tape
+from vaelab import audio, reading, slicing, synth, tape
 from vaelab.config import ConfigError, SliceConfig
 
 RATE = 22050
@@ -136,7 +136,7 @@ def test_next_to_nothing_has_no_segments(samples):
 def test_blocks_leave_no_trace(tmp_path, monkeypatch, block):
     made = tape.perform(20, 4, RATE)
     soundfile.write(tmp_path / "t.wav", np.stack([made.samples, made.samples], axis=1), RATE, subtype="FLOAT")
-    monkeypatch.setattr(audio, "STREAMED_VALUES", 2 * block)
+    monkeypatch.setattr(reading, "STREAMED_VALUES", 2 * block)
     assert slicing.slice_file(tmp_path / "t.wav") == slicing.slice_recording(made.samples, RATE)
 
 

@@ -1,11 +1,9 @@
 """One file for a model or a training state: safetensors with everything needed to rebuild it in its header.
 
-The header holds JSON (config, versions, step, metrics) and a sha256 over the whole file, taken with the
-digest's own 64 characters as zeros, so that any flipped byte is found. Loading verifies the hash, builds a
-skeleton from the config and fills it by path. Nothing in such a file can run code.
+The header holds JSON (config, versions, step, metrics) and a sha256 over the whole file (`vaelab.sealed`). Loading
+verifies the hash, builds a skeleton from the config and fills it by path. Nothing in such a file can run code.
 """
 
-import hashlib
 import json
 import os
 from importlib.metadata import version
@@ -19,11 +17,10 @@ import safetensors
 from safetensors import numpy as st
 
 import vaelab
-from vaelab import devices, files
+from vaelab import devices, files, sealed
 from vaelab import model as models
 from vaelab.config import AudioConfig, ConfigError, ModelConfig
 
-BLANK = "0" * 64
 FORMAT = 1
 REFERENCE = "reference"  # how the names of tensors begin that are not the model's own
 
@@ -38,12 +35,10 @@ def save(path: str | os.PathLike, tree: Any, meta: dict[str, Any]) -> str:
     Returns:
         The file's sha256 as kept in its header.
     """
-    header = {"vaelab": json.dumps({"format": FORMAT, "versions": versions(), **meta}), "sha256": BLANK}
+    header = {"vaelab": json.dumps({"format": FORMAT, "versions": versions(), **meta}), "sha256": sealed.BLANK}
     tensors = {name: np.asarray(leaf, order="C") for name, leaf in flatten(devices.fetch(tree)).items()}
     body = bytearray(st.save(tensors, header))
-    digest = hashlib.sha256(body).hexdigest()
-    start = _digest_position(body, BLANK)
-    body[start : start + 64] = digest.encode()
+    digest = sealed.seal(body)
     with files.replacing(path) as temporary:
         temporary.write_bytes(body)
     return digest
@@ -64,14 +59,11 @@ def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]
         raise CheckpointError(f"{path}: expected a checkpoint, found none: {error}") from error
     try:
         tensors = st.load(body)
-        header = _header(body)
+        header = sealed.header(body)[0]["__metadata__"]
         meta, digest = json.loads(header["vaelab"]), header["sha256"]
-        start = _digest_position(body, digest)
+        sealed.verify(body, digest)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: expected a vaelab checkpoint, found something else: {error}") from error
-    blanked = body[:start] + BLANK.encode() + body[start + 64 :]
-    if hashlib.sha256(blanked).hexdigest() != digest:
-        raise CheckpointError(f"{path}: damaged: its content does not match the sha256 in its header")
     if meta.get("format") != FORMAT:
         raise CheckpointError(f"{path}: expected format {FORMAT}, found {meta.get('format')}; update vaelab")
     return tensors, {**meta, "sha256": digest}
@@ -147,14 +139,3 @@ def versions() -> dict[str, str]:
         "vaelab": vaelab.__version__,
         **{name: version(name) for name in ("jax", "flax", "optax", "numpy")},
     }
-
-
-def _header(body: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file: eight bytes of length, then JSON."""
-    length = int.from_bytes(body[:8], "little")
-    return json.loads(body[8 : 8 + length])["__metadata__"]
-
-
-def _digest_position(body: bytes | bytearray, digest: str) -> int:
-    start = body.index(f'"sha256":"{digest}"'.encode())
-    return start + len('"sha256":"')

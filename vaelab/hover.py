@@ -5,7 +5,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from vaelab.segments import CutTape, Segment, timecode
-from vaelab.widgets import inert
+from vaelab.shown import inert
 
 WIDTH, HEIGHT, MARGIN, RADIUS = 720, 480, 16, 5  # pixels
 COLOURS = "viridis"

@@ -10,11 +10,10 @@ One safetensors file. Its tensors, one row a sound, sorted by path and onset:
     rows        uint8                    the relative paths as JSON texts, one after the other
     offsets     int64 (sounds + 1,)      where in `rows` each begins
 
-The header holds the folder, the model's sha256, the names of labels, and a sha256 over the whole file as a checkpoint
-has it. Paths are decoded one by one, for hits only, and none can lead out of the folder.
+The header holds the folder, the model's sha256, the names of labels, and a sha256 over the whole file
+(`vaelab.sealed`). Paths are decoded one by one, for hits only, and none can lead out of the folder.
 """
 
-import hashlib
 import json
 import mmap
 import os
@@ -28,11 +27,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors import numpy as st
 
-from vaelab import files, search
+from vaelab import files, sealed, search
 
 FORMAT = 1
-BLANK = "0" * 64
-HEADER_BYTES = 1 << 24  # of JSON, at most
 COLUMNS = {
     "embeddings": ("F32", np.float32, 2),
     "onsets": ("F32", np.float32, 1),
@@ -90,6 +87,13 @@ class Index:
     def squares(self) -> np.ndarray:
         """Squared lengths of the embeddings (sounds,)."""
         return search.squared(self.embeddings)
+
+    def equals(self, other: "Index") -> bool:
+        """Whether another index says the same in everything."""
+        said = [(index.root, index.model, index.how, index.names) for index in (self, other)]
+        return said[0] == said[1] and all(
+            np.array_equal(column, other.columns[name]) for name, column in self.columns.items()
+        )
 
     def path(self, number: int) -> str:
         """A sound's path relative to the folder.
@@ -156,10 +160,9 @@ def save(path: str | os.PathLike, index: Index) -> None:
     """
     meta = {"format": FORMAT, "root": index.root, "model": index.model, "how": index.how, "names": index.names}
     with files.replacing(path) as temporary:
-        st.save_file(index.columns, temporary, {"vaelab": json.dumps(meta), "sha256": BLANK})
+        st.save_file(index.columns, temporary, {"vaelab": json.dumps(meta), "sha256": sealed.BLANK})
         with open(temporary, "r+b") as file, mmap.mmap(file.fileno(), 0) as body:
-            start = body.find(f'"sha256":"{BLANK}"'.encode()) + len('"sha256":"')
-            body[start : start + 64] = hashlib.sha256(body).hexdigest().encode()
+            sealed.seal(body)
 
 
 def load(path: str | os.PathLike) -> Index:
@@ -176,10 +179,10 @@ def load(path: str | os.PathLike) -> Index:
         except ValueError as error:
             raise LibraryError(f"{path}: expected the index of a library, found an empty file") from error
     try:
-        header, data = _header(body)
+        header, data = sealed.header(body)
         described = header.pop("__metadata__")
         meta = json.loads(described["vaelab"])
-        _verify(body, described["sha256"])
+        sealed.verify(body, described["sha256"])
         if meta["format"] != FORMAT:
             raise ValueError(f"format {meta['format']} instead of {FORMAT}")
         columns = {name: _column(name, header[name], body, data) for name in COLUMNS}
@@ -188,23 +191,6 @@ def load(path: str | os.PathLike) -> Index:
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise LibraryError(f"{path}: expected the index of a library, found something else: {error}") from error
     return index
-
-
-def _header(body: mmap.mmap) -> tuple[dict, int]:
-    """The JSON at the start, and where the tensors begin."""
-    length = int.from_bytes(body[:8], "little")
-    if not 2 <= length <= min(HEADER_BYTES, len(body) - 8):
-        raise ValueError(f"a header of {length} bytes")
-    return json.loads(body[8 : 8 + length]), 8 + length
-
-
-def _verify(body: mmap.mmap, digest: str) -> None:
-    start = body.find(f'"sha256":"{digest}"'.encode()) + len('"sha256":"')
-    found = hashlib.sha256(memoryview(body)[:start])
-    found.update(BLANK.encode())
-    found.update(memoryview(body)[start + 64 :])
-    if found.hexdigest() != digest:
-        raise ValueError("its content does not match the sha256 in its header")
 
 
 def _column(name: str, described: dict, body: mmap.mmap, data: int) -> np.ndarray:

@@ -143,10 +143,9 @@ class Library:
         there = len(self) if within is None else int(np.count_nonzero(within))
         return nearest(self.embeddings, query, min(count, there), metric, within, self.index.squares)
 
-    def similar(self, query: np.ndarray, count: int, **how) -> tuple[list[Path], np.ndarray, np.ndarray]:
-        """The `count` nearest sounds, best first: files, onsets in seconds, distances; keywords as `search`."""
-        numbers, distances = self.search(query, count, **how)
-        return [self.root / self.index.path(number) for number in numbers], self.onsets[numbers], distances
+    def named(self, numbers: Sequence[int]) -> tuple[list[Path], np.ndarray]:
+        """The paths and onsets in seconds of sounds."""
+        return [self.root / self.index.path(number) for number in numbers], self.onsets[numbers]
 
     def find(self, path: str | os.PathLike, onset: float = 0.0) -> int | None:
         """The number of a sound by its content, wherever the file is now; None if it is not in the library."""
@@ -209,11 +208,14 @@ def build(
             f"{audio.printable(root)}: expected at least one readable sound, found none in {len(found)} files"
         )
     made = index.make(str(root), listener.sha256, how, rows, embeddings)
-    try:
-        index.save(place, made)
-        made = index.load(place)
-    except OSError as error:
-        warnings.warn(f"{audio.printable(place)}: {error}; {NOT_KEPT}", stacklevel=2)
+    if old is not None and old.equals(made):
+        made = old
+    else:
+        try:
+            index.save(place, made)
+            made = index.load(place)
+        except OSError as error:
+            warnings.warn(f"{audio.printable(place)}: {error}; {NOT_KEPT}", stacklevel=2)
     return Library(made, tuple(skipped), work.embedded, work.gone(rows))
 
 

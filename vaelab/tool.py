@@ -166,8 +166,7 @@ class SoundSampleTool(Generator):
             numbers, distances = self.library.search(point, num_similar, metric, within)
             changed = self.library.changed(numbers)
             if not changed:
-                paths = [self.library.root / self.library.index.path(number) for number in numbers]
-                return paths, self.library.onsets[numbers], distances
+                return *self.library.named(numbers), distances
             print(f"library: {len(changed)} files have changed, such as {audio.printable(changed[0])}; looking again")
             self.refresh()
         raise library.LibraryError(f"{self.library.root}: expected files that stay as they are, found them changing")

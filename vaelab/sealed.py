@@ -1,0 +1,56 @@
+"""The sha256 in the header of our safetensors files, over the whole file, so that any flipped byte is found.
+
+The header holds "sha256" among its metadata. The digest is taken with its own 64 characters as zeros.
+"""
+
+import hashlib
+import json
+import mmap
+from typing import Any
+
+BLANK = "0" * 64
+HEADER_BYTES = 100_000_000  # at most, as the format has it
+
+Body = bytes | bytearray | mmap.mmap
+
+
+def header(body: Body) -> tuple[dict[str, Any], int]:
+    """The JSON of a safetensors file, and where its tensors begin.
+
+    Raises:
+        ValueError: There is none.
+    """
+    length = int.from_bytes(body[:8], "little")
+    if not 2 <= length <= min(HEADER_BYTES, len(body) - 8):
+        raise ValueError(f"a header of {length} bytes")
+    return json.loads(body[8 : 8 + length]), 8 + length
+
+
+def seal(body: bytearray | mmap.mmap) -> str:
+    """Put the digest in its place in a file whose "sha256" is `BLANK`; returns it."""
+    start = _place(body, BLANK)
+    digest = hashlib.sha256(body).hexdigest()
+    body[start : start + len(BLANK)] = digest.encode()
+    return digest
+
+
+def verify(body: Body, digest: str) -> None:
+    """Make sure that a file is what was sealed.
+
+    Raises:
+        ValueError: It is not.
+    """
+    start = _place(body, digest)
+    found = hashlib.sha256(memoryview(body)[:start])
+    found.update(BLANK.encode())
+    found.update(memoryview(body)[start + len(BLANK) :])
+    if found.hexdigest() != digest:
+        raise ValueError("damaged: its content does not match the sha256 in its header")
+
+
+def _place(body: Body, digest: str) -> int:
+    key = '"sha256":"'
+    start = body.find(f'{key}{digest}"'.encode())
+    if start < 0:
+        raise ValueError("its header has no sha256")
+    return start + len(key)
