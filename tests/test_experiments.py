@@ -8,7 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import energies, latents, prior, real_sounds, run, samplevae_2d, step_speed, table
+from experiments import (
+    energies,
+    honesty,
+    latents,
+    prior,
+    real_sounds,
+    retrieval,
+    run,
+    samplevae_2d,
+    search_speed,
+    step_speed,
+    table,
+)
 from vaelab import model as models
 from vaelab.config import AudioConfig, ModelConfig
 
@@ -146,3 +158,41 @@ def test_random_sounds_are_compared(tiny):
     rows = prior.measure(model, sides)
     assert len(rows) == 2 + len(prior.TEMPERATURES)
     assert all(np.isfinite(row[1:]).all() for row in rows)
+
+
+def test_search_is_measured_against_others(tmp_path):
+    row = dict(zip(search_speed.COLUMNS, search_speed.measure(tmp_path, 500), strict=True))
+    assert row["sounds"] == 500
+    assert row["ratio"] == pytest.approx(row["scipy loop ms"] / row["query ms"])
+    assert row["query ms"] > 0
+    assert row["peak MB"] > 0
+
+
+def test_precision_looks_into_other_packs_only():
+    """Two classes far apart; of each, one pack asks and two others answer, of which one is mislabelled."""
+    points = np.repeat(np.array([[0.0, 0], [9, 9]]), 30, axis=0) + np.random.default_rng(0).normal(0, 0.1, (60, 2))
+    packs = np.tile(np.repeat(["asks", "right", "wrong"], 10), 2)
+    labels = np.repeat(["a", "b"], 30)
+    labels[packs == "wrong"] = "c"
+    points[packs == "wrong"] += 100
+    found = retrieval.precision(points.astype(np.float32), labels, packs, packs == "asks")
+    assert found == {"a": 1.0, "b": 1.0}
+    points[packs == "wrong"] -= 100
+    points[packs == "right"] += 100
+    assert retrieval.precision(points.astype(np.float32), labels, packs, packs == "asks") == {"a": 0.0, "b": 0.0}
+
+
+def test_changed_sounds_are_the_same_length_and_other_sounds():
+    rng = np.random.default_rng(0)
+    sound = (0.5 * np.sin(np.arange(16000) / 9)).astype(np.float32)
+    for change in retrieval.changes(16000).values():
+        changed = change(sound, rng)
+        assert len(changed) == len(sound)
+        assert np.abs(changed - sound).max() > 1e-4
+
+
+@pytest.mark.parametrize("kind", [honesty.tones, honesty.voices, honesty.noises])
+def test_foreign_sounds_are_audible_and_differ(kind):
+    first, second = kind(np.random.default_rng(0), 2)
+    assert np.abs(first).max() == pytest.approx(0.5, abs=0.02)
+    assert np.abs(np.corrcoef(first, second)[0, 1]) < 0.5

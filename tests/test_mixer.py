@@ -32,7 +32,7 @@ def tool(path):
 
 @pytest.fixture(scope="module")
 def searching(path, sounds):
-    return SoundSampleTool(path, library_dir=sounds)
+    return SoundSampleTool(path, library_dir=sounds, home=path.parent, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +178,17 @@ def test_similar_sounds_of_the_library_are_added(searching, files, tmp_path):
         mixer.similar.click()
         assert [row.channel.path for row in mixer.rows[3:]] == nearest[: times * SIMILAR]
         assert mixer.target.value == 1
+
+
+def test_similar_looks_around_the_stretch_that_is_mixed(searching, files, sounds, tmp_path):
+    """A long file is mixed from its offset, and what is similar to its beginning is something else."""
+    long, second = tmp_path / "long.wav", sounds / "clap" / "clap_0003.wav"
+    parts = [audio.read(path, 8000, seconds=0.5) for path in (files[2], second)]
+    soundfile.write(long, np.concatenate([np.pad(part, (0, 4000 - len(part))) for part in parts]), 8000, "FLOAT")
+    mixer = Mixer(searching, folder=tmp_path, sync=True)
+    mixer.add_sounds([long], [0.5])
+    mixer.similar.click()
+    assert mixer.rows[1].channel.path == second
 
 
 def test_similar_needs_a_library_and_a_sound(tool, searching):

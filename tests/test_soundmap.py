@@ -26,7 +26,7 @@ def tool(tiny, sounds, tmp_path_factory):
         shutil.copytree(sounds / kind, folder / "own" / kind)
     for name in HOSTILE:
         shutil.copy(sounds / "tom" / "tom_0001.wav", folder / "own" / f"{name}.wav")
-    return SoundSampleTool(folder / "tiny.safetensors", library_dir=folder / "own")
+    return SoundSampleTool(folder / "tiny.safetensors", library_dir=folder / "own", home=folder, progress=False)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ def place(tmp_path_factory, tiny):
 
 @pytest.fixture(scope="module")
 def tool(place):
-    return SoundSampleTool(place / "m", library_dir=place / "other")
+    return SoundSampleTool(place / "m", library_dir=place / "other", home=place, progress=False)
 
 
 @pytest.fixture(scope="module")

@@ -308,7 +308,7 @@ class Mixer(ipywidgets.VBox):
             row = self.rows[self.target.value or 0] if self.rows else None
             if row is None:
                 raise LookupError("there is no sound yet to look around")
-            files, onsets, _ = self.tool.find_similar(row.channel.path, MOST_ROWS + SIMILAR)
+            files, onsets, _ = self.tool.find_similar(row.channel.path, MOST_ROWS + SIMILAR, offset=row.channel.offset)
             there = _sounds(row.channel for row in self.rows)
             new = [found for found in zip(files, onsets, strict=True) if (Path(found[0]), float(found[1])) not in there]
             if not new:
