@@ -15,8 +15,7 @@ The encoder reads a sound's coordinates along the principal components of the tr
 them (`vaelab.principal`), and between the two stands the identity plus what is learnt. So a model starts as the best
 linear one, and training goes on from there. Convolutions over time beside the components are optional: they take
 mel bands as channels, neighbouring frames side by side in patches, and are matrix products for the processor.
-Classifier heads read statistics of the cepstrum (`vaelab.timbre`), as the encoder's hidden state learns few labelled
-sounds by heart.
+Classifier heads read statistics of the cepstrum (`vaelab.timbre`), or the encoder's hidden state.
 
 Sources: Kingma and Welling 2014, https://arxiv.org/abs/1312.6114; Kingma et al. 2016,
 https://arxiv.org/abs/1606.04934.

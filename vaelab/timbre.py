@@ -1,8 +1,8 @@
 """What a classifier hears: statistics of a sound's cepstrum over time, which know little of when a sound begins.
 
-A classifier that reads the encoder's hidden state learns the few hundred sounds of its classes by heart: on drum kits
-that it never met it was right in 0.55 to 0.59 of cases, on the statistics below in 0.70 and more
-(`python -m experiments.classify`). The cepstrum of a frame is the cosine transform of its mel bands in dB; its first
+On drum kits that no training met, classifiers on these statistics reached a balanced accuracy of 0.67
+(`python -m experiments.classify`), on the encoder's hidden state, with all other knobs the same, 0.64 (the same with
+`--config` and {"model": {"cepstra": 0}}); a standard error is some 0.02. The cepstrum of a frame is the cosine transform of its mel bands in dB; its first
 numbers are the level and the rough shape of the spectrum. Taken are their mean and deviation over the clip, those of
 their differences from frame to frame, and their means over stretches that double in length: attack, body, decay.
 
