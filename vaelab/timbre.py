@@ -2,9 +2,11 @@
 
 On drum kits that no training met, classifiers on these statistics reached a balanced accuracy of 0.67
 (`python -m experiments.classify`), on the encoder's hidden state, with all other knobs the same, 0.64 (the same with
-`--config` and {"model": {"cepstra": 0}}); a standard error is some 0.02. The cepstrum of a frame is the cosine transform of its mel bands in dB; its first
-numbers are the level and the rough shape of the spectrum. Taken are their mean and deviation over the clip, those of
-their differences from frame to frame, and their means over stretches that double in length: attack, body, decay.
+`--config` and {"model": {"cepstra": 0}}); a standard error is some 0.02.
+
+The cepstrum of a frame is the cosine transform of its mel bands in dB; its first numbers are the level and the rough
+shape of the spectrum. Taken are their mean and deviation over the clip, those of their differences from frame to frame,
+and their means over stretches that double in length: attack, body, decay.
 
 Source: Davis and Mermelstein 1980, "Comparison of parametric representations for monosyllabic word recognition".
 """
