@@ -238,7 +238,7 @@ class TrainConfig(_JsonConfig):
     free_bits: float = 0.0
     class_weight: float = 100.0
     shift_frames: int = 0
-    shift_bins: int = 0
+    shift_bins: int = 2
     tilt_db: float = 0.0
     precision: str = "float32"
     steps_per_dispatch: int = 20
