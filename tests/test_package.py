@@ -23,7 +23,7 @@ FLOORS = [
     {"tool"},
     {"generator"},
     {"arguments"},
-    {"rendering", "mixing"},
+    {"rendering", "mixing", "prior"},
     {"train", "library", "latent", "provenance", "shipped"},
     {"logdir", "feed", "bar", "reference", "index", "cutting"},
     {"evaluate", "schedule", "steps", "data", "store", "checkpoint", "stages"},

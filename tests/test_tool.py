@@ -13,6 +13,7 @@ import soundfile
 from vaelab import SoundSampleTool, audio, checkpoint, latent, rendering, spectral, train
 from vaelab import model as models
 from vaelab.directions import DirectionError
+from vaelab.reference import Reference
 from vaelab.tool import ToolError
 
 LABELS = (("class", ("clap", "kick", "snare")), ("loud", ("yes", "no")))
@@ -35,6 +36,15 @@ def tool(logdir, sounds, tmp_path_factory):
     return SoundSampleTool(logdir, library_dir=sounds, home=home, progress=False)
 
 
+@pytest.fixture
+def remembering(tool, monkeypatch):
+    """The tool, as if its library were what its model was trained on."""
+    ramp = np.arange(101, dtype=np.float32)
+    remembered = Reference(tool.library.embeddings, ramp, ramp, ramp, ramp, np.zeros((2, 10, 3), np.float32))
+    monkeypatch.setattr(tool, "reference", remembered)
+    return tool
+
+
 @pytest.fixture(scope="module")
 def pair(sounds):
     return [sounds / "kick" / "kick_0001.wav", sounds / "snare" / "snare_0001.wav"]
@@ -50,6 +60,7 @@ def test_the_documented_call(tool, pair, tmp_path, monkeypatch):
         variance=0.0,
         spread=0.0,
         temperature=1.0,
+        prior=None,
         offsets=None,
         phase=True,
         count=1,
@@ -76,15 +87,38 @@ def test_one_file_is_its_reconstruction(tool, pair):
     np.testing.assert_allclose(made.recipe["latent"], tool.embed(pair[:1])[0], atol=1e-6)
 
 
-def test_random_sounds_follow_seed_and_temperature(tool):
-    first = tool.generate(seed=3, count=4)
-    again = tool.generate(seed=3, count=4)
-    other = tool.generate(seed=4, count=4)
-    cold = tool.generate(seed=3, count=4, temperature=0.5)
-    for one, same, different, cool in zip(first, again, other, cold, strict=True):
+def latents(sounds) -> np.ndarray:
+    return np.array([sound.recipe["latent"] for sound in sounds])
+
+
+@pytest.mark.parametrize("prior", ["sounds", "normal"])
+def test_random_sounds_follow_seed_and_temperature(remembering, prior):
+    tool = remembering
+    first = tool.generate(seed=3, count=4, prior=prior)
+    again = tool.generate(seed=3, count=4, prior=prior)
+    other = tool.generate(seed=4, count=4, prior=prior)
+    for one, same, different in zip(first, again, other, strict=True):
         np.testing.assert_array_equal(one.samples, same.samples)
         assert not np.array_equal(one.samples, different.samples)
-        np.testing.assert_allclose(np.multiply(0.5, one.recipe["latent"]), cool.recipe["latent"], rtol=1e-6)
+    still = latents(tool.generate(seed=3, count=4, prior=prior, temperature=0))
+    cold = latents(tool.generate(seed=3, count=4, prior=prior, temperature=0.5))
+    np.testing.assert_allclose(cold - still, 0.5 * (latents(first) - still), atol=1e-5)
+
+
+def test_random_sounds_are_about_training_sounds_unless_told_otherwise(remembering):
+    tool = remembering
+    np.testing.assert_array_equal(
+        latents(tool.generate(seed=3, count=4)), latents(tool.generate(seed=3, count=4, prior="sounds"))
+    )
+    assert tool.generate(seed=3).recipe["prior"] == "sounds"
+    for still in tool.generate(seed=3, count=4, temperature=0):
+        assert tool.how_new(still).distance == 0
+
+
+def test_a_model_whose_training_did_not_end_has_the_normal_prior_alone(tool):
+    assert tool.generate(seed=3).recipe["prior"] == "normal"
+    with pytest.raises(ToolError, match=r"prior 'sounds': .*the training did not end yet"):
+        tool.generate(prior="sounds")
 
 
 def test_variance_is_a_variance(tool, pair):
@@ -165,6 +199,8 @@ def test_all_weights_zero_is_the_origin(tool, pair):
         ({"count": 0}, ToolError, "count: expected at least 1"),
         ({"spread": float("nan")}, latent.LatentError, "spread: expected a number of at least 0"),
         ({"temperature": -1}, latent.LatentError, "temperature: expected a number of at least 0"),
+        ({"prior": "normal"}, ToolError, "prior: expected none with audio_files"),
+        ({"audio_files": None, "prior": "flat"}, ToolError, "prior: expected one of sounds, normal, found 'flat'"),
         ({"seconds": 301}, ToolError, "seconds: expected 0.032 to 300, found 301"),
         ({"directions": {"warmth": 1}}, DirectionError, "found 'warmth'; tool.directions"),
         ({"out_file": "x.wav", "bits": 8}, audio.AudioError, "expected 16, 24, 32 bits"),

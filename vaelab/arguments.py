@@ -43,6 +43,14 @@ def check_output(out_file: str | os.PathLike | None, bits: int, seconds: float |
         raise ToolError(f"seconds: expected {shortest:.2g} to {longest:g}, found {seconds}; join longer ones")
 
 
+def unfinished(model: Path) -> str:
+    """What to tell who asks a model for what only the end of its training brings."""
+    return (
+        f"{model}: expected what the model remembers of its training, found none; the training did not end yet: run "
+        "`vaelab train --logdir` on it again"
+    )
+
+
 def refuse(misspelt: dict[str, Any], function: Callable) -> None:
     """Raise a TypeError that suggests the keyword that was meant."""
     valid = [name for name in inspect.signature(function).parameters if name != "misspelt"]

@@ -135,6 +135,9 @@ def _add_generate(commands) -> None:
     command.add_argument("--variance", type=float, default=0.0, help="of noise added to the embedding")
     command.add_argument("--spread", type=float, default=0.0, help="scale of draws from the posterior")
     command.add_argument("--temperature", type=float, default=1.0, help="of random sounds")
+    command.add_argument(
+        "--prior", choices=("sounds", "normal"), help="of random sounds: about training sounds, or N(0, I)"
+    )
     command.add_argument("--count", type=_positive, default=1, help="how many (files are numbered)")
     command.add_argument("--offsets", nargs="+", type=float, metavar="S", help="start in each file, seconds")
     command.add_argument("--no-phase", action="store_true", help="find a phase instead of taking the sources'")

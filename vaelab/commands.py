@@ -67,6 +67,7 @@ def generate(options) -> None:
         variance=options.variance,
         spread=options.spread,
         temperature=options.temperature,
+        prior=options.prior,
         offsets=options.offsets,
         phase=not options.no_phase,
         count=options.count,

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from vaelab import arguments, checkpoint, descriptors, directions, latent, provenance, rendering, shipped
+from vaelab import arguments, checkpoint, descriptors, directions, latent, provenance, reference, rendering, shipped
+from vaelab import prior as priors
 from vaelab.arguments import ToolError
 from vaelab.audio import Sound
 from vaelab.directions import Directions
@@ -35,6 +36,7 @@ class Generator:
         model: The model; `model.audio` and `model.config` are its settings.
         meta: What else its file says.
         sha256: Of the model's file.
+        reference: What the model remembers of its training; None if that did not end.
         trained_on: The tapes that the model learned from, with their metadata.
         known: Named directions that `generate(directions=...)` may use; `directions` fills it.
     """
@@ -51,6 +53,7 @@ class Generator:
         self.path = shipped.find(model)
         self.model, self.meta = checkpoint.load_model(self.path)
         self.sha256: str = self.meta["sha256"]
+        self.reference = reference.of(self.model, self.meta["reference"], self.path)
         self.trained_on: list[dict[str, Any]] = self.meta.get("trained_on", [])
         self.known = Directions()
 
@@ -63,6 +66,7 @@ class Generator:
         variance: float = 0.0,
         spread: float = 0.0,
         temperature: float = 1.0,
+        prior: str | None = None,
         offsets: Sequence[float] | None = None,
         phase: bool = True,
         count: int = 1,
@@ -77,13 +81,16 @@ class Generator:
 
         Args:
             out_file: Where to write (.wav, .flac, .aiff); several are numbered NAME_1, NAME_2, ...
-            audio_files: Sounds to mix; None draws random points from the prior.
+            audio_files: Sounds to mix; None makes random sounds.
             weights: One number a file, negative ones allowed; None is the mean.
             normalize_weights: Divide by the signed sum; False is plain vector arithmetic.
             variance: Of Gaussian noise added to the embedding. (SampleVAE took its value as a standard
                 deviation: its 0.5 is 0.25 here.)
             spread: Scale of draws from each file's own posterior, through the flow; 1 is the posterior.
             temperature: Scale of random points; below 1 they are more usual, above 1 stranger.
+            prior: Of random points: "sounds", each about one training sound, in the ways in which its relatives
+                differ (`vaelab.prior`); or "normal", N(0, I), newer and less like real ones. None is "sounds" where
+                the model remembers its training, else "normal".
             offsets: Start of the clip in each file, seconds.
             phase: Take the phase of the (mixed) sources instead of finding one.
             count: How many.
@@ -102,7 +109,7 @@ class Generator:
             AudioError: A source cannot be read, or the file cannot be written.
             LatentError: The weights, the variance, the spread or the temperature do not fit.
             DirectionError: A direction that is not known.
-            ToolError: The count, the offsets or the length do not fit.
+            ToolError: The count, the offsets, the length or the prior do not fit.
         """
         arguments.refuse(misspelt, self.generate)
         if count < 1:
@@ -112,8 +119,12 @@ class Generator:
         for name, value in {"spread": spread, "temperature": temperature}.items():
             if not (value >= 0 and np.isfinite(value)):
                 raise latent.LatentError(f"{name}: expected a number of at least 0, found {value}")
+        if audio_files and prior is not None:
+            raise ToolError(f"prior: expected none with audio_files, found {prior!r}")
         arguments.check_output(out_file, bits, seconds, self.model.audio)
         offsets = arguments.offsets_of(audio_files or (), offsets)
+        if not audio_files:
+            prior = self._checked_prior(prior)
         if seed is None:
             seed = secrets.randbits(31)
             if not audio_files or variance > 0 or spread > 0 or seconds is not None:
@@ -125,6 +136,7 @@ class Generator:
             "variance": float(variance),
             "spread": float(spread),
             "temperature": float(temperature),
+            "prior": prior,
             "phase": bool(phase),
             "count": int(count),
             "seed": int(seed),
@@ -139,7 +151,7 @@ class Generator:
             z, level = rendering.mix(self.model, clips, shares, key, count, variance, spread, refine)
             phases = rendering.mixed_phase(clips, shares, self.model.audio) if phase and seconds is None else None
         else:
-            z = temperature * np.asarray(jax.random.normal(key, (count, self.model.config.latent_dim)))
+            z = self._random(prior, key, count, temperature)
         if directions:
             z = z + _shift(self.known, directions)[None, :]
         recipe = self._recipe(settings, audio_files or (), offsets)
@@ -277,6 +289,20 @@ class Generator:
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
         """What the model makes of features: (n, frames, mels) in [0, 1] -> the same, at eps = 0."""
         return in_batches(self.model.decode, in_batches(self.model.encode, features))
+
+    def _checked_prior(self, prior: str | None) -> str:
+        if prior is None:
+            return "normal" if self.reference is None else "sounds"
+        if prior not in priors.PRIORS:
+            raise ToolError(f"prior: expected one of {', '.join(priors.PRIORS)}, found {prior!r}")
+        if prior == "sounds" and self.reference is None:
+            raise ToolError(f"prior 'sounds': {arguments.unfinished(self.path)}")
+        return prior
+
+    def _random(self, prior: str, key: jax.Array, count: int, temperature: float) -> np.ndarray:
+        if prior == "sounds":
+            return priors.around(self.reference.embeddings, key, count, temperature)
+        return priors.normal(self.model.config.latent_dim, key, count, temperature)
 
     def _read(self, audio_files: Sequence[str | os.PathLike], offsets: Sequence[float]) -> np.ndarray:
         """Clips of files: (n, samples)."""

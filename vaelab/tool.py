@@ -67,7 +67,6 @@ class SoundSampleTool(Generator):
             LibraryError: The library has no readable sound.
         """
         super().__init__(model)
-        self._reference = reference.of(self.model, self.meta["reference"], self.path)
         self._open: dict[str, Any] = {}
         self.library: library.Library | None = None
         if library_dir is not None:
@@ -302,17 +301,14 @@ class SoundSampleTool(Generator):
             if clips:
                 features, _ = rendering.stored_features(np.stack(list(clips.values())), self.model.audio)
                 known = [None] * len(clips)
-                if self._reference is not None:
-                    known = reference.known(self.model, self._reference, np.asarray(spectral.quantise(features)))
+                if self.reference is not None:
+                    known = reference.known(self.model, self.reference, np.asarray(spectral.quantise(features)))
                 rows = in_batches(lambda part: self.model.classify(part)[number], features)
                 for path, row, judged in zip(clips, rows, known, strict=True):
                     answers[path] = Answer(path, names[int(row.argmax())], row, judged)
             yield from (answers[path] for path in paths[start : start + rendering.BATCH])
 
     def _remembered(self) -> Reference:
-        if self._reference is None:
-            raise ToolError(
-                f"{self.path}: expected what the model remembers of its training, found none; the training did not "
-                "end yet: run `vaelab train --logdir` on it again"
-            )
-        return self._reference
+        if self.reference is None:
+            raise ToolError(arguments.unfinished(self.path))
+        return self.reference
