@@ -1,5 +1,6 @@
 """Checkpoints: what is loaded is what was saved, and anything else is one clear error."""
 
+import dataclasses
 import json
 import struct
 
@@ -108,6 +109,29 @@ def test_a_model_rebuilds_itself(tiny, tmp_path):
     assert (loaded.config, loaded.audio) == (config, tiny.audio)
     features = np.random.default_rng(0).uniform(size=(3, tiny.audio.frames, tiny.audio.n_mels)).astype(np.float32)
     np.testing.assert_array_equal(loaded.encode(features), model.encode(features))
+
+
+def test_half_precision_halves_a_model_and_is_read_as_float32(tiny, tmp_path):
+    model = models.create(tiny.model, tiny.audio, jax.random.key(0))
+    checkpoint.save_model(tmp_path / "whole.safetensors", model, {})
+    checkpoint.save_model(tmp_path / "half.safetensors", model, {"note": "n"}, half=True)
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("half", "whole")]
+    assert sizes[0] < 0.6 * sizes[1]
+    loaded, meta = checkpoint.load_model(tmp_path / "half.safetensors")
+    assert (meta["note"], meta["stored"]) == ("n", "float16")
+    for wanted, found in zip(jax.tree.leaves(model.params), jax.tree.leaves(loaded.params), strict=True):
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(np.asarray(found), np.asarray(wanted, np.float16))
+
+
+@pytest.mark.parametrize("value", [1e6, np.nan])
+def test_what_half_precision_cannot_hold_is_refused(tiny, tmp_path, value):
+    model = models.create(tiny.model, tiny.audio, jax.random.key(0))
+    params = jax.tree.map(np.array, model.params)
+    params["log_scale"][0] = value
+    with pytest.raises(CheckpointError, match=r"expected weights up to 65504"):
+        checkpoint.save_model(tmp_path / "m.safetensors", dataclasses.replace(model, params=params), {}, half=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_model_of_another_shape_is_refused(tiny, tmp_path):

@@ -22,6 +22,7 @@ from vaelab import model as models
 from vaelab.config import AudioConfig, ConfigError, ModelConfig
 
 FORMAT = 1
+HALF = "float16"  # of weights that are stored in half precision
 REFERENCE = "reference"  # how the names of tensors begin that are not the model's own
 
 
@@ -74,11 +75,29 @@ def save_model(
     model: models.Model,
     meta: dict[str, Any],
     reference: dict[str, np.ndarray] | None = None,
+    half: bool = False,
 ) -> str:
-    """Write a model with its config, `meta`, and what `vaelab.reference` measured; returns its sha256."""
+    """Write a model with its config, `meta`, and what `vaelab.reference` measured.
+
+    Args:
+        path: Where to.
+        model: The model.
+        meta: What else the file says.
+        reference: Arrays of `vaelab.reference`.
+        half: Store weights in half precision: half the size, for models to be handed on. They are read back as
+            float32; training cannot go on from them.
+
+    Returns:
+        The file's sha256.
+
+    Raises:
+        CheckpointError: A weight that half precision cannot hold.
+    """
     config = {"model": model.config.to_dict(), "audio": model.audio.to_dict()}
     beside = {} if reference is None else {REFERENCE: reference}
-    return save(path, {**model.params, **beside}, {**meta, **config, "kind": "model"})
+    params = _halved(model.params, path) if half else model.params
+    stored = {"stored": HALF} if half else {}
+    return save(path, {**params, **beside}, {**meta, **config, **stored, "kind": "model"})
 
 
 def load_model(path: str | os.PathLike) -> tuple[models.Model, dict[str, Any]]:
@@ -97,7 +116,22 @@ def load_model(path: str | os.PathLike) -> tuple[models.Model, dict[str, Any]]:
         raise CheckpointError(f"{path}: its config does not fit this version of vaelab: {error}") from error
     skeleton = jax.eval_shape(lambda key: models.create(config, audio, key), jax.random.key(0))
     weights, beside = split(tensors)
+    if meta.get("stored") == HALF:
+        weights = {name: _doubled(array) for name, array in weights.items()}
     return models.Model(fill(skeleton.params, weights, path), config, audio), {**meta, REFERENCE: beside}
+
+
+def _halved(params: Any, path: str | os.PathLike) -> Any:
+    largest = np.max([np.abs(leaf).max(initial=0) for leaf in jax.tree.leaves(params)])
+    if not largest <= np.finfo(HALF).max:
+        raise CheckpointError(
+            f"{path}: expected weights up to {np.finfo(HALF).max} for half precision, found {largest}"
+        )
+    return jax.tree.map(lambda leaf: np.asarray(leaf, HALF), params)
+
+
+def _doubled(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float32) if array.dtype == HALF else array
 
 
 def split(tensors: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

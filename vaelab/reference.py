@@ -127,7 +127,7 @@ def keep(path: Path, training: Sounds, held_out: Sounds) -> None:
     found, before = measure(model, training, held_out)._asdict(), meta.pop("reference")
     if set(before) == set(found) and all(np.array_equal(before[name], found[name]) for name in found):
         return
-    own = ("versions", "format", "sha256", "kind", "model", "audio")
+    own = ("versions", "format", "sha256", "kind", "model", "audio", "stored")
     checkpoint.save_model(path, model, {name: value for name, value in meta.items() if name not in own}, found)
 
 
