@@ -71,12 +71,14 @@ def _convergence(true: jax.Array, made: jax.Array, size: int) -> jax.Array:
     return jnp.linalg.norm(wanted - found, axis=(1, 2)) / jnp.maximum(jnp.linalg.norm(wanted, axis=(1, 2)), 1e-9)
 
 
-def report(name: str, command: str, columns: Sequence[str], rows: Sequence[Sequence], note: str) -> Path:
-    """Print a table and keep it as results/NAME.json, with the versions that decide a number."""
+def report(name: str | None, command: str, columns: Sequence[str], rows: Sequence[Sequence], note: str) -> Path | None:
+    """Print a table and keep it as results/NAME.json, with the versions that decide a number; None keeps nothing."""
     lines = [columns, *([_text(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     print("\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines))
     print(note)
+    if name is None:
+        return None
     table = {
         "name": name,
         "command": command,

@@ -1,37 +1,41 @@
-"""Are random sounds as good as the reconstruction allows? `python -m experiments.prior`.
+"""How good are the sounds that a model makes? `python -m experiments.prior`.
 
-Trains the default model on the real sounds, and compares features by their Frechet distance to the held-out sounds, in
-the first eight principal components of the training sounds:
+Sounds made by the shipped model `general` are compared with real sounds that it never met, as many as these, in the
+first eight principal components of its training sounds' features:
 
-    |m1 - m2|^2 + trace(C1 + C2 - 2 (C1 C2)^(1/2))        means m, covariances C
+    Frechet distance    |m1 - m2|^2 + trace(C1 + C2 - 2 (C1 C2)^(1/2))      means m, covariances C
+    coverage            share of real sounds with a made one as near as their fifth real neighbour
 
-of training sounds (the floor: real against real), reconstructions of held-out sounds (what the decoder allows), and
-decoded draws of the prior at several temperatures. Source: Heusel et al. 2017, https://arxiv.org/abs/1706.08500.
+each as mean and 95 % interval over draws. Training sounds in place of made ones are the floor: real against real.
+Beside them stands how new the sounds are to the model: a set of copies has the best distance.
+
+Sources: Heusel et al. 2017, https://arxiv.org/abs/1706.08500; Naeem et al. 2020, "Reliable fidelity and diversity
+metrics for generative models", https://arxiv.org/abs/2002.09797.
 """
 
 import argparse
-import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import scipy
+from scipy.spatial.distance import cdist
 
-from experiments import real_sounds
+from experiments import measures, pretrain, real_sounds
 from experiments.latents import describe, draws
-from vaelab import checkpoint, files, principal, train
-from vaelab.config import Config
+from experiments.recipes import RECIPES
+from vaelab import SoundSampleTool, principal, prior, reference
+from vaelab.evaluate import Sounds
 from vaelab.model import LEVELS, Model
+from vaelab.reference import Reference
 
-RESULT = Path(__file__).parent / "results" / "prior.json"
-TEMPERATURES = (1.2, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
-AXES, REPEATS, STEPS = 8, 5, 1400
-NOTE = (
-    "mean and standard deviation of 5 draws of as many sounds as are held out; temperature scales the prior's draws; "
-    "the aggregate posterior has this scale and distance"
-)
+AXES, NEIGHBOUR, REPEATS, TINY_REPEATS = 8, 5, 50, 3
+VARIANCE = 0.25
+VERDICTS = ("a copy", "a relative", "new")
+COLUMNS = ("sounds", "Frechet distance", "95 %", "of the floor", "coverage", "95 %", "of the floor", *VERDICTS)
 
 
 def frechet(one: np.ndarray, other: np.ndarray) -> float:
@@ -42,58 +46,104 @@ def frechet(one: np.ndarray, other: np.ndarray) -> float:
     return float(apart + np.trace(covariances[0] + covariances[1] - 2 * root))
 
 
+def coverage(real: np.ndarray, made: np.ndarray) -> float:
+    """Share of real points (n, axes) that have a made one within the distance of their fifth real neighbour."""
+    radius = np.sort(cdist(real, real), axis=1)[:, min(NEIGHBOUR, len(real) - 1)]
+    return float((cdist(real, made).min(axis=1) <= radius).mean())
+
+
 def decoded(model: Model, z: np.ndarray) -> np.ndarray:
     """Features (n, frames * mels) of latents (n, latent)."""
     parts = [np.asarray(model.decode(z[start : start + 64].astype(np.float32))) for start in range(0, len(z), 64)]
     return np.concatenate(parts).reshape(len(z), -1)
 
 
-def measure(model: Model, sides: tuple, seed: int = 0) -> list[list]:
-    """Rows of the table: what, distance, its standard deviation."""
+def ways(remembered: Reference, count: int) -> dict[str, Callable[[int], np.ndarray]]:
+    """Ways to make sounds: from a seed to latents (count, latent)."""
+    sounds = remembered.embeddings.astype(np.float32)
+
+    def some(rng: np.random.Generator) -> np.ndarray:
+        return sounds[rng.choice(len(sounds), count)]
+
+    def mixed(seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        return (some(rng) + some(rng)) / 2
+
+    def varied(seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        return some(rng) + np.sqrt(VARIANCE) * rng.standard_normal((count, sounds.shape[1]))
+
+    made: dict[str, Callable[[int], np.ndarray]] = {}
+    for warmth in (1.0, 0.7, 1.3):
+        made[f"random, temperature {warmth:g}"] = lambda seed, t=warmth: prior.around(
+            sounds, jax.random.key(seed), count, t
+        )
+    for warmth in (1.0, 0.8):
+        made[f"random of the normal prior, temperature {warmth:g}"] = lambda seed, t=warmth: prior.normal(
+            sounds.shape[1], jax.random.key(seed), count, t
+        )
+    return {**made, "mixes of two": mixed, f"one, with variance {VARIANCE:g}": varied}
+
+
+def measure(model: Model, remembered: Reference, sides: tuple[Sounds, Sounds], repeats: int) -> list[list[Any]]:
+    """Rows of the table."""
     training, held_out = (side.features for side in sides)
     axes = principal.fit(training, AXES, AXES, logits=False).axes.reshape(AXES, -1)
-    rng = np.random.default_rng(seed)
     count = len(held_out)
 
     def points(features: np.ndarray) -> np.ndarray:
         return features.reshape(len(features), -1) @ axes.T
 
     real = points(held_out.astype(np.float32) / LEVELS)
-    some = [training[rng.choice(len(training), count, replace=False)] / np.float32(LEVELS) for _ in range(REPEATS)]
-    posterior = draws(model, sides[1], jax.random.key(seed))[0][:REPEATS]
-    found = {
-        "training sounds (floor)": [frechet(points(one), real) for one in some],
-        "reconstructions": [frechet(points(decoded(model, z)), real) for z in posterior],
-    }
-    for temperature in TEMPERATURES:
-        latents = rng.standard_normal((REPEATS, count, model.config.latent_dim)) * temperature
-        found[f"prior, temperature {temperature}"] = [frechet(points(decoded(model, z)), real) for z in latents]
-    return [[name, round(np.mean(values), 1), round(np.std(values, ddof=1), 1)] for name, values in found.items()]
+    known = points(training.astype(np.float32) / LEVELS)
+    posterior = draws(model, sides[1], jax.random.key(0))[0]
+
+    def judged(make: Callable[[int], np.ndarray]) -> list[tuple[float, float]]:
+        return [(frechet(made, real), coverage(real, made)) for made in map(make, range(repeats))]
+
+    def chosen(seed: int) -> np.ndarray:
+        return known[np.random.default_rng(seed).choice(len(known), count, replace=count > len(known))]
+
+    floor = judged(chosen)
+    rows = [_row("training sounds: the floor", floor, floor)]
+    rebuilt = judged(lambda seed: points(decoded(model, posterior[seed % len(posterior)])))
+    rows.append(_row("reconstructions of the held-out sounds", rebuilt, floor))
+    for name, way in ways(remembered, count).items():
+        found = judged(lambda seed, way=way: points(decoded(model, way(seed))))
+        verdicts = [one.verdict for one in reference.newness(remembered, way(0))]
+        rows.append(_row(name, found, floor, [verdicts.count(verdict) / count for verdict in VERDICTS]))
+    return rows
+
+
+def _row(name: str, found: Sequence, floor: Sequence, shares: Sequence[float | None] = (None,) * 3) -> list[Any]:
+    cells: list[Any] = [name]
+    for values, least in zip(np.transpose(found), np.transpose(floor), strict=True):
+        low, high = np.percentile(values, [2.5, 97.5])
+        cells += [float(values.mean()), f"{low:.3g} to {high:.3g}", float(values.mean() / least.mean())]
+    return [*cells, *shares]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train, measure, print, keep."""
+    """Measure, print, keep."""
     parser = argparse.ArgumentParser(prog="python -m experiments.prior", description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=STEPS, help=f"of training (default {STEPS})")
+    parser.add_argument("--model", default="general", choices=RECIPES, help="shipped model (default general)")
+    parser.add_argument("--tiny", action="store_true", help="a model of a few steps, on built-in sounds; keeps nothing")
     options = parser.parse_args(arguments)
-    config = Config()
+    name = "industrial" if options.tiny else options.model
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
-        sides = real_sounds.sides(real_sounds.dataset(home), home, config.audio)
-        model = train.fit(*sides, config, home / "model", num_steps=options.steps)
-    rows, told = measure(model, sides), describe(model, sides[1])
-    for row in rows:
-        print(f"{row[0]:28s} {row[1]:8.1f} ± {row[2]:.1f}")
-    outcome = {
-        "name": "Random sounds against reconstructions",
-        "command": "python -m experiments.prior",
-        "columns": ["features of", "Frechet distance to held-out sounds", "deviation"],
-        "rows": rows,
-        "versions": checkpoint.versions(),
-        "note": f"{NOTE}: {told['scale']}, {told['gap_nats']} nats from the prior",
-    }
-    with files.replacing(RESULT) as temporary:
-        temporary.write_text(json.dumps(outcome, indent=1) + "\n", encoding="ascii")
+        dataset = RECIPES[name].gather(name, home, pretrain.sizes(name, options.tiny))
+        tool = SoundSampleTool(pretrain.make(name, home / "models", tiny=True) if options.tiny else name)
+        sides = real_sounds.sides(dataset, home, tool.model.audio)
+    repeats = TINY_REPEATS if options.tiny else REPEATS
+    told = describe(tool.model, sides[1])
+    note = (
+        f"{len(sides[1].features)} sounds held out and as many made, {repeats} draws; the model {name}, "
+        f"data {real_sounds.fingerprint(dataset)}. Its aggregate posterior is {told['gap_nats']} nats from the normal "
+        "prior. Targets for random sounds: a distance of at most 1.5 floors, a coverage of at least 0.8"
+    )
+    rows = measure(tool.model, tool.reference, sides, repeats)
+    measures.report(None if options.tiny else "prior", "python -m experiments.prior", COLUMNS, rows, note)
 
 
 if __name__ == "__main__":

@@ -42,11 +42,13 @@ def built_in(home: Path) -> data.Dataset:
     return data.make_dataset([folder], "built_in", classes=True, train_ratio=0.75, home=home, progress=False)
 
 
-def sides(found: data.Dataset, home: Path, audio: AudioConfig) -> tuple[Sounds, Sounds]:
-    """Features of both sides, without labels."""
+def sides(
+    found: data.Dataset, home: Path, audio: AudioConfig, model: ModelConfig | None = None
+) -> tuple[Sounds, Sounds]:
+    """Features of both sides, with the labels that a model knows; none without one."""
     store = FeatureStore(home / ".store", audio)
     store.build({entry.sha256: found.source(entry) for entry in found.entries}, progress=False)
-    training, held_out = (train.gather(found, side, store, ModelConfig()) for side in ("train", "validation"))
+    training, held_out = (train.gather(found, side, store, model or ModelConfig()) for side in ("train", "validation"))
     return training, held_out
 
 

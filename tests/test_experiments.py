@@ -22,6 +22,7 @@ from experiments import (
     table,
 )
 from vaelab import model as models
+from vaelab import reference
 from vaelab.config import AudioConfig, ModelConfig
 
 
@@ -149,15 +150,28 @@ def test_frechet_distance():
     assert prior.frechet(points, 3 * points) > 10
 
 
-def test_random_sounds_are_compared(tiny):
+def test_coverage():
+    """All of a set by itself, none by points far away, half by those of one of two clusters."""
+    rng = np.random.default_rng(0)
+    near, far = rng.standard_normal((2, 100, 3)) + np.array([0, 50])[:, None, None]
+    both = np.concatenate([near, far])
+    assert prior.coverage(both, both) == 1
+    assert prior.coverage(both, both + 500) == 0
+    assert prior.coverage(both, near) == 0.5
+
+
+def test_made_sounds_are_compared(tiny):
     model = models.create(tiny.model, tiny.audio, jax.random.key(0))
     rng = np.random.default_rng(0)
     shape = (20, tiny.audio.frames, tiny.audio.n_mels)
-    none = np.zeros((20, 0))
-    sides = [real_sounds.Sounds(rng.integers(0, 256, shape, np.uint8), none, none, ()) for _ in range(2)]
-    rows = prior.measure(model, sides)
-    assert len(rows) == 2 + len(prior.TEMPERATURES)
-    assert all(np.isfinite(row[1:]).all() for row in rows)
+    none = np.zeros((20, 0), np.int32)
+    sides = [real_sounds.Sounds(rng.integers(0, 256, shape, np.uint8), none, none, ())] * 2
+    remembered = reference.measure(model, *sides)
+    rows = [dict(zip(prior.COLUMNS, row, strict=True)) for row in prior.measure(model, remembered, sides, repeats=2)]
+    assert len(rows) == 2 + len(prior.ways(remembered, 3))
+    assert all(row["Frechet distance"] >= -1e-6 and 0 <= row["coverage"] <= 1 for row in rows)
+    assert [row["new"] for row in rows[:2]] == [None, None]
+    assert all(sum(row[verdict] for verdict in prior.VERDICTS) == pytest.approx(1) for row in rows[2:])
 
 
 def test_search_is_measured_against_others(tmp_path):

@@ -84,7 +84,8 @@ class Dataset:
         return Path(self.roots[entry.root]) / entry.path
 
     def named_tapes(self) -> list[dict[str, Any]]:
-        """The tapes as a model remembers them: by name, without the folders of this machine."""
+        """The tapes that are trained on, as a model remembers them: by name, without the folders of this machine."""
+        heard = {entry.tape for entry in self.side("train")}
         return [
             {
                 "name": os.path.basename(tape["path"]),
@@ -92,7 +93,8 @@ class Dataset:
                 "timecode": f"{segments.timecode(0)} - {segments.timecode(tape['seconds'])}",
                 "metadata": tape["metadata"],
             }
-            for tape in self.tapes
+            for number, tape in enumerate(self.tapes)
+            if number in heard
         ]
 
     def report(self) -> str:

@@ -1,0 +1,119 @@
+"""Cards of shipped models: what each is, from which sounds, how good, what for, and how to make it again."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from experiments.recipes import Recipe
+from experiments.run import RESULTS
+
+# As Debian's copyright files of the two packages have them.
+LICENCES = {
+    "hydrogen": (
+        "Hydrogen's drum kits (Debian's `hydrogen-drumkits`)",
+        (
+            ("Audiophob", "Audiophob", "CC0"),
+            ("BJA_Pacific", "Luc Tanguay, Bransin James Anderson", "CC BY-SA 3.0 US"),
+            ("circAfrique v4", "Jim Harney", "CC BY-SA 3.0"),
+            ("ColomboAcousticDrumkit", "Marcos Guglielmetti", "GPL 2 or later, free in compositions"),
+            ("ElectricEmpireKit, HardElectro1, VariBreaks", "Artemiy Pavlov", "GPL 2 or later"),
+            ("ForzeeStereo", "Vladimir Sadovnikov, Alexander Belokurov", "GPL 2"),
+            ("Gimme A Hand 1.0, The Black Pearl 1.0", "Glen MacArthur", "GPL 2"),
+            ("Millo-Drums_v.1, Millo_MultiLayered2, Millo_MultiLayered3", "Emiliano Grilli", "GPL 2"),
+            ("rumpf_kit_z01_h2", "Emanuel Rumpf", "CC BY 3.0"),
+        ),
+    ),
+    "sonic_pi": (
+        "Sonic Pi's samples (Debian's `sonic-pi-samples`)",
+        (("all", "many, named in the package", "CC0"),),
+    ),
+    "built_in": ("Built-in sounds (`vaelab.synth`, `vaelab.tape`)", (("all", "vaelab", "free of rights"),)),
+}
+SCORES = ("balanced_accuracy", "macro_f1", "accuracy")
+NO_SOUNDS = (
+    "No sound is in the file, but a model of few sounds remembers them well: what it makes of a training sound is "
+    "close to it (`tool.how_new` says how close). Whether weights are bound by the licences of sounds is not settled; "
+    "who needs to be sure trains on sounds of their own.\n"
+)
+
+
+def card(name: str, recipe: Recipe, facts: dict[str, Any]) -> str:
+    """A card as Markdown."""
+    lines = [
+        f"# {name}\n",
+        f"{recipe.about}\n",
+        f"For: {recipe.use}\n",
+        f"Limits: {recipe.limits}\n",
+        *_table(("", ""), _facts(facts)),
+        "\n## Sounds\n",
+        *_licences(recipe.sounds),
+        f"\n{NO_SOUNDS}",
+        f"Held out: {recipe.split}\n",
+        "## On sounds held out\n",
+        *_table(("", ""), _measured(facts)),
+    ]
+    for label, names in facts["model"]["labels"]:
+        lines += [
+            f"\nHeld-out sounds by {label}, true (rows) and heard as:\n",
+            *_matrix(names, facts["confusion"][label]),
+        ]
+    for result in recipe.results:
+        lines += ["", *_result(result)]
+    lines += ["\n## Make it again\n", f"    python -m experiments.pretrain {name}\n"]
+    return "\n".join(lines)
+
+
+def _facts(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    model, audio = facts["model"], facts["audio"]
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    return [
+        ("sounds", f"{facts['sounds'][0]} to train on, {facts['sounds'][1]} held out (data {facts['data']})"),
+        ("clips", f"{audio['clip_seconds']:g} s at {audio['sample_rate']} Hz, {audio['n_mels']} mel bands"),
+        ("model", f"{model['latent_dim']} latents, {model['components']} components, {model['flow_steps']} flow steps"),
+        ("file", f"{facts['bytes'] / 1e6:.1f} MB, half precision"),
+        (
+            "training",
+            f"{facts['seconds']:.0f} s, best after {facts['step']} steps, on {facts['device']}, {facts['cores']} cores",
+        ),
+        ("made with", versions),
+    ]
+
+
+def _measured(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    metrics, latents = facts["metrics"], facts["latents"]
+    rows = [
+        ("-ELBO", f"{metrics['recon'] + metrics['kl']:.0f} nats, {metrics['bits_per_dim']:.3f} bits per dimension"),
+        ("KL", f"{metrics['kl']:.0f} nats, {latents['active']} of {latents['of']} latents active"),
+        ("mean error of the features", f"{metrics['error_db']:.2f} dB"),
+    ]
+    for label, _ in facts["model"]["labels"]:
+        rows += [(f"{label}, {name.replace('_', ' ')}", f"{metrics[f'{label}_{name}']:.2f}") for name in SCORES]
+    return rows
+
+
+def _licences(sounds: Sequence[str]) -> list[str]:
+    rows = [(title, *row) for key in sounds for title, kits in [LICENCES[key]] for row in kits]
+    return _table(("from", "which", "by", "licence"), rows)
+
+
+def _result(name: str) -> Iterator[str]:
+    """The table of a result, with its command."""
+    found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    yield f"`{found['command']}`:\n"
+    yield from _table(found["columns"], [[_cell(value) for value in row] for row in found["rows"]])
+    for method, matrix in found.get("confusion", {}).items():
+        if method == "vaelab":
+            yield "\nTrue (rows) and heard as, by models that never met the kit:\n"
+            yield from _matrix(found["classes"], matrix)
+
+
+def _matrix(names: Sequence[str], counts: Sequence[Sequence[int]]) -> list[str]:
+    return _table(("", *names), [(name, *map(str, row)) for name, row in zip(names, counts, strict=True)])
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

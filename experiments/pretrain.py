@@ -1,0 +1,106 @@
+"""Train what ships with the package: `python -m experiments.pretrain [NAME ...]`.
+
+For each name of `experiments.recipes`: make its dataset, train until training ends by itself, store the best weights in
+half precision, and measure that very file on the sounds held out. What is left is `vaelab/pretrained/NAME.safetensors`,
+and `NAME.md`, its card.
+"""
+
+import argparse
+import dataclasses
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments import cards, real_sounds
+from experiments.latents import describe
+from experiments.recipes import RECIPES, Recipe
+from experiments.run import shrink
+from vaelab import checkpoint, evaluate, files, reference, shipped, train
+from vaelab.data import Dataset
+
+SIZE, TINY_SIZE = 30, 10  # built-in sounds of each kind
+INDUSTRIAL_SIZE = 150
+TINY_STEPS = 4
+
+
+def sizes(name: str, tiny: bool) -> int:
+    """Built-in sounds of each kind in a model's dataset."""
+    if tiny:
+        return TINY_SIZE
+    return INDUSTRIAL_SIZE if name == "industrial" else SIZE
+
+
+def make(name: str, folder: Path, tiny: bool = False) -> Path:
+    """Train a model of the table and write it with its card; returns its file."""
+    recipe = RECIPES[name]
+    config = shrink(recipe.config) if tiny else recipe.config
+    with tempfile.TemporaryDirectory() as scratch:
+        home, logdir = Path(scratch) / "datasets", Path(scratch) / name
+        home.mkdir()
+        dataset = recipe.gather(name, home, sizes(name, tiny))
+        start = time.perf_counter()
+        train.train(logdir, name, config, num_steps=TINY_STEPS if tiny else None, home=home)
+        seconds = time.perf_counter() - start
+        facts = halve(logdir / "best.safetensors", folder / f"{name}.safetensors", dataset, home)
+    facts |= {"seconds": seconds, "device": jax.devices()[0].device_kind, "cores": os.cpu_count()}
+    write_card(name, recipe, facts, folder)
+    return folder / f"{name}.safetensors"
+
+
+def halve(source: Path, target: Path, dataset: Dataset, home: Path) -> dict[str, Any]:
+    """Store a model in half precision, with what that very file remembers; returns what a card tells of it."""
+    whole, meta = checkpoint.load_model(source)
+    kept = {name: meta[name] for name in ("metrics", "seed", "trained_on") if name in meta}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with files.replacing(target) as temporary:
+        checkpoint.save_model(temporary, whole, kept, half=True)
+        model, _ = checkpoint.load_model(temporary)
+    sides = real_sounds.sides(dataset, home, model.audio, model.config)
+    checkpoint.save_model(target, model, kept, reference.measure(model, *sides)._asdict(), half=True)
+    metrics, confusion = evaluate.evaluate(model, sides[1], train.TrainConfig(), jax.random.key(0))
+    return {
+        "bytes": target.stat().st_size,
+        "step": meta["metrics"]["step"],
+        "model": dataclasses.asdict(model.config),
+        "audio": model.audio.to_dict(),
+        "sounds": [len(side.features) for side in sides],
+        "data": real_sounds.fingerprint(dataset),
+        "metrics": metrics,
+        "confusion": {label: matrix.tolist() for label, matrix in confusion.items()},
+        "latents": describe(model, sides[1]),
+        "versions": checkpoint.versions(),
+    }
+
+
+def write_card(name: str, recipe: Recipe, facts: dict[str, Any], folder: Path) -> None:
+    """Write a model's card."""
+    with files.replacing(folder / f"{name}.md") as temporary:
+        temporary.write_text(cards.card(name, recipe, facts), encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make the models named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.pretrain", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)} (default: all)")
+    parser.add_argument(
+        "--out", type=Path, default=shipped.FOLDER, metavar="DIR", help="where to (default: the package)"
+    )
+    parser.add_argument(
+        "--tiny", action="store_true", help="a few steps of small models, into a folder that is removed"
+    )
+    options = parser.parse_args(arguments)
+    if unknown := sorted(set(options.names) - set(RECIPES)):
+        parser.error(f"expected names of {', '.join(RECIPES)}, found {', '.join(unknown)}")
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in options.names or RECIPES:
+            path = make(name, Path(scratch) if options.tiny else options.out, options.tiny)
+            print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""What each shipped model is made from: sounds, split, labels and knobs.
+
+A new shipped model is one entry of `RECIPES`; `python -m experiments.pretrain NAME` makes it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from experiments.classify import CLASSES
+from experiments.real_sounds import HELD_OUT, HYDROGEN, SONIC_PI
+from vaelab import audio, cutting, data, manifest, slicing, synth, tape
+from vaelab.config import Config, ModelConfig
+
+BUILT_IN = ("built_in", "built_in_held_out")  # of different seeds: different sounds
+SEEDS = (0, 7)
+INDUSTRIAL = ("metal", "drone", "noise_burst", "machine")
+TAPE_SECONDS = (600, 120)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a shipped model is made.
+
+    Attributes:
+        about: It, in a sentence.
+        use: What for.
+        limits: What it cannot do.
+        split: Which sounds are held out.
+        sounds: Whose licences the card lists, of `cards.LICENCES`.
+        gather: Makes its dataset of a name below a home.
+        config: Knobs.
+        results: Names of results in `results/` whose tables the card quotes.
+    """
+
+    about: str
+    use: str
+    limits: str
+    split: str
+    sounds: Sequence[str]
+    gather: Callable[[str, Path, int], data.Dataset]
+    config: Config = field(default_factory=Config)
+    results: Sequence[str] = ()
+
+
+def built_in(folder: Path, per_class: int, kinds: Sequence[str] | None = None) -> Path:
+    """Built-in sounds to train on, and others to hold out, in folders of these names."""
+    for name, seed, count in zip(BUILT_IN, SEEDS, (per_class, max(1, per_class // 5)), strict=True):
+        synth.write_dataset(folder / name, count, seed, kinds=kinds, progress=False)
+    return folder
+
+
+def _general(name: str, home: Path, size: int) -> data.Dataset:
+    roots = [HYDROGEN, SONIC_PI, built_in(home / "sounds", size)]
+    return data.make_dataset(roots, name, hold_out=(*HELD_OUT, BUILT_IN[1]), home=home, progress=False)
+
+
+def _drum_classes(name: str, home: Path, size: int) -> data.Dataset:
+    made = synth.write_dataset(
+        home / "sounds", size, kinds=[kind for kind in synth.KINDS if kind in CLASSES], progress=False
+    )
+    found = data.make_dataset([HYDROGEN, made], name, labels="hydrogen-instrument", home=home, progress=False)
+    entries = [
+        dataclasses.replace(entry, label=label if label in CLASSES else None)
+        for entry in found.entries
+        for label in [entry.label if entry.root == 0 else entry.path.split("/")[0]]
+    ]
+    return _written(dataclasses.replace(found, entries=tuple(entries)), home)
+
+
+def _drum_machines(name: str, home: Path, size: int) -> data.Dataset:
+    return data.make_dataset([HYDROGEN], name, labels="hydrogen-kit", home=home, progress=False)
+
+
+def _industrial(name: str, home: Path, size: int) -> data.Dataset:
+    roots = [built_in(home / "sounds", size, INDUSTRIAL)]
+    for side, seed, seconds in zip(BUILT_IN, SEEDS, TAPE_SECONDS, strict=True):
+        made = tape.perform(seconds * size / 150, seed, kinds=INDUSTRIAL)
+        path = home / f"{side}_tape.wav"
+        audio.write(path, made.samples, made.sample_rate)
+        folder = roots[0] / side / "tape"
+        cutting.cut_tape(path, folder, slicing.PRESETS["one_shots"], {"title": "built-in tape"})
+    return data.make_dataset(roots, name, hold_out=(BUILT_IN[1],), home=home, progress=False)
+
+
+def _written(dataset: data.Dataset, home: Path) -> data.Dataset:
+    manifest.write(dataset, home)
+    return dataset
+
+
+RECIPES = {
+    "general": Recipe(
+        about="All kinds of short sounds: drum kits, samples of synthesisers and rooms, built-in industrial sounds.",
+        use="Random sounds, mixes and arithmetic of your own files, a map and similar sounds of any folder.",
+        limits="Voices and pure tones come back as the nearest percussive sound it knows: ask `how_known` first.",
+        split="The packs BJA_Pacific, ElectricEmpireKit, Audiophob and VariBreaks, and other built-in sounds.",
+        sounds=("hydrogen", "sonic_pi", "built_in"),
+        gather=_general,
+        results=(),
+    ),
+    "drum_classes": Recipe(
+        about="Drums, with a classifier of ten classes: " + ", ".join(CLASSES) + ".",
+        use="Sorting one-shots into folders, and playing with drums alone.",
+        limits="It has heard 14 kits; rim shots, rides and cowbells of others are often taken for something else.",
+        split="A tenth of each class, drawn by content; the table of kits never met is of models that never met them.",
+        sounds=("hydrogen", "built_in"),
+        gather=_drum_classes,
+        results=("classify",),
+    ),
+    "drum_machines": Recipe(
+        about="Drums, with a classifier of the kit that a sound comes from.",
+        use="An example of what is possible, as a model of this name was for SampleVAE.",
+        limits="A kit of which it never heard this instrument is mostly not recognised: see the second table.",
+        split="A tenth of each kit, drawn by content.",
+        sounds=("hydrogen",),
+        gather=_drum_machines,
+        results=("classify_kits",),
+    ),
+    "industrial": Recipe(
+        about="Built-in metal, noise, drones and machines, and what the slicer cut from the built-in tape of them.",
+        use="Industrial sounds without a sound file at hand; everything in it is free of rights.",
+        limits="Synthetic sounds only: recordings of real machines are at its edge or unknown to it.",
+        split="Built-in sounds and a tape of another seed.",
+        sounds=("built_in",),
+        gather=_industrial,
+        config=Config(model=ModelConfig(components=128)),
+    ),
+}

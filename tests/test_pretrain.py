@@ -1,0 +1,65 @@
+"""Shipped models: how they are made, small; and what every one that ships must be able to do."""
+
+import numpy as np
+import pytest
+
+from experiments import cards, pretrain, recipes
+from vaelab import SoundSampleTool, checkpoint, shipped, synth
+
+SHIPPED = sorted(path.stem for path in shipped.FOLDER.glob("*.safetensors"))
+MOST_BYTES = 40e6
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The one that needs no sounds of others, made in a few steps."""
+    return pretrain.make("industrial", tmp_path_factory.mktemp("models"), tiny=True)
+
+
+def test_a_model_is_made_with_its_card(made):
+    tool = SoundSampleTool(made)
+    assert tool.meta["stored"] == "float16"
+    assert tool.generate(seed=0).recipe["prior"] == "sounds"
+    assert [tape["name"] for tape in tool.trained_on] == ["built_in_tape.wav"]
+    card = made.with_suffix(".md").read_text(encoding="utf-8")
+    assert card.startswith("# industrial\n")
+    assert "python -m experiments.pretrain industrial" in card
+    assert f"{len(tool.reference.embeddings)} to train on" in card
+    assert "best after " in card
+    assert "free of rights" in card
+
+
+def test_every_recipe_names_its_sounds():
+    for recipe in recipes.RECIPES.values():
+        assert set(recipe.sounds) <= set(cards.LICENCES)
+
+
+def test_unknown_names_are_refused(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        pretrain.main(["generall"])
+    assert stopped.value.code == 2
+    assert (
+        "expected names of general, drum_classes, drum_machines, industrial, found generall" in capsys.readouterr().err
+    )
+
+
+def test_all_models_ship_and_are_small():
+    assert set(recipes.RECIPES) == set(SHIPPED)
+    assert sum((shipped.FOLDER / f"{name}.safetensors").stat().st_size for name in SHIPPED) <= MOST_BYTES
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_model_works_by_its_name(name, tmp_path):
+    tool = SoundSampleTool(f"model_{name}")
+    sound = tool.generate(tmp_path / "random.wav", seed=1)
+    assert 0.01 < np.abs(sound.samples).max() <= 1
+    assert tool.meta["sha256"] == checkpoint.load(shipped.FOLDER / f"{name}.safetensors")[1]["sha256"]
+    kick = synth.write_dataset(tmp_path / "sounds", 1, kinds=["kick"], progress=False) / "kick" / "kick_0001.wav"
+    assert tool.how_known(kick).verdict in ("well inside", "at the edge", "unknown")
+    if tool.class_names:
+        assert len(tool.predict(kick)[0]) == len(tool.class_names)
+    card = (shipped.FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    assert card.startswith(f"# {name}\n")
+    assert f"{len(tool.reference.embeddings)} to train on" in card
+    path = str(shipped.FOLDER.parent.parent)
+    assert path not in str(tool.meta)
