@@ -6,7 +6,7 @@ READY := .venv/.ready
 JOBS ?= 2
 UNIT := not slow and not notebook and not browser
 
-.PHONY: demo test notebooks browser screenshots prove lint lab lock clean
+.PHONY: demo test notebooks browser screenshots wheel prove lint lab lock clean
 
 demo: $(READY)  ## the notebooks on built-in sounds, or on a folder: make demo SOUNDS=DIR
 	$(if $(SOUNDS),VAELAB_SOUNDS="$(SOUNDS)") $(BIN)/python notebooks/run.py --out demo
@@ -22,6 +22,9 @@ browser: $(READY)  ## map and mixer in a real JupyterLab, and the app (needs Chr
 
 screenshots: $(READY)  ## the README's pictures of map and mixer, from the model and sounds of `make demo`
 	$(BIN)/python notebooks/screenshots.py --demo demo --out docs
+
+wheel: $(READY)  ## the wheel in a new environment (needs an index of packages)
+	$(BIN)/python -m pytest -m slow tests/test_wheel.py
 
 prove: $(READY)  ## the long proofs in full
 	$(BIN)/python -m pytest -m slow
