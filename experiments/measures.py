@@ -1,5 +1,6 @@
 """What several measurements share: real one-shots, a measure of resynthesis, and a table on screen and as JSON."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -85,12 +86,22 @@ def report(name: str | None, command: str, columns: Sequence[str], rows: Sequenc
         "columns": list(columns),
         "rows": [[_plain(cell) for cell in row] for row in rows],
         "versions": checkpoint.versions(),
+        "real_sounds": real_sounds_hash(),
         "note": note,
     }
     path = RESULTS / f"{name}.json"
     with files.replacing(path) as temporary:
         temporary.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def real_sounds_hash(folders: Sequence[Path] = FOLDERS) -> str | None:
+    """A hash of the names and contents of the real sounds that are installed; None if there are none."""
+    whole = hashlib.sha256()
+    paths = sorted((path.relative_to(folder).as_posix(), path) for folder in folders for path in sound_files(folder))
+    for name, path in paths:
+        whole.update(f"{name} {files.content_hash(path)}\n".encode())
+    return whole.hexdigest()[:16] if paths else None
 
 
 def machine() -> str:

@@ -174,7 +174,9 @@ def rows(columns: Sequence[str], cells: Sequence[Sequence[Any]]) -> list[str]:
 
 def versions(result: dict[str, Any]) -> str:
     """What made the numbers."""
-    return "Made with " + ", ".join(f"{name} {number}" for name, number in result["versions"].items()) + ".\n"
+    made_with = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    sounds = f"; real sounds {result['real_sounds']}" if result.get("real_sounds") else ""
+    return f"Made with {made_with}{sounds}.\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,54 @@
+"""The committed results: of today's questions, with what they were made from, and the same when made again."""
+
+import json
+
+import pytest
+
+from experiments import measures, run
+
+RESULTS = sorted(run.RESULTS.glob("*.json"))
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("question", run.questions())
+def test_results_are_of_the_knobs_that_are_asked_for(question):
+    """A knob whose default changed since would make the table tell of something that no longer runs."""
+    asked, outcome = run.read(question), read(run.RESULTS / f"{question}.json")
+    runs = {one["name"]: run.config_of(asked, one).to_dict() for one in asked["runs"]}
+    assert {record["run"] for record in outcome["records"]} == set(runs)
+    for record in outcome["records"]:
+        for part, knobs in runs[record["run"]].items():
+            known = {name: knobs[name] for name in record["config"][part] if name in knobs}
+            assert known == {name: record["config"][part][name] for name in known}
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_results_name_versions_and_command(path):
+    outcome = read(path)
+    assert {"vaelab", "jax", "flax", "numpy"} <= set(outcome["versions"])
+    assert outcome["command"].startswith("python -m experiments.")
+    if "records" in outcome:
+        assert len(outcome["data"]["hash"]) == 16
+
+
+def test_the_hash_of_sounds_follows_names_and_contents(tmp_path):
+    (tmp_path / "sounds").mkdir()
+    assert measures.real_sounds_hash([tmp_path / "sounds"]) is None
+    (tmp_path / "sounds" / "a.wav").write_bytes(b"one")
+    first = measures.real_sounds_hash([tmp_path / "sounds"])
+    (tmp_path / "sounds" / "a.wav").write_bytes(b"two")
+    second = measures.real_sounds_hash([tmp_path / "sounds"])
+    (tmp_path / "sounds" / "a.wav").rename(tmp_path / "sounds" / "c.wav")
+    assert len({first, second, measures.real_sounds_hash([tmp_path / "sounds"])}) == 3
+
+
+@pytest.mark.slow
+def test_one_seed_gives_the_same_numbers_twice():
+    first, again = (run.answer("latent_dim", only=["16"], tiny=True, progress=False) for _ in range(2))
+    for one, other in zip(first["records"], again["records"], strict=True):
+        assert {**one["best"], "seconds": 0} == {**other["best"], "seconds": 0}
+        assert one["latents"] == other["latents"]
+    assert first["data"] == again["data"]
