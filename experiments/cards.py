@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from experiments.recipes import Recipe
+from experiments.recipes import RECIPES
 from experiments.run import RESULTS
+from vaelab import checkpoint
 
 # As Debian's copyright files of the two packages have them.
 LICENCES = {
@@ -37,25 +39,27 @@ NO_SOUNDS = (
 )
 
 
-def card(name: str, recipe: Recipe, facts: dict[str, Any]) -> str:
-    """A card as Markdown."""
+def card(path: Path) -> str:
+    """The card of a model that `experiments.pretrain` made, as Markdown."""
+    meta, name = checkpoint.load_model(path)[1], path.stem
+    recipe, told, labels = RECIPES[name], meta["card"], meta["model"]["labels"]
     lines = [
         f"# {name}\n",
         f"{recipe.about}\n",
         f"For: {recipe.use}\n",
         f"Limits: {recipe.limits}\n",
-        *_table(("", ""), _facts(facts)),
+        *_table(("", ""), _facts(meta, path.stat().st_size)),
         "\n## Sounds\n",
         *_licences(recipe.sounds),
         f"\n{NO_SOUNDS}",
         f"Held out: {recipe.split}\n",
         "## On sounds held out\n",
-        *_table(("", ""), _measured(facts)),
+        *_table(("", ""), _measured(told, [label for label, _ in labels])),
     ]
-    for label, names in facts["model"]["labels"]:
+    for label, names in labels:
         lines += [
             f"\nHeld-out sounds by {label}, true (rows) and heard as:\n",
-            *_matrix(names, facts["confusion"][label]),
+            *_matrix(names, told["confusion"][label]),
         ]
     for result in recipe.results:
         lines += ["", *_result(result)]
@@ -63,30 +67,30 @@ def card(name: str, recipe: Recipe, facts: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _facts(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    model, audio = facts["model"], facts["audio"]
-    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+def _facts(meta: dict[str, Any], size: int) -> list[tuple[str, str]]:
+    told, model, audio = meta["card"], meta["model"], meta["audio"]
+    versions = ", ".join(f"{name} {version}" for name, version in meta["versions"].items())
     return [
-        ("sounds", f"{facts['sounds'][0]} to train on, {facts['sounds'][1]} held out (data {facts['data']})"),
+        ("sounds", f"{told['sounds'][0]} to train on, {told['sounds'][1]} held out (data {told['data']})"),
         ("clips", f"{audio['clip_seconds']:g} s at {audio['sample_rate']} Hz, {audio['n_mels']} mel bands"),
         ("model", f"{model['latent_dim']} latents, {model['components']} components, {model['flow_steps']} flow steps"),
-        ("file", f"{facts['bytes'] / 1e6:.1f} MB, half precision"),
+        ("file", f"{size / 1e6:.1f} MB, half precision"),
         (
             "training",
-            f"{facts['seconds']:.0f} s, best after {facts['step']} steps, on {facts['device']}, {facts['cores']} cores",
+            f"{told['seconds']:.0f} s, best after {told['step']} steps, on {told['device']}, {told['cores']} cores",
         ),
         ("made with", versions),
     ]
 
 
-def _measured(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    metrics, latents = facts["metrics"], facts["latents"]
+def _measured(told: dict[str, Any], labels: Sequence[str]) -> list[tuple[str, str]]:
+    metrics, latents = told["metrics"], told["latents"]
     rows = [
         ("-ELBO", f"{metrics['recon'] + metrics['kl']:.0f} nats, {metrics['bits_per_dim']:.3f} bits per dimension"),
         ("KL", f"{metrics['kl']:.0f} nats, {latents['active']} of {latents['of']} latents active"),
         ("mean error of the features", f"{metrics['error_db']:.2f} dB"),
     ]
-    for label, _ in facts["model"]["labels"]:
+    for label in labels:
         rows += [(f"{label}, {name.replace('_', ' ')}", f"{metrics[f'{label}_{name}']:.2f}") for name in SCORES]
     return rows
 

@@ -6,7 +6,6 @@ and `NAME.md`, its card.
 """
 
 import argparse
-import dataclasses
 import os
 import tempfile
 import time
@@ -18,7 +17,7 @@ import jax
 
 from experiments import cards, real_sounds
 from experiments.latents import describe
-from experiments.recipes import RECIPES, Recipe
+from experiments.recipes import RECIPES
 from experiments.run import shrink
 from vaelab import checkpoint, evaluate, files, reference, shipped, train
 from vaelab.data import Dataset
@@ -45,42 +44,43 @@ def make(name: str, folder: Path, tiny: bool = False) -> Path:
         dataset = recipe.gather(name, home, sizes(name, tiny))
         start = time.perf_counter()
         train.train(logdir, name, config, num_steps=TINY_STEPS if tiny else None, home=home)
-        seconds = time.perf_counter() - start
-        facts = halve(logdir / "best.safetensors", folder / f"{name}.safetensors", dataset, home)
-    facts |= {"seconds": seconds, "device": jax.devices()[0].device_kind, "cores": os.cpu_count()}
-    write_card(name, recipe, facts, folder)
+        trained = {
+            "seconds": time.perf_counter() - start,
+            "device": jax.devices()[0].device_kind,
+            "cores": os.cpu_count(),
+        }
+        halve(logdir / "best.safetensors", folder / f"{name}.safetensors", dataset, home, trained)
+    write_card(folder / f"{name}.safetensors")
     return folder / f"{name}.safetensors"
 
 
-def halve(source: Path, target: Path, dataset: Dataset, home: Path) -> dict[str, Any]:
-    """Store a model in half precision, with what that very file remembers; returns what a card tells of it."""
+def halve(source: Path, target: Path, dataset: Dataset, home: Path, trained: dict[str, Any]) -> None:
+    """Store a model in half precision, with what those very weights remember, and what its card tells of them."""
     whole, meta = checkpoint.load_model(source)
     kept = {name: meta[name] for name in ("metrics", "seed", "trained_on") if name in meta}
     target.parent.mkdir(parents=True, exist_ok=True)
-    with files.replacing(target) as temporary:
-        checkpoint.save_model(temporary, whole, kept, half=True)
-        model, _ = checkpoint.load_model(temporary)
+    with tempfile.TemporaryDirectory() as scratch:
+        checkpoint.save_model(Path(scratch) / target.name, whole, {}, half=True)
+        model, _ = checkpoint.load_model(Path(scratch) / target.name)
     sides = real_sounds.sides(dataset, home, model.audio, model.config)
-    checkpoint.save_model(target, model, kept, reference.measure(model, *sides)._asdict(), half=True)
     metrics, confusion = evaluate.evaluate(model, sides[1], train.TrainConfig(), jax.random.key(0))
-    return {
-        "bytes": target.stat().st_size,
+    told = {
+        **trained,
         "step": meta["metrics"]["step"],
-        "model": dataclasses.asdict(model.config),
-        "audio": model.audio.to_dict(),
         "sounds": [len(side.features) for side in sides],
         "data": real_sounds.fingerprint(dataset),
         "metrics": metrics,
         "confusion": {label: matrix.tolist() for label, matrix in confusion.items()},
         "latents": describe(model, sides[1]),
-        "versions": checkpoint.versions(),
     }
+    remembered = reference.measure(model, *sides)._asdict()
+    checkpoint.save_model(target, model, {**kept, "card": told}, remembered, half=True)
 
 
-def write_card(name: str, recipe: Recipe, facts: dict[str, Any], folder: Path) -> None:
-    """Write a model's card."""
-    with files.replacing(folder / f"{name}.md") as temporary:
-        temporary.write_text(cards.card(name, recipe, facts), encoding="utf-8")
+def write_card(model: Path) -> None:
+    """Write the card of a model's file beside it."""
+    with files.replacing(model.with_suffix(".md")) as temporary:
+        temporary.write_text(cards.card(model), encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -96,6 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if unknown := sorted(set(options.names) - set(RECIPES)):
         parser.error(f"expected names of {', '.join(RECIPES)}, found {', '.join(unknown)}")
+    if options.cards:
+        for name in options.names or RECIPES:
+            write_card(options.out / f"{name}.safetensors")
+        return
     with tempfile.TemporaryDirectory() as scratch:
         for name in options.names or RECIPES:
             path = make(name, Path(scratch) if options.tiny else options.out, options.tiny)

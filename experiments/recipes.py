@@ -97,7 +97,7 @@ RECIPES = {
         split="The packs BJA_Pacific, ElectricEmpireKit, Audiophob and VariBreaks, and other built-in sounds.",
         sounds=("hydrogen", "sonic_pi", "built_in"),
         gather=_general,
-        results=(),
+        results=("prior",),
     ),
     "drum_classes": Recipe(
         about="Drums, with a classifier of ten classes: " + ", ".join(CLASSES) + ".",
