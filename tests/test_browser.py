@@ -20,6 +20,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import quickly
 from browsing import CHROMIUM, MINUTE, keep, opened
 
 from vaelab import checkpoint, model
@@ -84,7 +85,7 @@ def server(arguments, folder, check, log="server.log", **environment):
     with open(folder / log, "wb") as written:
         started = subprocess.Popen(
             [sys.executable, *(argument.format(port=port) for argument in arguments)],
-            env={**os.environ, **folders, "HOME": str(folder), "VAELAB_FAST": "1", **environment},
+            env={**quickly.as_users(), **folders, "HOME": str(folder), "VAELAB_FAST": "1", **environment},
             cwd=folder,
             stdout=written,
             stderr=written,
