@@ -5,7 +5,6 @@ With VAELAB_SCREENSHOTS=DIR pictures of the pages are kept there.
 
 import importlib.util
 import json
-import os
 import re
 import shutil
 import socket
