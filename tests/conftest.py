@@ -6,13 +6,13 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 
 import jax
 import pytest
+import quickly
 
 from vaelab import compiled, data, synth
 from vaelab.config import AudioConfig, Config, ModelConfig, TrainConfig
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Compiling is most of what these tiny models cost; the notebooks run with all optimisations on.
-jax.config.update("jax_disable_most_optimizations", True)
+quickly.wish()
 
 TINY_AUDIO = AudioConfig(sample_rate=8000, clip_seconds=0.5, n_fft=256, hop_length=128, n_mels=24)
 TINY_MODEL = ModelConfig(latent_dim=8, components=16, depth=1, hidden=24, flow_steps=2, flow_hidden=12)

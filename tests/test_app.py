@@ -55,7 +55,7 @@ def test_the_mixer_alone_without_a_library(wish, tmp_path):
 
 
 def test_the_map_above_the_mixer_with_one(wish, sounds, monkeypatch):
-    monkeypatch.setattr(latent, "umap_map", lambda embeddings: embeddings[:, :2])
+    monkeypatch.setattr(latent, "umap_map", lambda embeddings, *_: embeddings[:, :2])
     page = wish(str(sounds / "tom"))
     assert isinstance(page, SoundMap)
     assert len(page.coordinates) == 6
@@ -71,12 +71,22 @@ def test_it_listens_on_this_machine_only_and_asks_for_a_token(tmp_path):
 
 
 def test_map_draws_a_picture(path, sounds, capsys, monkeypatch):
-    monkeypatch.setattr(latent, "umap_map", lambda embeddings, seed, neighbors: embeddings[:, :2])
+    monkeypatch.setattr(latent, "umap_map", lambda embeddings, *_: embeddings[:, :2])
     command = ["map", "--model", str(path), "--library-dir", str(sounds / "kick"), "--out-file"]
     assert run(capsys, *command, "map.png")[:2] == (0, ["drew 6 sounds: map.png"])
+    monkeypatch.setattr(latent, "umap_map", lambda *_: pytest.fail("laid out again"))
+    assert run(capsys, *command, "again.png")[:2] == (0, ["drew 6 sounds: again.png"])
     assert Path("map.png").read_bytes().startswith(b"\x89PNG")
     status, _, err = run(capsys, *command, "map.txt")
     assert (status, err) == (1, "vaelab: map.txt: expected a name in .png, .pdf or .svg\n")
+
+
+def test_a_library_without_a_map_is_told_before_there_is_a_page(path, tmp_path, capfd):
+    (tmp_path / "empty").mkdir()
+    status, _, err = run(capfd, "app", str(path), "--library-dir", "empty", "--no-browser")
+    assert status == 1
+    assert "empty: expected at least one readable sound" in err
+    assert "app: expected a library that can be laid out on a map" in err
 
 
 def test_app_says_what_is_missing(path, capsys, monkeypatch):

@@ -7,6 +7,7 @@ import sys
 
 import jax
 import pytest
+import quickly
 
 from vaelab import checkpoint, model
 from vaelab.config import Config
@@ -68,7 +69,7 @@ def test_the_first_sound_comes_soon(tmp_path, sounds):
     fresh = model.create(knobs.model, knobs.audio, jax.random.key(0))
     checkpoint.save_model(tmp_path / "fresh.safetensors", fresh, {})
     files = [str(sounds / kind / f"{kind}_0001.wav") for kind in ("kick", "metal", "drone")]
-    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
+    environment = {**quickly.as_users(), "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
     command = [sys.executable, "-c", FIRST_SOUND, str(tmp_path / "fresh.safetensors"), *files]
     for _ in range(2):
         finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

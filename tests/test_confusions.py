@@ -46,6 +46,18 @@ def test_counts_what_the_model_hears(shown, tool, files):
     assert shown.progress.value == 11
 
 
+def test_classifies_in_batches(tool, files, monkeypatch):
+    """One file that cannot be read is named, and the others of its batch are there."""
+    monkeypatch.setattr(tool, "predict", lambda *_: pytest.fail("file by file"))
+    gone = files[0].with_name("gone.wav")
+    shown = Confusions(tool, [files[0], gone, files[0]], [NAMES[0], NAMES[0], NAMES[1]], sync=True)
+    assert sorted((true, found) for (true, _), found in shown.confused.items()) == sorted(
+        (true, [files[0]]) for true in NAMES
+    )
+    assert "not classified: kick/gone: expected a sound file, found none" in shown.status.value
+    assert shown.progress.value == 3
+
+
 def test_a_click_plays_one_after_another(shown, tool):
     pair, found = max(shown.confused.items(), key=lambda item: len(item[1]))
     config = tool.model.audio

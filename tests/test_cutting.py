@@ -161,8 +161,8 @@ def test_a_damaged_tape_file_is_told(recorded, cut, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def video(tmp_path_factory):
-    """Ten minutes of mp4: a picture and AAC sound at 44.1 kHz, made with PyAV; and its events."""
+def video(request, tmp_path_factory):
+    """Minutes of mp4: a picture and AAC sound at 44.1 kHz, made with PyAV; the minute that it repeats, how often."""
     av = pytest.importorskip("av", reason="needs vaelab[video]")
     rate, path = 44100, tmp_path_factory.mktemp("video") / "tape.mp4"
     minute = tape.perform(60, 3, rate, dropouts_per_minute=0, kinds=["kick", "snare", "metal", "clap"])
@@ -170,7 +170,7 @@ def video(tmp_path_factory):
         picture = container.add_stream("mpeg4", rate=1)
         picture.width = picture.height = 32
         sound = container.add_stream("aac", rate=rate, layout="mono", bit_rate=128_000)
-        for minutes in range(10):
+        for minutes in range(request.param):
             for second in range(60):
                 frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 4 * second, np.uint8))
                 frame.pts = 60 * minutes + second
@@ -182,23 +182,23 @@ def video(tmp_path_factory):
                 container.mux(sound.encode(frame))
         container.mux(picture.encode(None))
         container.mux(sound.encode(None))
-    onsets = np.array([event.start for event in minute.events])
-    return path, minute, (60 * np.arange(10)[:, None] + onsets).ravel()
+    return path, minute, request.param
 
 
-def test_ten_minutes_of_video_become_a_dataset(video, tmp_path, monkeypatch, capsys):
-    path, minute, _ = video
+@pytest.mark.parametrize("video", [2, pytest.param(10, marks=pytest.mark.slow)], indirect=True)
+def test_minutes_of_video_become_a_dataset(video, tmp_path, monkeypatch, capsys):
+    path, minute, minutes = video
     monkeypatch.chdir(tmp_path)
     assert cli.main(["slice", str(path), "--out-dir", "cut", "--metadata", "title=Video"]) == 0
     out = capsys.readouterr().out
-    assert "of 00:10:00" in out
+    assert f"of 00:{minutes:02d}:00" in out
     assert (tmp_path / "cut" / "slices.png").stat().st_size > 10_000
     assert cli.main(["make-dataset", "--data-dir", "cut", "--dataset-name", "V"]) == 0
     assert "tape Video:" in capsys.readouterr().out
     cut = segments.read("cut")
-    assert len(cut.segments) > 100
+    assert len(cut.segments) > 10 * minutes
     reference = slicing.slice_recording(minute.samples, minute.sample_rate)
-    wanted = (60 * np.arange(10)[:, None] + [start for start, _ in reference]).ravel()
+    wanted = (60 * np.arange(minutes)[:, None] + [start for start, _ in reference]).ravel()
     starts = np.array([one.start for one in cut.segments])
     distances = np.abs(starts[None, :] - wanted[:, None]).min(axis=1)
     assert np.mean(distances < 0.01) > 0.97  # AAC adds and hides some soft onsets
@@ -232,6 +232,7 @@ def test_a_truncated_tape_is_used_and_told(recorded, tmp_path, capsys):
     assert segments.read(tmp_path / "cut").segments[-1].end <= 10.01
 
 
+@pytest.mark.parametrize("video", [2], indirect=True)
 def test_a_truncated_video_is_told(video, tmp_path, capsys):
     content = video[0].read_bytes()
     (tmp_path / "t.mp4").write_bytes(content[: len(content) // 2])

@@ -40,8 +40,7 @@ def host(config, home, logdir, count=1, join=None) -> subprocess.Popen:
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={count}",
     }
     pipe = subprocess.PIPE
     return subprocess.Popen([sys.executable, HOST, told], stdout=pipe, stderr=pipe, text=True, env=environment)

@@ -2,13 +2,13 @@
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+import quickly
 
 from vaelab import audio, tape
 
@@ -26,7 +26,7 @@ def run_all(out, *names, cwd=None, **environment):
     """`notebooks/run.py` as `make demo` calls it."""
     return subprocess.run(
         [sys.executable, FOLDER / "run.py", "--out", out, *names],
-        env={**os.environ, **FAST, **environment},
+        env={**quickly.as_users(), **FAST, **environment},
         cwd=cwd,
         capture_output=True,
         text=True,

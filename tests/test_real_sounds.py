@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 KNOBS = """{
   "audio": {"sample_rate": 16000, "clip_seconds": 1.0, "n_fft": 1024, "hop_length": 256, "n_mels": 64},
-  "model": {"latent_dim": 16, "width": 48, "hidden": 96, "flow_steps": 2, "flow_hidden": 48},
+  "model": {"latent_dim": 16, "components": 32, "depth": 1, "hidden": 96, "flow_steps": 1, "flow_hidden": 48},
   "train": {"warmup_steps": 20, "evaluate_every": 20}
 }"""
 
@@ -36,7 +36,7 @@ def test_from_folders_to_a_new_sound(tmp_path, monkeypatch, capsys):
     assert len(dataset.class_names) == 14
 
     command = ["train", "--logdir", "model_Real", "--dataset", "Real", "--config", "small.json"]
-    assert cli.main([*command, "--num-steps", "60"]) == 0
+    assert cli.main([*command, "--num-steps", "20"]) == 0
     capsys.readouterr()
 
     kick, snare = FOLDERS[1] / "bd_808.flac", FOLDERS[1] / "sn_dub.flac"

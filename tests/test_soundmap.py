@@ -95,17 +95,40 @@ def test_a_lasso_fills_the_mixer(shown, tool):
     assert "not added: draw a lasso" in shown.status.value
 
 
-def test_a_lasso_names_sounds(shown):
+def label(shown, first, last, name):
+    ask(shown, kind="lasso", corners=around(first, last))
+    shown.label.value = name
+    shown.give.click()
+
+
+def test_a_lasso_names_sounds(shown, tool):
     shown.give.click()
     assert "not labelled" in shown.status.value
-    ask(shown, kind="lasso", corners=around(0, 1))
-    shown.label.value = "good <b>ones</b>"
-    shown.give.click()
-    assert shown.labels == {0: "good <b>ones</b>", 1: "good <b>ones</b>"}
+    first = [path.name for path in tool.library.files].index("clap_0001.wav")
+    label(shown, first, first + 1, "good <b>ones</b>")
+    assert shown.labels == {first: "good <b>ones</b>", first + 1: "good <b>ones</b>"}
     assert shown.colour.value == "label"
-    assert np.frombuffer(shown.view.groups, np.uint8)[:3].tolist() == [1, 1, 0]
+    assert np.frombuffer(shown.view.groups, np.uint8)[first : first + 3].tolist() == [1, 1, 0]
     assert [1, "good <b>ones</b>"] in shown.view.legend["names"]
     assert "<b>" not in shown.status.value
+
+
+def test_names_are_found_again(shown, tool, coordinates, tmp_path):
+    """By another map in the same folder, for all copies of a sound; a file that is no such list is told and kept."""
+    copies = [index for index, path in enumerate(tool.library.files) if path.stem in HOSTILE]
+    label(shown, copies[0], copies[0], "odd")
+    label(shown, 3, 4, "two")
+    again = SoundMap(tool, coordinates, folder=tmp_path, sync=True)
+    assert again.labels == shown.labels == dict.fromkeys(copies, "odd") | {3: "two", 4: "two"}
+    again.colour.value = "label"
+    assert np.count_nonzero(np.frombuffer(again.view.groups, np.uint8)) == len(copies) + 2
+    (tmp_path / "labels.csv").write_text("something else")
+    damaged = SoundMap(tool, coordinates, folder=tmp_path, sync=True)
+    assert damaged.labels == {}
+    assert "no labels" in damaged.status.value
+    label(damaged, 0, 0, "new")
+    assert "not labelled" in damaged.status.value
+    assert (tmp_path / "labels.csv").read_text() == "something else"
 
 
 def test_a_decoded_sound_is_saved_with_its_recipe(shown, tmp_path):

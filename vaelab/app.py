@@ -50,7 +50,7 @@ def serve(
         browser: Open a browser.
 
     Raises:
-        AppError: Voila is not installed, or does not start.
+        AppError: Voila is not installed, or does not start; or the library cannot be laid out.
         CheckpointError: No such model.
     """
     from vaelab import shipped
@@ -66,6 +66,8 @@ def serve(
     }
     port, token = port or _free_port(), secrets.token_urlsafe(24)
     with tempfile.TemporaryDirectory(prefix="vaelab-app-") as place:
+        if library_dir is not None:
+            _lay_out(wishes, Path(place) / "map.png")
         (Path(place) / "app.ipynb").write_text(json.dumps(NOTEBOOK), encoding="ascii")
         # The token goes by the environment: other users of the machine see what stands in a command line.
         environment = {**os.environ, WISHES: json.dumps(wishes), "JUPYTER_TOKEN": token}
@@ -81,7 +83,7 @@ def serve(
 
 def page():
     """What the page shows, as `serve` was told: the mixer, and above it the map where there is a library."""
-    from vaelab import compiled, latent
+    from vaelab import compiled, layout
     from vaelab.mixer import Mixer
     from vaelab.soundmap import SoundMap
     from vaelab.tool import SoundSampleTool
@@ -93,7 +95,16 @@ def page():
     mixer = Mixer(tool, wishes["files"], wishes["folder"])
     if tool.library is None:
         return mixer
-    return SoundMap(tool, latent.umap_map(tool.library.embeddings), mixer=mixer, folder=wishes["folder"])
+    return SoundMap(tool, layout.of(tool.library), mixer=mixer, folder=wishes["folder"])
+
+
+def _lay_out(wishes: dict, picture: Path) -> None:
+    """Embed the library and lay out its map where progress shows, and in a process that ends: the page finds both."""
+    command = [sys.executable, "-m", "vaelab.cli", "map", "--out-file", str(picture)]
+    if subprocess.run(
+        [*command, "--model", wishes["model"], "--library-dir", wishes["library"]], check=False
+    ).returncode:
+        raise AppError("app: expected a library that can be laid out on a map; why it cannot stands above")
 
 
 def _command(notebook: Path, port: int) -> list[str]:

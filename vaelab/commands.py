@@ -183,13 +183,13 @@ def slice_tape(options) -> None:
 
 def draw_map(options) -> None:
     """A picture of a library."""
-    from vaelab import files, latent, plots
+    from vaelab import files, layout, plots
     from vaelab.tool import SoundSampleTool
 
     if Path(options.out_file).suffix.lower() not in (".png", ".pdf", ".svg"):
         raise OSError(f"{options.out_file}: expected a name in .png, .pdf or .svg")
     library = SoundSampleTool(options.model, library_dir=options.library_dir).library
-    coordinates = latent.umap_map(library.embeddings, options.seed, options.neighbors)
+    coordinates = layout.of(library, options.seed, options.neighbors)
     folders = [os.path.relpath(path.parent, options.library_dir) for path in library.files]
     picture = plots.latent_map(coordinates, [None if folder == "." else folder for folder in folders])
     with files.replacing(Path(options.out_file)) as temporary:

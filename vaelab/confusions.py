@@ -19,6 +19,7 @@ from vaelab.tool import SoundSampleTool
 
 CELL, HEAD = "3.2em", "10em"
 UPRIGHT = f"writing-mode: vertical-rl; transform: rotate(180deg); height: {HEAD}; line-height: 2"
+HELP = "rows: the true class, columns: what it was heard as; click a number to hear these sounds"
 SHADES = (0.0, 0.45)  # of the colour map: dark enough to tell, light enough for dark digits
 
 
@@ -43,7 +44,7 @@ class Confusions(ipywidgets.VBox):
         labels: Sequence[str | None],
         sync: bool = False,
     ):
-        """Classify files whose classes are known; those labelled None are left out.
+        """Classify files whose classes are known, in batches; those labelled None are left out.
 
         With `sync`, everything is done within the callbacks, for tests.
         """
@@ -65,13 +66,19 @@ class Confusions(ipywidgets.VBox):
 
     def _classify(self, stopped: Stopped) -> None:
         with self.status.failing("not classified", stopped):
-            for number, (path, label) in enumerate(self._files, start=1):
+            unread = []
+            answers = self.tool.classify([path for path, _ in self._files])
+            for number, ((_, label), answer) in enumerate(zip(self._files, answers, strict=True), start=1):
                 if stopped():
                     return
-                self.confused[label, self.tool.predict(path)[1]].append(path)
+                if answer.name is None:
+                    unread.append(f"{short_name(answer.path)}: {answer.reason}")
+                else:
+                    self.confused[label, answer.name].append(answer.path)
                 self.progress.value = number
             self._draw()
-            self.status.say("rows: the true class, columns: what it was heard as; click a number to hear these sounds")
+            told = f"; not classified: {'; '.join(unread)}" if unread else ""
+            self.status.say(f"{HELP}{told}")
 
     def _draw(self) -> None:
         names = sorted({name for pair in self.confused for name in pair})

@@ -55,12 +55,14 @@ class Library:
 
     Attributes:
         index: The file that holds them.
+        place: Where that file is; what else is kept of these sounds lies beside it.
         skipped: {"path", "reason"} of each file that is no sound.
         embedded: How many sounds were decoded and embedded on opening; the others were known.
         gone: How many that were known before are no longer there.
     """
 
     index: Index
+    place: Path
     skipped: tuple[dict[str, str], ...]
     embedded: int
     gone: int
@@ -216,7 +218,7 @@ def build(
             made = index.load(place)
         except OSError as error:
             warnings.warn(f"{audio.printable(place)}: {error}; {NOT_KEPT}", stacklevel=2)
-    return Library(made, tuple(skipped), work.embedded, work.gone(rows))
+    return Library(made, place, tuple(skipped), work.embedded, work.gone(rows))
 
 
 class _Work:

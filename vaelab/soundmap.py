@@ -5,14 +5,15 @@ A view and its callbacks: these hand what was asked to one thread, which sends t
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import ipywidgets
 import numpy as np
 from matplotlib.path import Path as Outline
 
-from vaelab import audio, descriptors, latent
-from vaelab.audio import Sound
+from vaelab import audio, descriptors, labels, latent
+from vaelab.audio import Sound, printable
 from vaelab.controls import Status, button, check, free, line, wide
 from vaelab.latent import LatentError
 from vaelab.latest import Latest, Stopped
@@ -24,7 +25,7 @@ from vaelab.shown import short_name
 from vaelab.tool import SoundSampleTool
 
 NAMED = 3  # nearest real sounds of a decoded place
-LABELS = "label"
+LABELS, LABELS_FILE = "label", "labels.csv"
 FIRST_CHOICES = ("class", "folder")
 
 
@@ -40,7 +41,8 @@ class SoundMap(ipywidgets.VBox):
         measurer: Measures descriptors, when one is chosen as colour.
         sound: The newest decoded sound, or None.
         chosen: Indices of the sounds within the last lasso.
-        labels: Names given to sounds by `give`, by index.
+        labels: Names given to sounds by `give`, by index; they are kept in `labels_file` and found there again.
+        labels_file: `labels.csv` (`vaelab.labels`) in the folder where sounds are saved.
         colour: What the points are coloured by.
         autoplay: Whether a sound plays at once.
         player: What was clicked last.
@@ -70,7 +72,7 @@ class SoundMap(ipywidgets.VBox):
             coordinates: (n, 2), one place for each sound.
             colours: What to colour by, beside what is known of every sound: names or numbers for each.
             mixer: Takes the sounds of a lasso, and is shown below.
-            folder: Where decoded sounds are saved.
+            folder: Where decoded sounds are saved, and labels.
             sync: Do everything within the callbacks, for tests.
 
         Raises:
@@ -88,12 +90,15 @@ class SoundMap(ipywidgets.VBox):
         self.sound: Sound | None = None
         self.chosen = np.zeros(0, np.uint32)
         self.labels: dict[int, str] = {}
+        self.labels_file = Path(folder) / LABELS_FILE
         self._colours = {**_known(tool), **(colours or {})}
         self.view = MapView(self.coordinates, [short_name(path) for path in tool.library.files])
         self._build(folder)
         super().__init__(self._lines())
         self._listen()
         self._colour()
+        with self.status.failing("no labels"):
+            self._recall(labels.read(self.labels_file))
 
     def _build(self, folder: str | os.PathLike) -> None:
         first = next((name for name in FIRST_CHOICES if name in self._colours), next(iter(self._colours)))
@@ -193,15 +198,33 @@ class SoundMap(ipywidgets.VBox):
 
     def _give(self) -> None:
         with self.status.failing("not labelled"):
-            name = self.label.value.strip()
+            name = printable(self.label.value.strip())
             if not name or not len(self.chosen):
                 raise LookupError("draw a lasso around some sounds, and write a name")
-            self.labels.update(dict.fromkeys(self.chosen.tolist(), name))
-            self._colours[LABELS] = [self.labels.get(index) for index in range(len(self.coordinates))]
-            self.colour.options = self._choices()
+            path = self.tool.library.index.path
+            given = {self._contents[index]: (name, path(index)) for index in self.chosen.tolist()}
+            kept = labels.read(self.labels_file) | given  # also those of other libraries
+            labels.write(self.labels_file, kept)
+            self._recall(kept)
             self.colour.value = LABELS
             self._colour()
-            self.status.say(f"{len(self.chosen)} sounds are now {name}")
+            self.status.say(f"{len(self.chosen)} sounds are now {name}; kept in {self.labels_file}")
+
+    def _recall(self, kept: Mapping[labels.Key, tuple[str, str]]) -> None:
+        """Label the sounds of this library that have a name among those that are kept; copies share theirs."""
+        keys = self._contents if kept else []
+        self.labels = {index: kept[key][0] for index, key in enumerate(keys) if key in kept}
+        if self.labels:
+            self._colours[LABELS] = [self.labels.get(index) for index in range(len(self.coordinates))]
+            self.colour.options = self._choices()
+
+    @cached_property
+    def _contents(self) -> list[labels.Key]:
+        columns = self.tool.library.index.columns
+        return [
+            labels.key(sha256.tobytes().hex(), float(onset))
+            for sha256, onset in zip(columns["hashes"], columns["onsets"], strict=True)
+        ]
 
     def _choices(self) -> list[str]:
         return [*self._colours, *(name for name in descriptors.UNITS if name not in self._colours)]
