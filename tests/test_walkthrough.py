@@ -200,8 +200,7 @@ def test_segments_of_longer_files(logdir, tool):
 
 
 @pytest.mark.parametrize("name", ["general", "drum_classes", "drum_machines"])
-def test_the_models_that_ship(name, kick_and_snare):
-    """By the names that SampleVAE's have."""
+def test_models_that_ship_have_the_names_of_samplevaes(name):
+    """And a classifier where those have one; what they do is in test_pretrain.py."""
     shipped = SoundSampleTool(f"model_{name}")
-    assert np.abs(shipped.generate(audio_files=kick_and_snare, weights=[1, 2]).samples).max() > 0.01
     assert bool(shipped.class_names) == (name != "general")
