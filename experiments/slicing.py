@@ -6,7 +6,7 @@ mir_eval's: one found onset to one true one, at most 50 ms apart.
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -30,15 +30,16 @@ TAPES = {  # seconds from the onset of a sound to the next, or from its end; its
 }
 
 
-def sounds() -> Iterator[Path]:
+def sounds(most: int | None = None) -> list[Path]:
     """The real sounds to draw from."""
-    return (path for path in measures.one_shots(seconds=LONGEST_S) if not path.name.startswith("loop_"))
+    found = (path for path in measures.one_shots(seconds=LONGEST_S) if not path.name.startswith("loop_"))
+    return list(islice(found, most))
 
 
 def few(folder: Path) -> list[Path]:
     """Forty sounds, for a short run: real ones where they are installed, else built-in ones, written to a folder."""
     if all(place.is_dir() for place in measures.FOLDERS):
-        return list(islice(sounds(), FEW))
+        return sounds(FEW)
     written = synth.write_dataset(folder, FEW // len(synth.KINDS), sample_rate=RATE, progress=False)
     return sorted(written.rglob("*.wav"))
 
@@ -109,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.tiny:
         options.tapes, options.sounds = 1, 6
     with tempfile.TemporaryDirectory() as scratch:
-        report(options, few(Path(scratch)) if options.tiny else list(sounds()))
+        report(options, few(Path(scratch)) if options.tiny else sounds())
 
 
 def report(options: argparse.Namespace, pool: Sequence[Path]) -> None:
