@@ -6,7 +6,13 @@ READY := .venv/.ready
 JOBS ?= 2
 UNIT := not slow and not notebook and not browser
 
-.PHONY: demo test notebooks browser screenshots wheel prove lint lab lock clean
+# The experiments that `make experiments-fast` runs small; a test finds one that is missing here.
+QUESTIONS := $(basename $(notdir $(wildcard experiments/configs/*.json)))
+SPEEDS := features generate library search step train
+EXPERIMENTS := classify descriptors energies honesty inversion pretrain prior reconstruction retrieval scale slicing \
+	slicing_speed
+
+.PHONY: demo test notebooks browser screenshots wheel prove experiments-fast lint lab lock clean
 
 demo: $(READY)  ## the notebooks on built-in sounds, or on a folder: make demo SOUNDS=DIR
 	$(if $(SOUNDS),VAELAB_SOUNDS="$(SOUNDS)") $(BIN)/python notebooks/run.py --out demo
@@ -28,6 +34,14 @@ wheel: $(READY)  ## the wheel in a new environment (needs an index of packages)
 
 prove: $(READY)  ## the long proofs in full
 	$(BIN)/python -m pytest -m slow
+
+experiments-fast: $(READY)  ## a small version of every experiment; nothing of it is kept
+	@set -e; for name in $(QUESTIONS:%=run@%) $(SPEEDS:%=speed@%) $(EXPERIMENTS); do \
+		set -- $$(echo "$$name" | tr @ " "); \
+		echo "python -m experiments.$$* --tiny"; \
+		TQDM_DISABLE=1 $(BIN)/python -m experiments.$$* --tiny; \
+	done
+	$(BIN)/python -m experiments.table --check
 
 lint: $(READY)
 	$(BIN)/ruff check .

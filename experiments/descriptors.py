@@ -74,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trained.add_arguments(parser)
     parser.add_argument("--moved", type=int, default=40, help="sounds that are moved (default 40)")
     options = parser.parse_args(arguments)
+    if options.tiny:
+        options.moved = len(synth.KINDS)
     with trained.opened(options) as (tool, model), tempfile.TemporaryDirectory() as scratch:
         rate, folder = tool.model.audio.sample_rate, Path(scratch)
         fitted = synth.write_dataset(folder / "fit", options.per_class, trained.SEED_OF_TRAINING, rate, progress=False)
@@ -90,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         many = [
             (kind, *synth.sound(kind, trained.SEED_HELD_OUT * 10**6 + i, rate))
             for kind in synth.KINDS
-            for i in range(30)
+            for i in range(2 if options.tiny else 30)
         ]
         measured = [descriptors.measure(samples, rate) for _, samples, _ in many]
         rows = []
@@ -113,7 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         reached=reached,
     )
     columns = ["descriptor", "unit", "truth", "embedding", "slope", "R2"]
-    measures.report("descriptors", "python -m experiments.descriptors", columns, rows, note)
+    name = None if options.tiny else "descriptors"
+    measures.report(name, "python -m experiments.descriptors", columns, rows, note)
 
 
 if __name__ == "__main__":

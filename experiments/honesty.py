@@ -14,13 +14,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from scipy import signal
 
-from experiments import measures
-from experiments.real_sounds import HELD_OUT, HYDROGEN, SONIC_PI
+from experiments import measures, trained
+from experiments.real_sounds import HELD_OUT, HYDROGEN, SONIC_PI, built_in
+from experiments.run import shrink
 from vaelab import SoundSampleTool, audio, data, train
 from vaelab.audio import Sound
+from vaelab.config import Config
 
 RATE, SECONDS = 44100, 2.0
-ASKED = 60  # sounds of each kind
+ASKED, TINY_ASKED = 60, 3  # sounds of each kind
 VERDICTS = ("well inside", "at the edge", "unknown")
 NOVELTIES = ("a copy", "a relative", "new")
 
@@ -78,14 +80,14 @@ def known(tool: SoundSampleTool, kinds: dict[str, list[np.ndarray]]) -> list[lis
     return rows
 
 
-def new(tool: SoundSampleTool, paths: Sequence[Path], rng: np.random.Generator) -> list[list]:
+def new(tool: SoundSampleTool, paths: Sequence[Path], rng: np.random.Generator, asked: int) -> list[list]:
     """A row for each way to make sounds: the share of each verdict, and the median percentile."""
-    pairs = [[paths[number] for number in rng.choice(len(paths), 2, replace=False)] for _ in range(ASKED)]
+    pairs = [[paths[number] for number in rng.choice(len(paths), 2, replace=False)] for _ in range(asked)]
     made = {
-        "one training sound": [tool.generate(audio_files=[path], seed=0) for path in paths[:ASKED]],
+        "one training sound": [tool.generate(audio_files=[path], seed=0) for path in paths[:asked]],
         "mixes of two": [tool.generate(audio_files=pair, seed=0) for pair in pairs],
-        "one with variance 0.25": [tool.generate(audio_files=[path], variance=0.25, seed=0) for path in paths[:ASKED]],
-        "random": tool.generate(count=ASKED, seed=0),
+        "one with variance 0.25": [tool.generate(audio_files=[path], variance=0.25, seed=0) for path in paths[:asked]],
+        "random": tool.generate(count=asked, seed=0),
     }
     return [_row(kind, [tool.how_new(sound) for sound in sounds], NOVELTIES) for kind, sounds in made.items()]
 
@@ -99,40 +101,48 @@ def _row(kind: str, judged: Sequence, verdicts: Sequence[str]) -> list:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, ask, print, keep the tables."""
     parser = argparse.ArgumentParser(prog="python -m experiments.honesty", description=__doc__.splitlines()[0])
-    parser.parse_args(arguments)
-    rng = np.random.default_rng(0)
+    trained.add_tiny(parser)
+    tiny = parser.parse_args(arguments).tiny
+    rng, asked = np.random.default_rng(0), TINY_ASKED if tiny else ASKED
     with TemporaryDirectory() as scratch:
         home, logdir = Path(scratch) / "datasets", Path(scratch) / "model"
-        dataset = data.make_dataset([HYDROGEN], "drums", hold_out=HELD_OUT[:3], home=home, progress=False)
-        train.train(logdir, "drums", home=home, progress=False)
+        if tiny:
+            dataset, short = built_in(home), {"config": shrink(Config()), "num_steps": trained.TINY_STEPS}
+        else:
+            dataset, short = (
+                data.make_dataset([HYDROGEN], "drums", hold_out=HELD_OUT[:3], home=home, progress=False),
+                {},
+            )
+        train.train(logdir, dataset.name, home=home, progress=False, **short)
         tool = SoundSampleTool(logdir, home=home)
         sides = {side: [dataset.source(entry) for entry in dataset.side(side)] for side in ("train", "validation")}
-        chosen = {side: [paths[i] for i in rng.permutation(len(paths))[:ASKED]] for side, paths in sides.items()}
-        others = sorted(data.sound_files(SONIC_PI))
+        chosen = {side: [paths[i] for i in rng.permutation(len(paths))[:asked]] for side, paths in sides.items()}
+        others = [] if tiny else sorted(data.sound_files(SONIC_PI))
         foreign = [path for path in others if path.name.startswith(("loop_", "ambi_", "guit_", "vinyl_", "misc_"))]
         kinds = {
             "training sounds": files(chosen["train"]),
             "held-out kits": files(chosen["validation"]),
             "Sonic Pi's drums": files([path for path in others if path.name.startswith(("drum_", "bd_", "sn_"))]),
             "Sonic Pi's loops, guitars, spaces": files(foreign),
-            "pure tones": tones(rng, ASKED),
-            "a synthetic voice": voices(rng, ASKED),
-            "steady noise": noises(rng, ASKED),
+            "pure tones": tones(rng, asked),
+            "a synthetic voice": voices(rng, asked),
+            "steady noise": noises(rng, asked),
         }
-        rows = known(tool, {kind: list(sounds) for kind, sounds in kinds.items()})
-        made = new(tool, chosen["train"], rng)
+        there = {kind: list(sounds) for kind, sounds in kinds.items()}
+        rows = known(tool, {kind: sounds for kind, sounds in there.items() if sounds})
+        made = new(tool, chosen["train"], rng, asked)
     columns = ["sounds", "number", *VERDICTS, "median percentile"]
     note = (
         "how well a model of Hydrogen's kits knows other sounds, by the largest percentile of mean error, error of the "
         "loudest cells, and -ELBO among held-out sounds; shares."
     )
-    measures.report("honesty_known", "python -m experiments.honesty", columns, rows, note)
+    measures.report(None if tiny else "honesty_known", "python -m experiments.honesty", columns, rows, note)
     columns = ["made from", "number", *NOVELTIES, "median percentile"]
     note = (
         "distance of generated sounds' latents to the nearest training sound, among the distances of held-out sounds "
         "to theirs; below the 5th percentile a copy, up to the median a relative."
     )
-    measures.report("honesty_new", "python -m experiments.honesty", columns, made, note)
+    measures.report(None if tiny else "honesty_new", "python -m experiments.honesty", columns, made, note)
 
 
 if __name__ == "__main__":

@@ -22,26 +22,28 @@ CALLS = 30  # of each measurement
 
 def generate(options: argparse.Namespace) -> None:
     """Measure, print and keep; weights are fresh, since their values cost no time."""
+    calls = 1 if options.tiny else CALLS
     with tempfile.TemporaryDirectory() as scratch:
         model = models.create(ModelConfig(), AudioConfig(), jax.random.key(0))
         checkpoint.save_model(Path(scratch) / "model.safetensors", model, {})
         tool = SoundSampleTool(Path(scratch) / "model.safetensors")
-        pair = options.data_dir or [
+        pair = (not options.tiny and options.data_dir) or [
             synth.write_dataset(scratch, per_class=1, kinds=[kind], progress=False) / kind / f"{kind}_0001.wav"
             for kind in ("kick", "snare")
         ]
         settings = {"audio_files": pair[:2], "weights": [1, 2], "seed": 0}
-        rows = [["the whole call, with the sources' phase", milliseconds(lambda: tool.generate(**settings))]]
-        rows += [[f"  {name}", milliseconds(part)] for name, part in parts(tool, pair[:2]).items()]
-        without = milliseconds(lambda: tool.generate(**settings, phase=False))
+        rows = [["the whole call, with the sources' phase", milliseconds(lambda: tool.generate(**settings), calls)]]
+        rows += [[f"  {name}", milliseconds(part, calls)] for name, part in parts(tool, pair[:2]).items()]
+        without = milliseconds(lambda: tool.generate(**settings, phase=False), calls)
         rows += [["the whole call, phase found by 16 rounds", without]]
-        rows += [["a random sound", milliseconds(lambda: tool.generate(seed=0))]]
+        rows += [["a random sound", milliseconds(lambda: tool.generate(seed=0), calls)]]
     whole = rows[0][1]
     note = (
-        f"two files of built-in sounds, 44.1 kHz, 2 s, warm; median of {CALLS} calls ({measures.machine()}). Target: "
+        f"two files of built-in sounds, 44.1 kHz, 2 s, warm; median of {calls} calls ({measures.machine()}). Target: "
         f"{TARGET_MS:g} ms; SampleVAE's {SAMPLEVAE_MS:g} ms is {SAMPLEVAE_MS / whole:.1f} times as long (target: 11)."
     )
-    measures.report("latency", "python -m experiments.speed generate", ["what", "ms"], rows, note)
+    name = None if options.tiny else "latency"
+    measures.report(name, "python -m experiments.speed generate", ["what", "ms"], rows, note)
 
 
 def parts(tool: SoundSampleTool, pair: list[Path]) -> dict[str, Callable]:
@@ -66,11 +68,11 @@ def parts(tool: SoundSampleTool, pair: list[Path]) -> dict[str, Callable]:
     }
 
 
-def milliseconds(work: Callable) -> float:
-    """Median duration of a warm call."""
+def milliseconds(work: Callable, calls: int) -> float:
+    """Median duration of some warm calls."""
     jax.block_until_ready(_arrays(work()))
     times = []
-    for _ in range(CALLS):
+    for _ in range(calls):
         start = time.perf_counter()
         jax.block_until_ready(_arrays(work()))
         times.append(1000 * (time.perf_counter() - start))

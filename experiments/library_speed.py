@@ -16,7 +16,7 @@ SAMPLEVAE_MS = 46.0  # a file, measured once on two cores of another day
 TARGET = 20.0
 
 
-def main(folders: Sequence[Path], limit: int, rounds: int) -> None:
+def main(folders: Sequence[Path], limit: int, rounds: int, keep: bool = True) -> None:
     """Open a library of real sounds with a model of the default size, cold, then again, then with ten files gone."""
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
@@ -40,7 +40,8 @@ def main(folders: Sequence[Path], limit: int, rounds: int) -> None:
         f"milliseconds a file, {count} real sounds at 44.1 kHz, best of {rounds} after the first compilation, nothing "
         f"in the feature store; ratio to SampleVAE's {SAMPLEVAE_MS:g} ms a file. {measures.machine()}."
     )
-    measures.report("library", "python -m experiments.speed library", ["files", "ms", "ratio", "target"], rows, note)
+    columns = ["files", "ms", "ratio", "target"]
+    measures.report("library" if keep else None, "python -m experiments.speed library", columns, rows, note)
 
 
 def opened(tool: SoundSampleTool, sounds: Path, home: Path) -> float:

@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--per-kind", type=int, default=10, help="sounds of each kind (default 10)")
     parser.add_argument("--data-dir", nargs="+", type=Path, metavar="DIR", help="real one-shots instead")
     options = parser.parse_args(arguments)
+    if options.tiny:
+        options.per_kind = 1
     with trained.opened(options) as (tool, model):
         config = tool.model.audio
         if options.data_dir:
@@ -70,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "no phase": made["through the model, no phase"],
             "own phase": made["through the model, the source's phase"],
         }
-        draw(kinds, shown, config).savefig(PICTURE, dpi=60)
+        picture = draw(kinds, shown, config)
+        if not options.tiny:
+            picture.savefig(PICTURE, dpi=60)
     error_db = float(np.abs(rebuilt - features).mean()) * config.top_db
     which = "real one-shots" if options.data_dir else "built-in sounds of a seed not trained on"
     note = (
@@ -78,7 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "spectral convergence over windows of 128 to 2048 samples, lower is better. Picture: reconstruction.png."
     )
     columns = ["way", "convergence", "median"]
-    measures.report("reconstruction", "python -m experiments.reconstruction", columns, rows, note)
+    name = None if options.tiny else "reconstruction"
+    measures.report(name, "python -m experiments.reconstruction", columns, rows, note)
 
 
 if __name__ == "__main__":

@@ -58,8 +58,9 @@ def spaces(tool: SoundSampleTool, training: np.ndarray) -> dict[str, Space]:
         return np.stack([mfcc_of(clip, config.sample_rate) for clip in clips])
 
     levels = np.round(255 * features(training)).astype(np.uint8)
-    found = principal.fit(levels, COMPONENTS, COMPONENTS, logits=False)
-    axes = found.axes.reshape(COMPONENTS, -1) / found.spread[:, None]
+    count = min(COMPONENTS, len(training) - 1)
+    found = principal.fit(levels, count, count, logits=False)
+    axes = found.axes.reshape(count, -1) / found.spread[:, None]
     seen = statistics(training)
     centre, spread = seen.mean(axis=0), np.maximum(seen.std(axis=0), 1e-6)
     return {
@@ -116,8 +117,9 @@ def _is_heard(dataset: Dataset, entry: Entry, rate: int) -> bool:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, measure, print, keep the table."""
     parser = argparse.ArgumentParser(prog="python -m experiments.retrieval", description=__doc__.splitlines()[0])
-    parser.parse_args(arguments)
-    with trained.on_real_sounds() as (tool, dataset):
+    trained.add_tiny(parser)
+    options = parser.parse_args(arguments)
+    with trained.on_real_sounds(options.tiny) as (tool, dataset):
         rows = measure(tool, dataset)
     note = (
         f"precision at {NEIGHBOURS}, mean over classes, of the held-out kits' drums among those of other kits; then "
@@ -127,7 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "sounds of a class share, which statistics over time keep."
     )
     columns = ["space", f"precision at {NEIGHBOURS}", *changes(44100)]
-    measures.report("retrieval", "python -m experiments.retrieval", columns, rows, note)
+    name = None if options.tiny else "retrieval"
+    measures.report(name, "python -m experiments.retrieval", columns, rows, note)
 
 
 if __name__ == "__main__":

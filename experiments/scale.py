@@ -132,7 +132,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.scale", description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=100_000, help="sounds (default 100000)")
     parser.add_argument("--features", type=int, default=5000, help="of which features are built (default 5000)")
+    parser.add_argument("--tiny", action="store_true", help="sixty sounds")
     options = parser.parse_args(arguments)
+    if options.tiny:
+        options.files, options.features = 60, 20
     with tempfile.TemporaryDirectory() as scratch:
         run(options.files, min(options.features, options.files), Path(scratch))
 

@@ -5,19 +5,22 @@ mir_eval's: one found onset to one true one, at most 50 ms apart.
 """
 
 import argparse
+import tempfile
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from experiments import measures
-from vaelab import audio, slicing, tape
+from vaelab import audio, slicing, synth, tape
 
 RATE, LIBROSAS_RATE = 44100, 22050  # Hz
 WINDOW_S = 0.05
 LONGEST_S = 4.0
 SIGNAL_TO_NOISE_DB = (60, 30, 20, 15, 10)
 DROPOUTS_PER_MINUTE = 3.0
+FEW = 40
 END_S = 4.0  # of hiss, at both ends
 TAPES = {  # seconds from the onset of a sound to the next, or from its end; its peak, dBFS
     "one after the other": ("end", (0.1, 1.2), (-15.0, -3.0)),
@@ -27,9 +30,18 @@ TAPES = {  # seconds from the onset of a sound to the next, or from its end; its
 }
 
 
-def sounds() -> list[Path]:
+def sounds(most: int | None = None) -> list[Path]:
     """The real sounds to draw from."""
-    return [path for path in measures.one_shots(seconds=LONGEST_S) if not path.name.startswith("loop_")]
+    found = (path for path in measures.one_shots(seconds=LONGEST_S) if not path.name.startswith("loop_"))
+    return list(islice(found, most))
+
+
+def few(folder: Path) -> list[Path]:
+    """Forty sounds, for a short run: real ones where they are installed, else built-in ones, written to a folder."""
+    if all(place.is_dir() for place in measures.FOLDERS):
+        return sounds(FEW)
+    written = synth.write_dataset(folder, FEW // len(synth.KINDS), sample_rate=RATE, progress=False)
+    return sorted(written.rglob("*.wav"))
 
 
 def scores(true: np.ndarray, found: np.ndarray) -> tuple[float, float, float]:
@@ -93,8 +105,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.slicing", description=__doc__.splitlines()[0])
     parser.add_argument("--tapes", type=int, default=5, help="for each row (default 5)")
     parser.add_argument("--sounds", type=int, default=50, help="on each tape (default 50)")
+    parser.add_argument("--tiny", action="store_true", help="one tape of six sounds for each row; keeps nothing")
     options = parser.parse_args(arguments)
-    pool, rows = sounds(), []
+    if options.tiny:
+        options.tapes, options.sounds = 1, 6
+    with tempfile.TemporaryDirectory() as scratch:
+        report(options, few(Path(scratch)) if options.tiny else sounds())
+
+
+def report(options: argparse.Namespace, pool: Sequence[Path]) -> None:
+    """Measure on sounds of a pool, print, keep."""
+    rows = []
     for snr_db in SIGNAL_TO_NOISE_DB:
         each = [measure(pool, spacing, snr_db, options.tapes, options.sounds) for spacing in TAPES]
         rows += [[spacing, snr_db, *numbers] for spacing, numbers in zip(TAPES, each, strict=True)]
@@ -109,7 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "librosa's onset_detect"
     )
     columns = ["sounds", "SNR", "F", "P", "R", "librosa F", "librosa P", "librosa R"]
-    measures.report("slicing", "python -m experiments.slicing", columns, rows, note)
+    name = None if options.tiny else "slicing"
+    measures.report(name, "python -m experiments.slicing", columns, rows, note)
 
 
 if __name__ == "__main__":

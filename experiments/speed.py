@@ -122,7 +122,7 @@ def step(options: argparse.Namespace) -> None:
     """The training step against the machine's matrix products."""
     from experiments import step_speed
 
-    step_speed.main(options.rounds)
+    step_speed.main(options.rounds, options.tiny)
 
 
 def train(options: argparse.Namespace) -> None:
@@ -143,14 +143,14 @@ def search(options: argparse.Namespace) -> None:
     """Exact search, from a thousand sounds to a million."""
     from experiments import search_speed
 
-    search_speed.main()
+    search_speed.main(options.tiny)
 
 
 def library(options: argparse.Namespace) -> None:
     """Embedding a folder of sounds, against SampleVAE's time for a file."""
     from experiments import library_speed
 
-    library_speed.main(options.data_dir, options.limit, options.rounds)
+    library_speed.main(options.data_dir, options.limit, options.rounds, keep=not options.tiny)
 
 
 COMMANDS = {
@@ -170,8 +170,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data-dir", nargs="+", type=Path, default=[], metavar="DIR", help="your own sounds")
     parser.add_argument("--limit", type=int, default=1000, help="sounds at most (default 1000)")
     parser.add_argument("--rounds", type=int, default=3, help="the best counts (default 3)")
+    parser.add_argument("--tiny", action="store_true", help="one round on a few built-in sounds; keeps nothing")
     options = parser.parse_args(arguments)
-    COMMANDS[options.command](options)
+    with tempfile.TemporaryDirectory() as scratch:
+        if options.tiny:
+            from vaelab import synth
+
+            options.data_dir, options.rounds = [synth.write_dataset(scratch, per_class=2, progress=False)], 1
+        COMMANDS[options.command](options)
 
 
 if __name__ == "__main__":

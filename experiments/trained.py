@@ -7,8 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from experiments import real_sounds
+from experiments.run import shrink
 from vaelab import SoundSampleTool, data, synth, train
+from vaelab.config import Config
 
+TINY_STEPS, TINY_PER_CLASS = 4, 6
 SEED_OF_TRAINING, SEED_HELD_OUT = 0, 7  # built-in sounds of different seeds are different sounds
 
 
@@ -17,6 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="LOGDIR", help="of `vaelab train` (default: train one on built-in sounds)")
     parser.add_argument("--num-steps", type=int, default=2000, help="of the training (default 2000)")
     parser.add_argument("--per-class", type=int, default=90, help="built-in sounds of each kind (default 90)")
+    add_tiny(parser)
+
+
+def add_tiny(parser: argparse.ArgumentParser) -> None:
+    """The option of every measurement to run small."""
+    parser.add_argument(
+        "--tiny", action="store_true", help="a few steps of a small model on built-in sounds; keeps nothing"
+    )
 
 
 @contextmanager
@@ -25,19 +36,23 @@ def opened(options: argparse.Namespace) -> Iterator[tuple[SoundSampleTool, str]]
     if options.model:
         yield SoundSampleTool(options.model), f"the model {Path(options.model).name}"
         return
+    if options.tiny:
+        options.num_steps, options.per_class = TINY_STEPS, TINY_PER_CLASS
     with TemporaryDirectory() as scratch:
         home, logdir = Path(scratch) / "datasets", Path(scratch) / "model"
         sounds = synth.write_dataset(Path(scratch) / "sounds", options.per_class, SEED_OF_TRAINING, progress=False)
         data.make_dataset([sounds], "built_in", classes=True, home=home, progress=False)
-        train.train(logdir, "built_in", num_steps=options.num_steps, home=home)
+        config = shrink(Config()) if options.tiny else None
+        train.train(logdir, "built_in", config, num_steps=options.num_steps, home=home)
         yield SoundSampleTool(logdir), f"trained for {options.num_steps} steps on {options.per_class} sounds of a kind"
 
 
 @contextmanager
-def on_real_sounds() -> Iterator[tuple[SoundSampleTool, data.Dataset]]:
+def on_real_sounds(tiny: bool = False) -> Iterator[tuple[SoundSampleTool, data.Dataset]]:
     """A tool whose model was trained on the real sounds until it ended, whole packs held out; and its dataset."""
     with TemporaryDirectory() as scratch:
         home, logdir = Path(scratch) / "datasets", Path(scratch) / "model"
-        dataset = real_sounds.dataset(home)
-        train.train(logdir, dataset.name, home=home)
+        dataset = real_sounds.built_in(home) if tiny else real_sounds.dataset(home)
+        short = {"config": shrink(Config()), "num_steps": TINY_STEPS} if tiny else {}
+        train.train(logdir, dataset.name, home=home, **short)
         yield SoundSampleTool(logdir, home=home), dataset

@@ -43,7 +43,15 @@ def errors(executed):
 
 
 def test_all_are_there():
-    names = ["01_dataset", "02_training", "03_latent_map", "04_mixer", "05_transcode_a_tape", "06_flow"]
+    names = [
+        "01_dataset",
+        "02_training",
+        "03_latent_map",
+        "04_mixer",
+        "05_transcode_a_tape",
+        "06_flow",
+        "07_experiments",
+    ]
     assert [path.stem for path in NOTEBOOKS] == names
 
 
@@ -113,6 +121,18 @@ def test_install_takes_the_source_named(tmp_path, monkeypatch, source, wanted):
 def test_install_says_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match=r"put vaelab-\*\.whl beside this notebook, or set VAELAB_SOURCE"):
         install(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("colab", [False, True])
+def test_sounds_are_installed_in_colab_only(monkeypatch, colab):
+    asked = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: asked.append(command))
+    if colab:
+        monkeypatch.setitem(sys.modules, "google.colab", sys)
+    exec(compile(code_cells(FOLDER / "07_experiments.ipynb")[1].source, "second cell", "exec"), {})
+    assert [command[-2:] for command in asked] == (
+        [["-qq", "update"], ["hydrogen-drumkits", "sonic-pi-samples"]] if colab else []
+    )
 
 
 def test_kernels_run_in_this_interpreter_whatever_is_installed(tmp_path, monkeypatch):

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -129,3 +131,50 @@ def test_heard_is_mono_and_of_one_length(tiny, sounds):
 def test_no_history_before_training():
     assert workspace.history() == []
     assert not os.listdir()
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """As if vaelab came from a wheel; what is put among the places to import from is taken out again."""
+    monkeypatch.setattr(workspace, "__file__", str(tmp_path / "site-packages" / "vaelab" / "workspace.py"))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delenv("VAELAB_SOURCE", raising=False)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def repository(folder):
+    (folder / "experiments" / "results").mkdir(parents=True)
+    (folder / "experiments" / "results" / "one.json").write_text("{}")
+    return folder
+
+
+def test_the_checkout_is_what_vaelab_came_from():
+    assert (workspace.checkout() / "experiments" / "results" / "baseline.json").exists()
+
+
+@pytest.mark.parametrize("place", [".", "here", "elsewhere"])
+def test_the_checkout_is_found(installed, tmp_path, monkeypatch, place):
+    """Above the working folder, there, or where VAELAB_SOURCE says."""
+    folder = repository(tmp_path / place)
+    if place == "elsewhere":
+        monkeypatch.setenv("VAELAB_SOURCE", str(folder))
+    assert workspace.checkout() == folder.resolve()
+    assert sys.path[0] == str(folder.resolve())
+
+
+def test_a_git_url_is_cloned_once(installed, tmp_path, monkeypatch):
+    folder = repository(tmp_path / "elsewhere")
+    git = ["git", "-C", str(folder), "-c", "user.name=n", "-c", "user.email=e"]
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "one"]):
+        subprocess.run([*git, *command], check=True)
+    monkeypatch.setenv("VAELAB_SOURCE", f"git+{folder.as_uri()}")
+    clone = workspace.checkout()
+    assert clone == tmp_path / "here" / "vaelab-source"
+    shutil.rmtree(folder)
+    assert workspace.checkout() == clone
+
+
+def test_no_checkout_says_what_to_do(installed):
+    with pytest.raises(FileNotFoundError, match=r"open this notebook in a checkout, or set VAELAB_SOURCE"):
+        workspace.checkout()

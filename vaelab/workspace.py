@@ -13,6 +13,8 @@ are kept, so that none is taken for another's.
 import json
 import os
 import re
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -31,6 +33,7 @@ from vaelab.tool import SoundSampleTool
 BUILT_IN = Path("sounds")
 MODELS = Path("models")
 GENERATED = Path("generated")
+CLONE = Path("vaelab-source")
 
 
 def fast() -> bool:
@@ -194,6 +197,33 @@ def average_error(made: SoundSampleTool) -> float:
     average = _side("train", made.model).features.mean(axis=0)
     distance = np.abs(_side("validation", made.model).features - average)
     return float(distance.mean() / LEVELS * made.model.audio.top_db)
+
+
+def checkout() -> Path:
+    """The folder of the project's repository, put first among the places to import from.
+
+    The wheel holds `vaelab` alone. What was measured, and how, is `experiments/` in the repository: where vaelab was
+    installed from, above the working folder, or where VAELAB_SOURCE says: a folder, or a git URL, which is cloned.
+
+    Raises:
+        FileNotFoundError: None of these is one.
+    """
+    source = os.environ.get("VAELAB_SOURCE", "")
+    places = [Path(__file__).parents[1], *Path.cwd().parents, Path.cwd(), Path(source), CLONE]
+    if not any(map(_has_experiments, places)) and "://" in source:
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", source.removeprefix("git+"), CLONE], check=True)
+    for place in filter(_has_experiments, places):
+        if str(place.resolve()) not in sys.path:
+            sys.path.insert(0, str(place.resolve()))
+        return place.resolve()
+    raise FileNotFoundError(
+        "expected the repository's experiments/, which no wheel holds, found none; open this notebook in a checkout, "
+        "or set VAELAB_SOURCE to one or to its git URL"
+    )
+
+
+def _has_experiments(folder: Path) -> bool:
+    return (folder / "experiments" / "results").is_dir()
 
 
 def _side(side: str, model: Model) -> evaluate.Sounds:
