@@ -14,7 +14,8 @@ from vaelab import timbre
 from vaelab.config import ModelConfig
 from vaelab.principal import LEAST_FEATURE
 
-EAR, EAR_DROPOUT = 64, 0.5  # few sounds have labels
+EAR = 1024  # random features that stand for a Gaussian kernel
+KERNEL_WIDTH = 1.0  # of it, in root mean square distances of a statistic
 LOG_STD_RANGE = (-7.0, 3.0)
 FIRST_LOG_STD = -2.0  # little noise at first, so that the decoder has something to learn from
 
@@ -212,12 +213,21 @@ class Timbre(nn.Module):
 
 
 class Ear(nn.Module):
-    """What classifiers read of a timbre: (batch, statistics) -> (batch, 64)."""
+    """Random features of a timbre: (batch, statistics) -> (batch, EAR). Not trained; see `trainable`.
+
+    Their products are, in the mean, a Gaussian kernel: exp(-d^2 / (2 KERNEL_WIDTH^2)), with d^2 the mean square
+    distance of the statistics. So a linear classifier of them draws smooth boundaries of any shape.
+
+    Source: Rahimi and Recht 2007, "Random features for large-scale kernel machines".
+    """
 
     @nn.compact
-    def __call__(self, heard: jax.Array, deterministic: bool) -> jax.Array:
+    def __call__(self, timbre: jax.Array) -> jax.Array:
         """Listen to a batch."""
-        return nn.Dropout(EAR_DROPOUT)(nn.elu(nn.Dense(EAR)(heard)), deterministic=deterministic)
+        spread = nn.initializers.normal(timbre.shape[1] ** -0.5 / KERNEL_WIDTH)
+        directions = self.param("directions", spread, (timbre.shape[1], EAR))
+        phases = self.param("phases", nn.initializers.uniform(2 * np.pi), (EAR,))
+        return np.sqrt(2 / EAR).astype(timbre.dtype) * jnp.cos(timbre @ directions + phases[None])
 
 
 def _identity(_key: jax.Array, shape: tuple[int, int], dtype: jnp.dtype) -> jax.Array:
