@@ -1,128 +1,146 @@
-"""Classifier heads in closed form: multinomial logistic regression, solved once, before the first step.
+"""Classifier heads in closed form: regularised least squares with a Gaussian kernel, solved before the first step.
 
-With h_i what a model hears of a sound (`vaelab.timbre`, through random features), y_i its class and w_i its weight,
+With k_i how like the known sounds' timbres a sound's is (`vaelab.networks.Ear`), K the same among the known ones, y_i
+the sound's class as a vector of one 1 and zeros, s_i its share of all weights, and b the mean of y under these shares,
 
-    minimise   -sum_i w_i log softmax(h_i A + b)[y_i] / sum_i w_i  +  PENALTY / 2 |A|^2
+    minimise   sum_i s_i |k_i A + b - y_i|^2  +  PENALTY tr(A^T K A)
 
-The problem is convex: its one solution depends on the sounds alone, not on a rate, a schedule or the VAE beside it.
-Each label set is solved by itself, on the sounds whose label is known; beside each sound stand some changed at random,
-as the knobs of `TrainConfig` for augmentation say.
+which, with K = U diag(e) U^T, is ridge regression on k_i U diag(e)^(-1/2). Its one solution depends on the sounds
+alone, not on a rate, a schedule or the VAE beside it. Scores k A + b estimate the probabilities of classes, but may be
+negative; what a head says is softmax(sharpness * scores). The sharpness is the one under which the training sounds are
+most probable when each is judged by a solution without it. No other solutions are needed for that: with r_i = y_i -
+k_i A - b and u_i the derivative of sound i's score by y_i, the residual of a sound left out is r_i / (1 - u_i).
 
-Source: Hastie, Tibshirani and Friedman 2009, "The elements of statistical learning", sections 4.4 and 18.3.
+Sources: Rifkin, Yeo and Poggio 2003, "Regularized least-squares classification"; Williams and Seeger 2001, "Using the
+Nystroem method to speed up kernel machines"; Guo et al. 2017, https://arxiv.org/abs/1706.04599.
 """
 
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import minimize
+import scipy
 from scipy.special import log_softmax
 
 from vaelab import model as models
-from vaelab.augment import augment
-from vaelab.config import Config
 from vaelab.evaluate import Sounds
+from vaelab.networks import EAR
 
 PENALTY = 1e-3
-COPIES = 2  # of each sound, changed at random
+LEAST_POWER = 1e-5  # of an axis, relative to the largest: fewer sounds than `EAR` are known several times
 MOST_SOUNDS = 8192  # evenly spaced ones stand for more
 BATCH = 64
-STEPS = 500
+SHARPNESS = (1.0, 100.0)  # from hardly any difference to next to certainty
 
 
-def fitted(model: models.Model, training: Sounds, config: Config, key: jax.Array) -> models.Model:
-    """The model with the heads that its training sounds call for.
+def fitted(model: models.Model, training: Sounds) -> models.Model:
+    """The model with the known timbres and the heads that its training sounds call for.
 
     Args:
         model: Whose scale of timbre is that of the sounds already.
         training: Sounds, with a label set for each head.
-        config: Knobs of augmentation.
-        key: Of it.
 
     Returns:
         Another model; a head none of whose labels is known says nothing.
     """
-    known = np.flatnonzero((training.labels >= 0).any(axis=1))
-    chosen = known[np.linspace(0, len(known) - 1, min(len(known), MOST_SOUNDS)).round().astype(int)]
-    heard = hear(model, training.features, chosen, config, key)
+    labelled = np.flatnonzero((training.labels >= 0).any(axis=1))
+    if not len(labelled):
+        labelled = np.arange(len(training.labels))
+    chosen = labelled[_evenly(len(labelled), MOST_SOUNDS)]
+    timbres = _timbres(model, training.features, chosen)
+    known = _evenly(len(timbres), EAR)
+    ear = {"known": np.resize(timbres[known], (EAR, timbres.shape[1]))}
+    model = dataclasses.replace(model, params={**model.params, "ear": ear})
+    heard = np.asarray(_likeness(model, timbres), float)
+    axes = whitening(np.resize(heard[known], (EAR, EAR)))
+    inputs = heard @ axes
     heads = {}
     for column, (name, names) in enumerate(model.config.labels):
-        labels, weights = (np.resize(part[chosen, column], len(heard)) for part in (training.labels, training.weights))
-        kernel, bias = solve(heard, labels, weights, len(names))
-        heads[models.HEAD + name] = {"kernel": jnp.asarray(kernel), "bias": jnp.asarray(bias)}
+        labels, weights = training.labels[chosen, column], training.weights[chosen, column]
+        kernel, bias = solve(inputs, labels, weights, len(names))
+        head = {"kernel": axes @ kernel, "bias": bias}
+        heads[models.HEAD + name] = {part: jnp.asarray(value, jnp.float32) for part, value in head.items()}
     return dataclasses.replace(model, params={**model.params, **heads})
 
 
-def hear(model: models.Model, levels: np.ndarray, chosen: np.ndarray, config: Config, key: jax.Array) -> np.ndarray:
-    """What a model hears of sounds, and then of `COPIES` of each if augmentation is on.
-
-    Args:
-        model: Hears.
-        levels: Stored features, uint8 (sounds, frames, mels); read in parts.
-        chosen: Which of them (n,).
-        config: Knobs of augmentation.
-        key: Of it.
-
-    Returns:
-        float32 (n times copies, any), whole sets one after another.
-    """
-    train = config.train
-    copies = 1 + COPIES * bool(train.shift_frames or train.shift_bins or train.tilt_db)
-    found: list[list[np.ndarray]] = [[] for _ in range(copies)]
-    for start in range(0, len(chosen), BATCH):
-        rows = np.resize(chosen[start : start + BATCH], BATCH)
-        batch = np.asarray(levels[rows])
-        for copy, parts in enumerate(found):
-            noise = jax.random.fold_in(jax.random.fold_in(key, copy), start)
-            parts.append(np.asarray(_heard(model, batch, noise, config, copy > 0))[: len(chosen) - start])
-    return np.concatenate([part for parts in found for part in parts]) if len(chosen) else np.zeros((0, models.EAR))
+def whitening(among: np.ndarray) -> np.ndarray:
+    """U diag(e)^(-1/2) of the likeness of known sounds to each other (known, known): (known, rank)."""
+    power, axes = np.linalg.eigh((among + among.T) / 2)
+    real = power > LEAST_POWER * power[-1]
+    return axes[:, real] / np.sqrt(power[real])
 
 
-def solve(heard: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def solve(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """The head of one label set.
 
     Args:
-        heard: (sounds, any).
+        inputs: (sounds, any).
         labels: Classes (sounds,), -1 where unknown.
         weights: Of each sound (sounds,), in any unit.
         classes: How many.
 
     Returns:
-        Kernel float32 (any, classes), and bias (classes,).
+        Kernel (any, classes) and bias (classes,); zeros where no label is known.
     """
-    known = (labels >= 0) & (weights > 0)
-    inputs = np.pad(heard[known].astype(float), ((0, 0), (0, 1)), constant_values=1.0)
-    if not known.any():
-        return np.zeros((heard.shape[1], classes), np.float32), np.zeros(classes, np.float32)
-    shares = weights[known].astype(float) / weights[known].sum()
-    objective = partial(loss, inputs=inputs, truth=np.eye(classes)[labels[known]], shares=shares)
-    start = np.zeros(inputs.shape[1] * classes)
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS, "ftol": 1e-9})
-    solved = found.x.reshape(-1, classes).astype(np.float32)
-    return solved[:-1], solved[-1]
+    usable = (labels >= 0) & (weights > 0)
+    if not usable.any():
+        return np.zeros((inputs.shape[1], classes)), np.zeros(classes)
+    truth, shares = np.eye(classes)[labels[usable]], weights[usable].astype(float) / weights[usable].sum()
+    rate = shares @ truth
+    kernel, left_out = ridge(inputs[usable].astype(float), truth - rate, shares)
+    factor = sharpness(left_out + rate, truth, shares)
+    return factor * kernel, factor * rate
 
 
-def loss(flat: np.ndarray, inputs: np.ndarray, truth: np.ndarray, shares: np.ndarray) -> tuple[float, np.ndarray]:
-    """What `solve` minimises, in nats, and its gradient; the last input is 1, and its weights cost nothing.
+def ridge(inputs: np.ndarray, aims: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The solution, and what a solution without it says of each sound.
 
     Args:
-        flat: Kernel and bias, ((any + 1) * classes,).
-        inputs: (sounds, any + 1).
-        truth: One-hot classes (sounds, classes).
-        shares: Of each sound, sum one (sounds,).
+        inputs: (sounds, any).
+        aims: (sounds, classes).
+        shares: Weights (sounds,).
+
+    Returns:
+        Kernel (any, classes), and scores (sounds, classes).
     """
-    weights = flat.reshape(inputs.shape[1], -1)
-    penalised = np.concatenate([weights[:-1], np.zeros_like(weights[-1:])])
-    log_p = log_softmax(inputs @ weights, axis=1)
-    value = PENALTY / 2 * (penalised**2).sum() - shares @ (truth * log_p).sum(axis=1)
-    gradient = inputs.T @ (shares[:, None] * (np.exp(log_p) - truth)) + PENALTY * penalised
-    return float(value), gradient.ravel()
+    pulled = inputs.T * shares
+    gram = pulled @ inputs + PENALTY * np.eye(inputs.shape[1])
+    solved = scipy.linalg.solve(gram, np.concatenate([pulled @ aims, pulled], axis=1), assume_a="pos")
+    kernel, reach = solved[:, : aims.shape[1]], solved[:, aims.shape[1] :]
+    own = (inputs.T * reach).sum(axis=0)
+    return kernel, aims - (aims - inputs @ kernel) / (1 - own)[:, None]
 
 
-@partial(jax.jit, static_argnames=("config", "changed"))
-def _heard(model: models.Model, levels: jax.Array, key: jax.Array, config: Config, changed: bool) -> jax.Array:
+def sharpness(scores: np.ndarray, truth: np.ndarray, shares: np.ndarray) -> float:
+    """The factor of scores (sounds, classes) under which their softmax makes the truth most probable."""
+
+    def nats(log_factor: float) -> float:
+        return -shares @ (truth * log_softmax(np.exp(log_factor) * scores, axis=1)).sum(axis=1)
+
+    found = scipy.optimize.minimize_scalar(nats, bounds=np.log(SHARPNESS), method="bounded")
+    return float(np.exp(found.x))
+
+
+def _evenly(count: int, most: int) -> np.ndarray:
+    return np.linspace(0, count - 1, min(count, most)).round().astype(int)
+
+
+def _timbres(model: models.Model, levels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Timbres of the chosen ones (n,) of stored features, uint8 (sounds, frames, mels), which are read in parts."""
+    parts = []
+    for start in range(0, len(chosen), BATCH):
+        rows = np.resize(chosen[start : start + BATCH], BATCH)
+        parts.append(np.asarray(_timbre(model, np.asarray(levels[rows])))[: len(chosen) - start])
+    return np.concatenate(parts)
+
+
+@jax.jit
+def _timbre(model: models.Model, levels: jax.Array) -> jax.Array:
     features = levels.astype(jnp.float32) / models.LEVELS
-    features = augment(key, features, config) if changed else features
-    return model.module.apply({"params": model.params}, features, method="heard")
+    return model.module.apply({"params": model.params}, features, method=lambda module, batch: module.timbre(batch))
+
+
+@jax.jit
+def _likeness(model: models.Model, timbres: jax.Array) -> jax.Array:
+    return model.module.apply({"params": model.params}, timbres, method=lambda module, batch: module.ear(batch))

@@ -154,7 +154,7 @@ class ModelConfig(_JsonConfig):
     flow_hidden: int = 256
     flow_offset: float = 2.0
     likelihood: str = "laplace"
-    cepstra: int = 12
+    cepstra: int = 20
     labels: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def __post_init__(self):

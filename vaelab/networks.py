@@ -14,8 +14,8 @@ from vaelab import timbre
 from vaelab.config import ModelConfig
 from vaelab.principal import LEAST_FEATURE
 
-EAR = 1024  # random features that stand for a Gaussian kernel
-KERNEL_WIDTH = 1.0  # of it, in root mean square distances of a statistic
+EAR = 1024  # known sounds that others are compared with
+KERNEL_WIDTH = 1.0  # deviations of a statistic
 LOG_STD_RANGE = (-7.0, 3.0)
 FIRST_LOG_STD = -2.0  # little noise at first, so that the decoder has something to learn from
 
@@ -213,21 +213,19 @@ class Timbre(nn.Module):
 
 
 class Ear(nn.Module):
-    """Random features of a timbre: (batch, statistics) -> (batch, EAR). Not trained; see `trainable`.
+    """How like the timbres of known sounds a timbre is: (batch, statistics) -> (batch, EAR). Not trained.
 
-    Their products are, in the mean, a Gaussian kernel: exp(-d^2 / (2 KERNEL_WIDTH^2)), with d^2 the mean square
-    distance of the statistics. So a linear classifier of them draws smooth boundaries of any shape.
-
-    Source: Rahimi and Recht 2007, "Random features for large-scale kernel machines".
+    exp(-d^2 / (2 KERNEL_WIDTH^2)) for each known sound, with d^2 the mean square distance of the statistics: a linear
+    classifier of these draws smooth boundaries of any shape.
     """
 
     @nn.compact
     def __call__(self, timbre: jax.Array) -> jax.Array:
         """Listen to a batch."""
-        spread = nn.initializers.normal(timbre.shape[1] ** -0.5 / KERNEL_WIDTH)
-        directions = self.param("directions", spread, (timbre.shape[1], EAR))
-        phases = self.param("phases", nn.initializers.uniform(2 * np.pi), (EAR,))
-        return np.sqrt(2 / EAR).astype(timbre.dtype) * jnp.cos(timbre @ directions + phases[None])
+        size = timbre.shape[1]
+        known = self.param("known", nn.initializers.normal(1.0), (EAR, size))
+        squares = (timbre**2).sum(axis=1)[:, None] + (known**2).sum(axis=1)[None] - 2 * timbre @ known.T
+        return jnp.exp(-jnp.maximum(squares, 0) / (2 * KERNEL_WIDTH**2 * size))
 
 
 def _identity(_key: jax.Array, shape: tuple[int, int], dtype: jnp.dtype) -> jax.Array:

@@ -174,7 +174,7 @@ def start(
     if "timbre" in model.params:
         scale = timbre.fit(training.features, sizes.cepstra)._asdict()
         model = dataclasses.replace(model, params={**model.params, "timbre": scale})
-        model = classifier.fitted(model, training, config, jax.random.fold_in(key, 1))
+        model = classifier.fitted(model, training)
     if devices.is_first():
         checkpoint.save_model(path, model, {})
     return model
