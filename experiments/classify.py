@@ -38,24 +38,25 @@ TINY_SOUNDS = 90
 SEED = 0
 
 
-def gather(root: Path, home: Path, config: AudioConfig) -> tuple[list[Path], np.ndarray, np.ndarray, np.ndarray]:
-    """All sounds of all kits.
+def gather(
+    root: Path, home: Path, config: AudioConfig, most: int | None = None
+) -> tuple[list[Path], np.ndarray, np.ndarray, np.ndarray]:
+    """All sounds of all kits, or so many of them, evenly spaced.
 
     Returns:
         Files; uint8 features (sounds, frames, mels); instruments (sounds,), "" where the kit names none; and kits
         (sounds,).
     """
     found = data.make_dataset([root], "kits", labels="hydrogen-instrument", home=home, progress=False)
+    entries = sorted(found.entries, key=lambda entry: entry.path)
+    if most is not None:
+        entries = [entries[index] for index in np.linspace(0, len(entries) - 1, most).round().astype(int)]
     store = FeatureStore(home / ".store", config)
-    store.build({entry.sha256: found.source(entry) for entry in found.entries}, progress=False)
-    entries = sorted((entry for entry in found.entries if entry.sha256 in store), key=lambda entry: entry.path)
+    store.build({entry.sha256: found.source(entry) for entry in entries}, progress=False)
+    entries = [entry for entry in entries if entry.sha256 in store]
     features, _ = store.rows([entry.sha256 for entry in entries])
     instruments = np.array([entry.label or "" for entry in entries])
-    return [found.source(entry) for entry in entries], features, instruments, np.array([_kit(e.path) for e in entries])
-
-
-def _kit(path: str) -> str:
-    return path.split("/")[0]
+    return [found.source(e) for e in entries], features, instruments, np.array([e.path.split("/")[0] for e in entries])
 
 
 def ours(features: np.ndarray, labels: np.ndarray, unseen: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -114,10 +115,7 @@ def answer(root: Path, kits: bool = False, tiny: bool = False) -> dict:
     """
     start, cpu = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as scratch:
-        paths, features, instruments, kit = gather(root, Path(scratch), AudioConfig())
-    if tiny:
-        few = np.linspace(0, len(paths) - 1, TINY_SOUNDS).round().astype(int)
-        paths, features, instruments, kit = [paths[index] for index in few], features[few], instruments[few], kit[few]
+        paths, features, instruments, kit = gather(root, Path(scratch), AudioConfig(), TINY_SOUNDS if tiny else None)
     statistics = np.stack([mfcc_statistics(path) for path in paths])
     kit_names, kit_numbers = np.unique(kit, return_inverse=True)
     if kits:
