@@ -80,12 +80,12 @@ def prepared(audio: AudioConfig, sizes: ModelConfig, batch: int) -> tuple[Callab
     trained, fixed = models.trainable(model.params)
     rng = np.random.default_rng(0)
     features = jnp.asarray(rng.integers(0, 256, (SOUNDS, audio.frames, audio.n_mels), np.uint8))
-    data = steps.Data(fixed, features, jnp.zeros((SOUNDS, 0), jnp.int32), jnp.zeros((SOUNDS, 0)))
+    data = steps.Data(fixed, features)
     rows, key, number = np.arange(batch) % SOUNDS, jax.random.key(1), np.full(1, 1e-4, np.float32)
-    batches = steps.Batches(rows[None], rows[None], number, number, np.int32(1))
+    batches = steps.Batches(rows[None], number, number, np.int32(1))
     held = [steps.start(trained, config.train)]
     program = jax.make_jaxpr(partial(steps.one_step, module=model.module, config=config))(
-        held[0], fixed, features[rows], data.labels[rows], data.weights[rows], key, number[0], number[0]
+        held[0], fixed, features[rows], key, number[0], number[0]
     )
 
     def step() -> float:

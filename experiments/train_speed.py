@@ -68,8 +68,6 @@ class _Bench:
         self.state = devices.place(steps.start(trained, config.train), everywhere)
         self.fixed = devices.place(fixed, everywhere)
         self.key = devices.place_key(jax.random.key(1), self.mesh)
-        labels = np.zeros((len(sounds.features), 0), np.int32)
-        self.labels = devices.place((labels, labels.astype(np.float32)), everywhere)
         self.ways = {way: way(sounds, 0, config.train, self.mesh) for way in (feed.Resident, feed.Streamed)}
         for way in self.ways:
             self._through(way, total=1)
@@ -77,12 +75,12 @@ class _Bench:
     def bare(self) -> float:
         """Seconds of a step whose input is there already."""
         source = self.ways[feed.Resident]
-        features, rows, sounds = source.take(0, 1, 1)
-        data, rate = steps.Data(self.fixed, features, *self.labels), np.float32(1e-4)
+        features, rows = source.take(0, 1, 1)
+        data, rate = steps.Data(self.fixed, features), np.float32(1e-4)
         start = time.perf_counter()
         for _ in range(STEPS):
             self.state, metrics = steps._single(
-                self.state, data, rows[0], sounds[0], rate, rate, self.key, self.model.module, self.config, self.mesh
+                self.state, data, rows[0], rate, rate, self.key, self.model.module, self.config, self.mesh
             )
         metrics["train_loss"].block_until_ready()
         return (time.perf_counter() - start) / STEPS
@@ -107,11 +105,11 @@ def run_loop(bench: _Bench, source: feed.Resident | feed.Streamed, total: int) -
     rates = np.full(size, 1e-4, np.float32)
     while step < total:
         count = min(size, total - step)
-        features, rows, sounds = source.take(step, count, min(size, total - step - count))
-        batches = steps.Batches(rows, sounds, rates, rates, np.int32(count))
+        features, rows = source.take(step, count, min(size, total - step - count))
+        batches = steps.Batches(rows, rates, rates, np.int32(count))
         bench.state, metrics = steps.run_steps(
             bench.state,
-            steps.Data(bench.fixed, features, *bench.labels),
+            steps.Data(bench.fixed, features),
             batches,
             bench.key,
             bench.model.module,

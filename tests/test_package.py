@@ -25,7 +25,7 @@ FLOORS = [
     {"arguments"},
     {"rendering", "mixing", "prior", "layout"},
     {"train", "library", "latent", "provenance", "shipped"},
-    {"logdir", "feed", "bar", "reference", "index", "cutting"},
+    {"logdir", "feed", "bar", "classifier", "reference", "index", "cutting"},
     {"evaluate", "schedule", "steps", "data", "store", "checkpoint", "stages"},
     {"features", "tape"},
     {"hover"},

@@ -137,8 +137,7 @@ class ModelConfig(_JsonConfig):
         flow_hidden: Hidden units of each step's masked network.
         flow_offset: Added to a flow's gate logits; a positive offset starts the flow near the identity.
         likelihood: "laplace" (one learned scale per band) or "cross_entropy" (SampleVAE's).
-        cepstra: Numbers of each frame's cepstrum that classifiers hear (`vaelab.timbre`); 0 lets them read the
-            encoder's hidden state.
+        cepstra: Numbers of each frame's cepstrum that classifiers hear (`vaelab.timbre`).
         labels: Label sets, each (name, class names); one classifier head per set.
     """
 
@@ -155,14 +154,14 @@ class ModelConfig(_JsonConfig):
     flow_hidden: int = 256
     flow_offset: float = 2.0
     likelihood: str = "laplace"
-    cepstra: int = 12
+    cepstra: int = 20
     labels: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def __post_init__(self):
         self._check_types()
-        for name in ("latent_dim", "depth", "hidden", "patch", "flow_hidden"):
+        for name in ("latent_dim", "depth", "hidden", "patch", "flow_hidden", "cepstra"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("components", "width", "blocks", "downsamples", "flow_steps", "cepstra"):
+        for name in ("components", "width", "blocks", "downsamples", "flow_steps"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
         self._check("width", bool(self.width or self.components), "at least 1 where there are no components")
         self._check("dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
@@ -210,7 +209,6 @@ class TrainConfig(_JsonConfig):
         stop_rate: Training ends when rate / learning_rate falls below this.
         beta: Weight of the KL term.
         free_bits: Nats of a batch's mean KL that cost nothing; 0 is off.
-        class_weight: Weight of the classifiers' cross-entropy, in nats, beside the ELBO.
         shift_frames: Augmentation: each sound begins later by a random number of frames up to this; 0 is off.
         shift_bins: Augmentation: each sound's mel bands move up or down by a random number up to this; 0 is off.
         tilt_db: Augmentation: each sound's spectrum tilts by a random slope; dB up or down at most, from the lowest
@@ -236,7 +234,6 @@ class TrainConfig(_JsonConfig):
     stop_rate: float = 0.05
     beta: float = 1.0
     free_bits: float = 0.0
-    class_weight: float = 100.0
     shift_frames: int = 0
     shift_bins: int = 2
     tilt_db: float = 0.0
@@ -250,7 +247,7 @@ class TrainConfig(_JsonConfig):
             self._check(name, getattr(self, name) >= 1, "at least 1")
         for name in ("learning_rate", "gradient_clip"):
             self._check(name, getattr(self, name) > 0, "above 0")
-        for name in ("warmup_steps", "weight_decay", "min_improvement", "beta", "free_bits", "class_weight"):
+        for name in ("warmup_steps", "weight_decay", "min_improvement", "beta", "free_bits"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
         for name in ("shift_frames", "shift_bins", "tilt_db", "device_megabytes"):
             self._check(name, getattr(self, name) >= 0, "at least 0")

@@ -50,15 +50,14 @@ def evaluate(
         key: Of the noise.
 
     Returns:
-        metrics: "loss" (recon + beta * kl + class_weight * cross-entropy), "recon" and "kl" in nats,
+        metrics: "loss" (recon + beta * kl), "recon" and "kl" in nats,
             "bits_per_dim", "error_db", and for each label set its accuracy, balanced accuracy, macro-F1 and the
             recall of each class, NaN for a class without sounds.
         confusion: Counts int (true class, chosen class) for each label set.
     """
     frames, mels = sounds.features.shape[1:]
     terms = sound_terms(model, sounds, config.batch_size, key)
-    classes = config.class_weight * (sounds.weights * terms.classes).sum(axis=1)
-    loss = terms.recon + config.beta * terms.kl + classes
+    loss = terms.recon + config.beta * terms.kl
     bits = (terms.recon + terms.kl) / (np.log(2) * frames * mels)
     metrics = {
         "loss": loss,

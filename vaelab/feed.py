@@ -41,8 +41,8 @@ class Resident:
         self._features = devices.place(np.asarray(sounds.features), devices.everywhere(mesh))
         self._seed, self._config, self._sounds = seed, config, len(sounds.features)
 
-    def take(self, step: int, count: int, after: int) -> tuple[jax.Array, np.ndarray, np.ndarray]:
-        """Features on the device, the rows in it of `count` steps from `step`, and the sounds that they are.
+    def take(self, step: int, count: int, after: int) -> tuple[jax.Array, np.ndarray]:
+        """Features on the device, and the rows in it of `count` steps from `step`.
 
         Args:
             step: The first.
@@ -50,10 +50,9 @@ class Resident:
             after: How many steps will be asked for next.
 
         Returns:
-            uint8 (rows, frames, mels), and twice int32 (steps_per_dispatch, batch).
+            uint8 (rows, frames, mels), and int32 (steps_per_dispatch, batch).
         """
-        sounds = sounds_of(self._seed, step, count, self._config, self._sounds)
-        return self._features, sounds, sounds
+        return self._features, sounds_of(self._seed, step, count, self._config, self._sounds)
 
     def close(self) -> None:
         """Nothing is under way."""
@@ -69,28 +68,26 @@ class Streamed:
         self._thread = ThreadPoolExecutor(1, "vaelab feed")
         self._ahead: tuple[tuple[int, int], Future] | None = None
 
-    def take(self, step: int, count: int, after: int) -> tuple[jax.Array, np.ndarray, np.ndarray]:
+    def take(self, step: int, count: int, after: int) -> tuple[jax.Array, np.ndarray]:
         """As `Resident.take`; then the steps after these are read ahead."""
         ahead, self._ahead = self._ahead, None
-        if ahead is not None and ahead[0] == (step, count):
-            block, sounds = ahead[1].result()
-        else:
-            block, sounds = self._read(step, count)
+        block = ahead[1].result() if ahead is not None and ahead[0] == (step, count) else self._read(step, count)
         if after:
             wanted = (step + count, after)
             self._ahead = wanted, self._thread.submit(self._read, *wanted)
-        return block, np.arange(sounds.size, dtype=np.int32).reshape(sounds.shape), sounds
+        shape = (self._config.steps_per_dispatch, self._config.batch_size)
+        return block, np.arange(np.prod(shape), dtype=np.int32).reshape(shape)
 
     def close(self) -> None:
         """End the thread."""
         self._thread.shutdown(cancel_futures=True)
 
-    def _read(self, step: int, count: int) -> tuple[jax.Array, np.ndarray]:
+    def _read(self, step: int, count: int) -> jax.Array:
         sounds = sounds_of(self._seed, step, count, self._config, len(self._features))
         block = np.zeros((sounds.size, *self._features.shape[1:]), np.uint8)
         wanted = sounds[:count].ravel()
         block[: wanted.size] = self._features[wanted]
-        return devices.place(block, devices.everywhere(self._mesh)), sounds
+        return devices.place(block, devices.everywhere(self._mesh))
 
 
 def feed(sounds: Sounds, seed: int, config: TrainConfig, mesh: Mesh) -> Resident | Streamed:

@@ -15,7 +15,7 @@ The encoder reads a sound's coordinates along the principal components of the tr
 them (`vaelab.principal`), and between the two stands the identity plus what is learnt. So a model starts as the best
 linear one, and training goes on from there. Convolutions over time beside the components are optional: they take
 mel bands as channels, neighbouring frames side by side in patches, and are matrix products for the processor.
-Classifier heads read statistics of the cepstrum (`vaelab.timbre`), or the encoder's hidden state.
+Classifier heads read statistics of the cepstrum (`vaelab.timbre`), and no step trains them (`vaelab.classifier`).
 
 Sources: Kingma and Welling 2014, https://arxiv.org/abs/1312.6114; Kingma et al. 2016,
 https://arxiv.org/abs/1606.04934.
@@ -37,7 +37,8 @@ from vaelab.principal import Principal
 
 LEVELS = 255  # features are stored in steps of 1 / 255; the Laplace likelihood counts in these units
 LEAST_SCALE = 0.5  # levels: no prediction of a rounded level can be sharper than the rounding
-FIXED = ("components", "timbre")  # weights that follow from the sounds in closed form
+FIXED = ("components", "timbre", "ear")  # weights that no step trains; so are those of heads
+HEAD = "head_"  # how the names of heads begin
 FIRST_SCALE = 0.2  # levels: of a band that the components explain entirely
 
 
@@ -79,10 +80,9 @@ class IAFVAE(nn.Module):
         self.encoder = self.make_encoder()
         self.decoder = self.make_decoder()
         self.flow = IAF(config.latent_dim, config.hidden, config.flow_steps, config.flow_hidden, config.flow_offset)
-        self.hears = bool(config.labels and config.cepstra)
-        if self.hears:
+        if config.labels:
             self.timbre, self.ear = Timbre(config.cepstra), Ear()
-        self.heads = [nn.Dense(len(names), name=f"head_{name}") for name, names in config.labels]
+        self.heads = [nn.Dense(len(names), name=HEAD + name) for name, names in config.labels]
         if config.likelihood == "laplace":
             self.log_scale = self.param("log_scale", nn.initializers.constant(3.0), (self.mels,))
 
@@ -116,7 +116,7 @@ class IAFVAE(nn.Module):
         z, kl = self.sample(posterior, eps)
         output = self.output(z, deterministic)
         error = jnp.abs(self.features(output) - features).mean(axis=(1, 2))
-        classes, chosen = self.classification(self.heard(features, posterior, deterministic), labels)
+        classes, chosen = self.classification(features, labels)
         return Terms(self.recon(features, output), kl, error, classes, chosen)
 
     def posterior(self, features: jax.Array, deterministic: bool = True) -> Posterior:
@@ -171,16 +171,17 @@ class IAFVAE(nn.Module):
         """The decoder's output as features in [0, 1]."""
         return jnp.clip(output, 0, 1) if self.config.likelihood == "laplace" else nn.sigmoid(output)
 
-    def heard(self, features: jax.Array, posterior: Posterior, deterministic: bool = True) -> jax.Array:
-        """What classifier heads read: (batch, any)."""
-        return self.ear(self.timbre(features), deterministic) if self.hears else posterior.hidden
+    def heard(self, features: jax.Array) -> jax.Array:
+        """What classifier heads read of features in [0, 1]: (batch, any)."""
+        _expect("features", features, jnp.floating, batch=None, frames=self.frames, mels=self.mels)
+        return self.ear(self.timbre(features))
 
-    def classification(self, heard: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def classification(self, features: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Cross-entropy in nats (0 where unknown) and most probable class, each (batch, label sets)."""
-        nats, chosen = jnp.zeros(labels.shape, heard.dtype), jnp.zeros(labels.shape, jnp.int32)
-        for column, head in enumerate(self.heads):
+        nats, chosen = jnp.zeros(labels.shape, features.dtype), jnp.zeros(labels.shape, jnp.int32)
+        for column, logits in enumerate(self.class_logits(features)):
             truth = labels[:, column]
-            log_p = nn.log_softmax(head(heard))
+            log_p = nn.log_softmax(logits)
             true_log_p = jnp.take_along_axis(log_p, jnp.maximum(truth, 0)[:, None], axis=1)[:, 0]
             nats = nats.at[:, column].set(jnp.where(truth >= 0, -true_log_p, 0))
             chosen = chosen.at[:, column].set(log_p.argmax(axis=1).astype(jnp.int32))
@@ -199,7 +200,9 @@ class IAFVAE(nn.Module):
 
     def class_logits(self, features: jax.Array) -> tuple[jax.Array, ...]:
         """One (batch, classes) array for each label set."""
-        heard = self.heard(features, self.posterior(features))
+        if not self.heads:
+            return ()
+        heard = self.heard(features)
         return tuple(head(heard) for head in self.heads)
 
 
@@ -301,10 +304,9 @@ _fresh_quickly = jax.jit(
 
 
 def trainable(params: dict) -> tuple[dict, dict]:
-    """What training changes, and what it leaves alone: the principal components and the scale of timbre."""
-    return {name: leaf for name, leaf in params.items() if name not in FIXED}, {
-        name: leaf for name, leaf in params.items() if name in FIXED
-    }
+    """What training changes, and what it leaves alone: the principal components, and all that classifies."""
+    fixed = {name: leaf for name, leaf in params.items() if name in FIXED or name.startswith(HEAD)}
+    return {name: leaf for name, leaf in params.items() if name not in fixed}, fixed
 
 
 def negative_elbo(terms: Terms, beta: float | jax.Array = 1.0, free_bits: float = 0.0) -> jax.Array:

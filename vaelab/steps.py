@@ -45,14 +45,10 @@ class Data(NamedTuple):
     Attributes:
         fixed: The weights that training leaves alone.
         features: uint8 (rows, frames, mels).
-        labels: (sounds, label sets).
-        weights: (sounds, label sets).
     """
 
     fixed: dict
     features: jax.Array
-    labels: jax.Array
-    weights: jax.Array
 
 
 class Batches(NamedTuple):
@@ -60,14 +56,12 @@ class Batches(NamedTuple):
 
     Attributes:
         rows: Rows of the features on the device (steps, batch).
-        sounds: Rows of labels and weights (steps, batch).
         rate: Learning rates (steps,).
         beta: Weights of the KL term (steps,).
         count: How many steps to do.
     """
 
     rows: np.ndarray
-    sounds: np.ndarray
     rate: np.ndarray
     beta: np.ndarray
     count: np.ndarray
@@ -114,17 +108,16 @@ def run_steps(
         return state, {name: values[: batches.count] for name, values in metrics.items()}
     metrics = []
     for place in range(int(batches.count)):
-        batch = (array[place] for array in batches[:4])
+        batch = (array[place] for array in batches[:3])
         state, values = _single(state, data, *batch, key, module, config, mesh)
         metrics.append(values)
     return state, {name: [values[name] for values in metrics] for name in metrics[0]}
 
 
 @partial(jax.jit, static_argnames=("module", "config", "mesh"), donate_argnames="state")
-def _single(state, data, rows, sounds, rate, beta, key, module, config, mesh):
+def _single(state, data, rows, rate, beta, key, module, config, mesh):
     batch = lax.with_sharding_constraint(data.features[rows], devices.split(mesh))
-    labels, weights = data.labels[sounds], data.weights[sounds]
-    state, metrics = one_step(state, data.fixed, batch, labels, weights, key, rate, beta, module, config)
+    state, metrics = one_step(state, data.fixed, batch, key, rate, beta, module, config)
     return lax.with_sharding_constraint((state, metrics), devices.everywhere(mesh))
 
 
@@ -132,11 +125,11 @@ def _single(state, data, rows, sounds, rate, beta, key, module, config, mesh):
 def _loop(state, data, batches, key, module, config, mesh):
     def body(done, carry):
         state, metrics = carry
-        batch = (array[done] for array in batches[:4])
+        batch = (array[done] for array in batches[:3])
         state, values = _single(state, data, *batch, key, module, config, mesh)
         return state, {name: metrics[name].at[done].set(value) for name, value in values.items()}
 
-    first = (array[0] for array in batches[:4])
+    first = (array[0] for array in batches[:3])
     one = partial(_single, module=module, config=config, mesh=mesh)
     shapes = jax.eval_shape(one, state, data, *first, key)[1]
     empty = jax.tree.map(lambda leaf: jnp.zeros(len(batches.rate), leaf.dtype), shapes)
@@ -147,8 +140,6 @@ def one_step(
     state: TrainState,
     fixed: dict,
     batch: jax.Array,
-    labels: jax.Array,
-    weights: jax.Array,
     key: jax.Array,
     rate: jax.Array,
     beta: jax.Array,
@@ -162,9 +153,8 @@ def one_step(
     eps = jax.random.normal(noise["eps"], (batch.shape[0], module.config.latent_dim))
 
     def mean_loss(params):
-        terms = _terms(module, {**params, **fixed}, features, eps, labels, noise["dropout"], train.precision)
-        classes = (weights * terms.classes).sum(axis=1)
-        nats = models.negative_elbo(terms, beta, train.free_bits) + train.class_weight * classes
+        terms = _terms(module, {**params, **fixed}, features, eps, noise["dropout"], train.precision)
+        nats = models.negative_elbo(terms, beta, train.free_bits)
         return nats.mean(), {"train_recon": terms.recon.mean(), "train_kl": terms.kl.mean()}
 
     (loss, metrics), gradients = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
@@ -186,8 +176,9 @@ def optimiser(config: TrainConfig) -> optax.GradientTransformation:
     )
 
 
-def _terms(module, params, features, eps, labels, dropout: jax.Array, precision: str) -> models.Terms:
+def _terms(module, params, features, eps, dropout: jax.Array, precision: str) -> models.Terms:
     """The loss's terms with dropout, encoder and decoder in the precision asked for."""
+    labels = jnp.full((features.shape[0], len(module.config.labels)), -1, jnp.int32)  # no step trains a classifier
 
     def apply(params):
         return module.apply(

@@ -1,7 +1,7 @@
 """Training: a schedule that ends by itself, the best model kept, and resume.
 
-The objective is the model's negative ELBO (beta, free bits and warm-up as configured) plus weighted
-cross-entropy of the known labels. The state holds a running average of the weights, which is what is
+The objective is the model's negative ELBO (beta, free bits and warm-up as configured); classifiers are solved
+before the first step (`vaelab.classifier`). The state holds a running average of the weights, which is what is
 evaluated and kept. Data order and noise are pure functions of (seed, step), so a resumed run is the same run.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from vaelab import checkpoint, devices, reference, steps, timbre
+from vaelab import checkpoint, classifier, devices, reference, steps, timbre
 from vaelab import model as models
 from vaelab.bar import Bar
 from vaelab.config import Config, ModelConfig, TrainConfig
@@ -174,6 +174,7 @@ def start(
     if "timbre" in model.params:
         scale = timbre.fit(training.features, sizes.cepstra)._asdict()
         model = dataclasses.replace(model, params={**model.params, "timbre": scale})
+        model = classifier.fitted(model, training)
     if devices.is_first():
         checkpoint.save_model(path, model, {})
     return model
@@ -215,7 +216,6 @@ class _Training:
         self.run.state = devices.place(self.run.state, everywhere)
         self.feed: Resident | Streamed = feed(training, seed, config.train, self.mesh)
         self.fixed = devices.place(fixed, everywhere)
-        self.labels, self.weights = devices.place((training.labels, training.weights), everywhere)
         self.step_seconds = 0.0
 
     def until(self, num_steps: int | None, progress: bool) -> None:
@@ -267,12 +267,12 @@ class _Training:
 
     def _dispatch(self, count: int, after: int) -> dict:
         config = self.config.train
-        features, rows, sounds = self.feed.take(self.step, count, after)
+        features, rows = self.feed.take(self.step, count, after)
         numbers = range(self.step, self.step + config.steps_per_dispatch)
         rate = np.array([self.run.schedule.rate(step, config) for step in numbers], np.float32)
         beta = np.array([config.beta * warm_up(step, config) for step in numbers], np.float32)
-        data = steps.Data(self.fixed, features, self.labels, self.weights)
-        batches = steps.Batches(rows, sounds, rate, beta, np.int32(count))
+        data = steps.Data(self.fixed, features)
+        batches = steps.Batches(rows, rate, beta, np.int32(count))
         self.run.state, metrics = steps.run_steps(
             self.run.state, data, batches, self.noise_key, self.model.module, self.config, self.mesh
         )
