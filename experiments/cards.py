@@ -106,8 +106,8 @@ def _result(name: str) -> Iterator[str]:
     yield f"`{found['command']}`:\n"
     yield from _table(found["columns"], [[_cell(value) for value in row] for row in found["rows"]])
     for method, matrix in found.get("confusion", {}).items():
-        if method == "vaelab":
-            yield "\nTrue (rows) and heard as, by models that never met the kit:\n"
+        if method.startswith("vaelab"):
+            yield f"\n{method}, true (rows) and heard as:\n"
             yield from _matrix(found["classes"], matrix)
 
 

@@ -4,6 +4,7 @@ Hydrogen's kits name their instruments. Drums: for each kit, a classifier learns
 the one it has never met. Kits: a classifier of the kit is asked about sounds drawn at random, a tenth at a time, and
 about instruments that it has heard of no kit, one at a time. Answers are pooled into one confusion matrix. Ours is what
 `vaelab train` makes: classifiers are solved before the first step (`vaelab.classifier`), so no step is needed here.
+Built-in sounds of the same names may stand beside those of all kits that are learnt from (--built-in).
 Beside it stands what a few lines of other libraries do on the same sounds and folds: statistics of MFCCs and logistic
 regression.
 """
@@ -23,14 +24,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from experiments import measures
 from experiments.speed import HYDROGEN
-from vaelab import audio, checkpoint, data, files, train
+from vaelab import audio, checkpoint, data, files, synth, train
 from vaelab.config import AudioConfig, Config, ModelConfig
 from vaelab.evaluate import Sounds, balanced, confusion_matrix, recalls, scores
 from vaelab.model import LEVELS
 from vaelab.store import FeatureStore
 
+BUILT_IN = "built-in"
 CLASSES = ("kick", "snare", "rim", "clap", "closed_hat", "open_hat", "tom", "ride", "crash", "cowbell")
+CLASSES_BUILT_IN = [kind for kind in synth.KINDS if kind in CLASSES]
 RESULTS = Path(__file__).parent / "results"
 MEASURES = ("balanced_accuracy", "macro_f1", "accuracy")
 RANDOM_FOLDS = 10
@@ -39,16 +43,27 @@ SEED = 0
 
 
 def gather(
-    root: Path, home: Path, config: AudioConfig, most: int | None = None
+    root: Path, home: Path, config: AudioConfig, most: int | None = None, built_in: int = 0
 ) -> tuple[list[Path], np.ndarray, np.ndarray, np.ndarray]:
-    """All sounds of all kits, or so many of them, evenly spaced.
+    """All sounds of all kits, or so many of them, evenly spaced; and so many built-in ones of each kind of drum.
 
     Returns:
         Files; uint8 features (sounds, frames, mels); instruments (sounds,), "" where the kit names none; and kits
-        (sounds,).
+        (sounds,), `BUILT_IN` for built-in ones.
     """
     found = data.make_dataset([root], "kits", labels="hydrogen-instrument", home=home, progress=False)
     entries = sorted(found.entries, key=lambda entry: entry.path)
+    paths, features, instruments, kits = _read(found, entries, home, config, most)
+    if built_in:
+        made = synth.write_dataset(home / "made", built_in, kinds=CLASSES_BUILT_IN, progress=False)
+        found = data.make_dataset([made], "made", classes=True, home=home, progress=False)
+        more = _read(found, found.entries, home, config, None)
+        paths, features = paths + more[0], np.concatenate([features, more[1]])
+        instruments, kits = np.append(instruments, more[2]), np.append(kits, np.full(len(more[0]), BUILT_IN))
+    return paths, features, instruments, kits
+
+
+def _read(found: data.Dataset, entries: Sequence[data.Entry], home: Path, config: AudioConfig, most: int | None):
     if most is not None:
         entries = [entries[index] for index in np.linspace(0, len(entries) - 1, most).round().astype(int)]
     store = FeatureStore(home / ".store", config)
@@ -93,30 +108,33 @@ def theirs(statistics: np.ndarray, labels: np.ndarray, unseen: np.ndarray, names
 
 
 def asked(features: np.ndarray, statistics: np.ndarray, labels: np.ndarray, folds: np.ndarray, names: Sequence[str]):
-    """The confusion matrices of both, by name; each fold, by its number, is judged by what learnt from the others."""
+    """The confusion matrices of both, by name; each fold is judged by what learnt from the others, -1 by none."""
     chosen = {name: np.full(len(labels), -1) for name in ("vaelab", "mfcc")}
-    for fold in np.unique(folds[labels >= 0]):
+    known = (labels >= 0) & (folds >= 0)
+    for fold in np.unique(folds[known]):
         unseen = folds == fold
         chosen["vaelab"][unseen] = ours(features, labels, unseen, names).argmax(axis=1)
         chosen["mfcc"][unseen] = theirs(statistics, labels, unseen, names).argmax(axis=1)
         hits = ", ".join(f"{name} {int((answers == labels)[unseen].sum())}" for name, answers in chosen.items())
         print(f"fold {fold}: {int((labels[unseen] >= 0).sum())} sounds, right: {hits}", flush=True)
-    known = labels >= 0
     return {name: confusion_matrix(labels[known], answers[known], len(names)) for name, answers in chosen.items()}
 
 
-def answer(root: Path, kits: bool = False, tiny: bool = False) -> dict:
+def answer(root: Path, kits: bool = False, tiny: bool = False, built_in: int = 0) -> dict:
     """Both methods on all folds, pooled.
 
     Args:
         root: A folder of Hydrogen kits.
         kits: Ask for the kit, not for the drum.
         tiny: Ask few sounds, to see that all of it runs.
+        built_in: Built-in sounds of each kind of drum to learn from as well.
     """
     start, cpu = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as scratch:
-        paths, features, instruments, kit = gather(root, Path(scratch), AudioConfig(), TINY_SOUNDS if tiny else None)
-    statistics = np.stack([mfcc_statistics(path) for path in paths])
+        paths, features, instruments, kit = gather(
+            root, Path(scratch), AudioConfig(), TINY_SOUNDS if tiny else None, built_in
+        )
+        statistics = np.stack([mfcc_statistics(path) for path in paths])
     kit_names, kit_numbers = np.unique(kit, return_inverse=True)
     if kits:
         names, labels = kit_names.tolist(), kit_numbers
@@ -125,7 +143,7 @@ def answer(root: Path, kits: bool = False, tiny: bool = False) -> dict:
     else:
         names = list(CLASSES)
         labels = np.array([names.index(label) if label in names else -1 for label in instruments])
-        splits = {"kit never met": kit_numbers}
+        splits = {"kit never met": np.where(kit == BUILT_IN, -1, kit_numbers)}
     labels = labels.astype(np.int32)
     confusion = {}
     for split, folds in splits.items():
@@ -133,10 +151,11 @@ def answer(root: Path, kits: bool = False, tiny: bool = False) -> dict:
             confusion[f"{name}, {split}" if kits else name] = matrix.tolist()
     minutes = {"wall": (time.perf_counter() - start) / 60, "cpu": (time.process_time() - cpu) / 60}
     return {
-        "command": "python -m experiments.classify" + " --kits" * kits,
+        "command": "python -m experiments.classify" + " --kits" * kits + f" --built-in {built_in}" * bool(built_in),
         "classes": names,
-        "labelled": int((labels >= 0).sum()),
-        "kits": len(kit_names),
+        "labelled": int(((labels >= 0) & (kit != BUILT_IN)).sum()),
+        "kits": len(set(kit_names) - {BUILT_IN}),
+        "real_sounds": measures.real_sounds_hash(),
         "minutes": minutes,
         "confusion": confusion,
     }
@@ -182,10 +201,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.classify", description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=Path, default=HYDROGEN, metavar="DIR", help="a folder of Hydrogen kits")
     parser.add_argument("--kits", action="store_true", help="which kit is it?")
+    parser.add_argument("--built-in", type=int, default=0, metavar="N", help="so many of each kind to learn from too")
     parser.add_argument("--tiny", action="store_true", help="few sounds, nothing kept: does all of it run?")
     parser.add_argument("--keep", action="store_true", help="write the table into experiments/results")
     options = parser.parse_args(arguments)
-    outcome = answer(options.data_dir, options.kits, options.tiny)
+    if options.kits and options.built_in:
+        parser.error("--built-in: expected none with --kits, which asks for kits alone")
+    outcome = answer(options.data_dir, options.kits, options.tiny, options.built_in)
     print(table(outcome))
     minutes = "{cpu:.1f} CPU minutes, {wall:.1f} by the clock".format(**outcome["minutes"])
     print(f"{outcome['labelled']} sounds of {outcome['kits']} kits; {minutes}; {os.cpu_count()} cores")

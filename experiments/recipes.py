@@ -89,6 +89,8 @@ def _written(dataset: data.Dataset, home: Path) -> data.Dataset:
     return dataset
 
 
+DRUMS = Config(model=ModelConfig(components=96, hidden=256, flow_steps=2, flow_hidden=128))
+
 RECIPES = {
     "general": Recipe(
         about="All kinds of short sounds: drum kits, samples of synthesisers and rooms, built-in industrial sounds.",
@@ -97,15 +99,17 @@ RECIPES = {
         split="The packs BJA_Pacific, ElectricEmpireKit, Audiophob and VariBreaks, and other built-in sounds.",
         sounds=("hydrogen", "sonic_pi", "built_in"),
         gather=_general,
+        config=Config(model=ModelConfig(latent_dim=128)),
         results=("prior",),
     ),
     "drum_classes": Recipe(
         about="Drums, with a classifier of ten classes: " + ", ".join(CLASSES) + ".",
         use="Sorting one-shots into folders, and playing with drums alone.",
-        limits="It has heard 14 kits; rim shots, rides and cowbells of others are often taken for something else.",
-        split="A tenth of each class, drawn by content; the table of kits never met is of models that never met them.",
+        limits="It has heard 14 kits; rim shots, rides and open hats of others are often taken for something else.",
+        split="A tenth of each class, drawn by content. The table below is of classifiers that never met the kit.",
         sounds=("hydrogen", "built_in"),
         gather=_drum_classes,
+        config=DRUMS,
         results=("classify",),
     ),
     "drum_machines": Recipe(
@@ -115,6 +119,7 @@ RECIPES = {
         split="A tenth of each kit, drawn by content.",
         sounds=("hydrogen",),
         gather=_drum_machines,
+        config=DRUMS,
         results=("classify_kits",),
     ),
     "industrial": Recipe(
