@@ -81,7 +81,9 @@ def test_map_draws_a_picture(path, sounds, capsys, monkeypatch):
     assert (status, err) == (1, "vaelab: map.txt: expected a name in .png, .pdf or .svg\n")
 
 
-def test_a_library_without_a_map_is_told_before_there_is_a_page(path, tmp_path, capfd):
+def test_a_library_without_a_map_is_told_before_there_is_a_page(path, tmp_path, capfd, monkeypatch):
+    """Voila, which need not be there, is not started."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: "there")
     (tmp_path / "empty").mkdir()
     status, _, err = run(capfd, "app", str(path), "--library-dir", "empty", "--no-browser")
     assert status == 1
