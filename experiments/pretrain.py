@@ -90,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--out", type=Path, default=shipped.FOLDER, metavar="DIR", help="where to (default: the package)"
     )
+    parser.add_argument("--cards", action="store_true", help="write the cards anew, from the files and the results")
     parser.add_argument(
         "--tiny", action="store_true", help="a few steps of small models, into a folder that is removed"
     )
