@@ -105,6 +105,7 @@ def _result(name: str) -> Iterator[str]:
     found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     yield f"`{found['command']}`:\n"
     yield from _table(found["columns"], [[_cell(value) for value in row] for row in found["rows"]])
+    yield f"\n{found['note'][0].upper()}{found['note'][1:].rstrip('.')}."
     for method, matrix in found.get("confusion", {}).items():
         if method.startswith("vaelab"):
             yield f"\n{method}, true (rows) and heard as:\n"
