@@ -26,8 +26,8 @@ notebooks: $(READY)  ## the notebooks, in short runs
 browser: $(READY)  ## map and mixer in a real JupyterLab, and the app (needs Chromium)
 	$(BIN)/python -m pytest -m browser
 
-screenshots: $(READY)  ## the README's pictures of map and mixer, from the model and sounds of `make demo`
-	$(BIN)/python notebooks/screenshots.py --demo demo --out docs
+screenshots: $(READY)  ## the README's pictures of map and mixer, of the model `general` and real drum kits
+	$(BIN)/python notebooks/screenshots.py --out docs
 
 wheel: $(READY)  ## the wheel in a new environment (needs an index of packages)
 	$(BIN)/python -m pytest -m slow tests/test_wheel.py

@@ -1,6 +1,6 @@
-"""The README's pictures, taken of the real thing: `python notebooks/screenshots.py --demo demo --out docs`.
+"""The README's pictures, taken of the real thing: `python notebooks/screenshots.py --out docs`.
 
-`vaelab app` serves the model and the sounds that `make demo` left; Chromium opens the page, clicks beside the points of
+`vaelab app` serves a model that ships and a folder of real sounds; Chromium opens the page, clicks beside the points of
 the map, mixes, and takes the pictures. Exit status: 0 done, 1 something is missing or did not come.
 """
 
@@ -14,6 +14,10 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+from vaelab import data
+
+KITS = Path("/usr/share/hydrogen/data/drumkits")
+MIXED = 3  # sounds
 MINUTE = 60_000  # milliseconds
 PLACE = {"x": 0.42, "y": 0.5}  # of the canvas: where a sound is decoded
 BROWSER = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
@@ -22,18 +26,21 @@ BROWSER = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-r
 def main() -> int:
     """Take the pictures; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--demo", type=Path, default="demo", help="what make demo wrote")
+    parser.add_argument("--model", default="general", help="of the map and the mixer (default general)")
+    parser.add_argument("--library-dir", type=Path, default=KITS, metavar="DIR", help=f"sounds (default {KITS})")
     parser.add_argument("--out", type=Path, default="docs")
     options = parser.parse_args()
-    models = sorted((options.demo / "models").glob("*/best.safetensors"))
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not models or chromium is None:
-        print(f"expected Chromium and a model below {options.demo}; run make demo first", file=sys.stderr)
+    found = list(data.sound_files(options.library_dir)) if options.library_dir.is_dir() else []
+    if len(found) < MIXED or chromium is None:
+        print(
+            f"expected Chromium, and sounds in {options.library_dir}: apt-get install chromium hydrogen-drumkits",
+            file=sys.stderr,
+        )
         return 1
-    library = options.demo / "sounds" / models[0].parent.name
-    files = [next(library.glob(f"{kind}/*.wav")) for kind in ("kick", "metal", "drone")]
+    files = found[:: len(found) // MIXED][:MIXED]
     options.out.mkdir(parents=True, exist_ok=True)
-    with served(models[0], library, files) as address, sync_playwright() as playwright:
+    with served(options.model, options.library_dir, files) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER)
         page = browser.new_page(viewport={"width": 1100, "height": 1600})
         page.goto(address, timeout=10 * MINUTE)  # it comes when all sounds are embedded
@@ -43,7 +50,7 @@ def main() -> int:
 
 
 @contextmanager
-def served(model: Path, library: Path, files: list[Path]):
+def served(model: str, library: Path, files: list[Path]):
     """The address of the app, with its token."""
     command = [sys.executable, "-m", "vaelab.cli", "app", model, *files, "--library-dir", library, "--no-browser"]
     server = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
