@@ -165,10 +165,10 @@ def kept(outcome: dict) -> dict:
     """The outcome as a table for `experiments.table`; the confusion matrices stay beside it."""
     matrices = {name: np.array(matrix) for name, matrix in outcome["confusion"].items()}
     measured = {name: scores(matrix) for name, matrix in matrices.items()}
-    rows = [[name.replace("_", " "), *(f"{each[name]:.3f}" for each in measured.values())] for name in MEASURES]
+    rows = [[name.replace("_", " "), *(_rounded(each[name]) for each in measured.values())] for name in MEASURES]
     recalled = [recalls(matrix) for matrix in matrices.values()]
     rows += [
-        [f"recall of {name}", *(f"{each:.2f}" for each in row)]
+        [f"recall of {name}", *(_rounded(each) for each in row)]
         for name, *row in zip(outcome["classes"], *recalled, strict=True)
     ]
     drums = "vaelab" in matrices
@@ -186,11 +186,15 @@ def kept(outcome: dict) -> dict:
     return {**whole, "scores": measured, **outcome}
 
 
+def _rounded(share: float) -> float | None:
+    return None if np.isnan(share) else round(share, 3)
+
+
 def table(outcome: dict) -> str:
     """The outcome as text: scores of both, then the confusion matrices."""
     whole = kept(outcome)
     cells = (whole["columns"], *whole["rows"])
-    lines = [f"{row[0]:<32}" + "".join(f"{cell:>24}" for cell in row[1:]) for row in cells]
+    lines = [f"{row[0]:<32}" + "".join(f"{'-' if cell is None else cell:>24}" for cell in row[1:]) for row in cells]
     for name, matrix in outcome["confusion"].items():
         lines.append(f"{name}: true class (rows) heard as " + " ".join(label[:6] for label in outcome["classes"]))
         for label, row in zip(outcome["classes"], matrix, strict=True):

@@ -46,3 +46,10 @@ def test_the_hash_of_sounds_follows_names_and_contents(tmp_path):
     second = measures.real_sounds_hash([tmp_path / "sounds"])
     (tmp_path / "sounds" / "a.wav").rename(tmp_path / "sounds" / "c.wav")
     assert len({first, second, measures.real_sounds_hash([tmp_path / "sounds"])}) == 3
+
+
+@pytest.mark.parametrize("name", ["classify", "classify_kits"])
+def test_shares_are_numbers(name):
+    """Not texts, which a picture would set side by side as if they were names."""
+    for title, *cells in read(run.RESULTS / f"{name}.json")["rows"]:
+        assert all(isinstance(cell, float) and 0 <= cell <= 1 for cell in cells), title
