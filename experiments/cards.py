@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.recipes import RECIPES
 from experiments.run import RESULTS
+from experiments.table import rows as rows_of
 from vaelab import checkpoint
 
 # As Debian's copyright files of the two packages have them.
@@ -48,13 +49,13 @@ def card(path: Path) -> str:
         f"{recipe.about}\n",
         f"For: {recipe.use}\n",
         f"Limits: {recipe.limits}\n",
-        *_table(("", ""), _facts(meta, path.stat().st_size)),
+        *rows_of(("", ""), _facts(meta, path.stat().st_size)),
         "\n## Sounds\n",
         *_licences(recipe.sounds),
         f"\n{NO_SOUNDS}",
         f"Held out: {recipe.split}\n",
         "## On sounds held out\n",
-        *_table(("", ""), _measured(told, [label for label, _ in labels])),
+        *rows_of(("", ""), _measured(told, [label for label, _ in labels])),
     ]
     for label, names in labels:
         lines += [
@@ -97,14 +98,14 @@ def _measured(told: dict[str, Any], labels: Sequence[str]) -> list[tuple[str, st
 
 def _licences(sounds: Sequence[str]) -> list[str]:
     rows = [(title, *row) for key in sounds for title, kits in [LICENCES[key]] for row in kits]
-    return _table(("from", "which", "by", "licence"), rows)
+    return rows_of(("from", "which", "by", "licence"), rows)
 
 
 def _result(name: str) -> Iterator[str]:
     """The table of a result, with its command."""
     found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     yield f"`{found['command']}`:\n"
-    yield from _table(found["columns"], [[_cell(value) for value in row] for row in found["rows"]])
+    yield from rows_of(found["columns"], [[_cell(value) for value in row] for row in found["rows"]])
     yield f"\n{found['note'][0].upper()}{found['note'][1:].rstrip('.')}."
     for method, matrix in found.get("confusion", {}).items():
         if method.startswith("vaelab"):
@@ -113,11 +114,7 @@ def _result(name: str) -> Iterator[str]:
 
 
 def _matrix(names: Sequence[str], counts: Sequence[Sequence[int]]) -> list[str]:
-    return _table(("", *names), [(name, *map(str, row)) for name, row in zip(names, counts, strict=True)])
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
+    return rows_of(("", *names), [(name, *map(str, row)) for name, row in zip(names, counts, strict=True)])
 
 
 def _cell(value: Any) -> str:

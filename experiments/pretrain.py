@@ -22,16 +22,8 @@ from experiments.run import shrink
 from vaelab import checkpoint, evaluate, files, reference, shipped, train
 from vaelab.data import Dataset
 
-SIZE, TINY_SIZE = 30, 10  # built-in sounds of each kind
-INDUSTRIAL_SIZE = 150
+TINY_SIZE = 10  # built-in sounds of each kind
 TINY_STEPS = 4
-
-
-def sizes(name: str, tiny: bool) -> int:
-    """Built-in sounds of each kind in a model's dataset."""
-    if tiny:
-        return TINY_SIZE
-    return INDUSTRIAL_SIZE if name == "industrial" else SIZE
 
 
 def make(name: str, folder: Path, tiny: bool = False) -> Path:
@@ -41,7 +33,7 @@ def make(name: str, folder: Path, tiny: bool = False) -> Path:
     with tempfile.TemporaryDirectory() as scratch:
         home, logdir = Path(scratch) / "datasets", Path(scratch) / name
         home.mkdir()
-        dataset = recipe.gather(name, home, sizes(name, tiny))
+        dataset = recipe.gather(name, home, TINY_SIZE if tiny else recipe.size)
         start = time.perf_counter()
         train.train(logdir, name, config, num_steps=TINY_STEPS if tiny else None, home=home)
         trained = {

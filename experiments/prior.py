@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name = "industrial" if options.tiny else options.model
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
-        dataset = RECIPES[name].gather(name, home, pretrain.sizes(name, options.tiny))
+        dataset = RECIPES[name].gather(name, home, pretrain.TINY_SIZE if options.tiny else RECIPES[name].size)
         tool = SoundSampleTool(pretrain.make(name, home / "models", tiny=True) if options.tiny else name)
         sides = real_sounds.sides(dataset, home, tool.model.audio)
     repeats = TINY_REPEATS if options.tiny else REPEATS

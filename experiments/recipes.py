@@ -16,7 +16,7 @@ from vaelab.config import Config, ModelConfig
 BUILT_IN = ("built_in", "built_in_held_out")  # of different seeds: different sounds
 SEEDS = (0, 7)
 INDUSTRIAL = ("metal", "drone", "noise_burst", "machine")
-TAPE_SECONDS = (600, 120)
+TAPE_SECONDS = (4.0, 0.8)  # of tape for each built-in sound of a kind
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Recipe:
         sounds: Whose licences the card lists, of `cards.LICENCES`.
         gather: Makes its dataset of a name below a home.
         config: Knobs.
+        size: Built-in sounds of each kind.
         results: Names of results in `results/` whose tables the card quotes.
     """
 
@@ -41,6 +42,7 @@ class Recipe:
     sounds: Sequence[str]
     gather: Callable[[str, Path, int], data.Dataset]
     config: Config = field(default_factory=Config)
+    size: int = 30
     results: Sequence[str] = ()
 
 
@@ -66,7 +68,9 @@ def _drum_classes(name: str, home: Path, size: int) -> data.Dataset:
         for entry in found.entries
         for label in [entry.label if entry.root == 0 else entry.path.split("/")[0]]
     ]
-    return _written(dataclasses.replace(found, entries=tuple(entries)), home)
+    dataset = dataclasses.replace(found, entries=tuple(entries))
+    manifest.write(dataset, home)
+    return dataset
 
 
 def _drum_machines(name: str, home: Path, size: int) -> data.Dataset:
@@ -76,17 +80,12 @@ def _drum_machines(name: str, home: Path, size: int) -> data.Dataset:
 def _industrial(name: str, home: Path, size: int) -> data.Dataset:
     roots = [built_in(home / "sounds", size, INDUSTRIAL)]
     for side, seed, seconds in zip(BUILT_IN, SEEDS, TAPE_SECONDS, strict=True):
-        made = tape.perform(seconds * size / 150, seed, kinds=INDUSTRIAL)
+        made = tape.perform(seconds * size, seed, kinds=INDUSTRIAL)
         path = home / f"{side}_tape.wav"
         audio.write(path, made.samples, made.sample_rate)
         folder = roots[0] / side / "tape"
         cutting.cut_tape(path, folder, slicing.PRESETS["one_shots"], {"title": "built-in tape"})
     return data.make_dataset(roots, name, hold_out=(BUILT_IN[1],), home=home, progress=False)
-
-
-def _written(dataset: data.Dataset, home: Path) -> data.Dataset:
-    manifest.write(dataset, home)
-    return dataset
 
 
 DRUMS = Config(model=ModelConfig(components=96, hidden=256, flow_steps=2, flow_hidden=128))
@@ -130,5 +129,6 @@ RECIPES = {
         sounds=("built_in",),
         gather=_industrial,
         config=Config(model=ModelConfig(components=128)),
+        size=150,
     ),
 }

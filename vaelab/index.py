@@ -25,7 +25,6 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import numpy as st
 
 from vaelab import files, sealed, search
 
@@ -160,9 +159,7 @@ def save(path: str | os.PathLike, index: Index) -> None:
     """
     meta = {"format": FORMAT, "root": index.root, "model": index.model, "how": index.how, "names": index.names}
     with files.replacing(path) as temporary:
-        st.save_file(index.columns, temporary, {"vaelab": json.dumps(meta), "sha256": sealed.BLANK})
-        with open(temporary, "r+b") as file, mmap.mmap(file.fileno(), 0) as body:
-            sealed.seal(body)
+        sealed.write(temporary, index.columns, meta)
 
 
 def load(path: str | os.PathLike) -> Index:

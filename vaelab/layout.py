@@ -10,7 +10,6 @@ over the whole file (`vaelab.sealed`). A map of other embeddings is never used.
 
 import hashlib
 import json
-import mmap
 import os
 import warnings
 from importlib.metadata import PackageNotFoundError, version
@@ -66,9 +65,7 @@ def save(path: str | os.PathLike, coordinates: np.ndarray, digest: str, how: dic
     meta = {"format": FORMAT, "embeddings": digest, "how": how}
     tensors = {"coordinates": np.ascontiguousarray(coordinates, np.float32)}
     with files.replacing(path) as temporary:
-        st.save_file(tensors, temporary, {"vaelab": json.dumps(meta), "sha256": sealed.BLANK})
-        with open(temporary, "r+b") as file, mmap.mmap(file.fileno(), 0) as body:
-            sealed.seal(body)
+        sealed.write(temporary, tensors, meta)
 
 
 def load(path: str | os.PathLike) -> tuple[np.ndarray, dict[str, Any]]:

@@ -6,7 +6,12 @@ The header holds "sha256" among its metadata. The digest is taken with its own 6
 import hashlib
 import json
 import mmap
+import os
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
+from safetensors import numpy as st
 
 BLANK = "0" * 64
 HEADER_BYTES = 100_000_000  # at most, as the format has it
@@ -24,6 +29,13 @@ def header(body: Body) -> tuple[dict[str, Any], int]:
     if not 2 <= length <= min(HEADER_BYTES, len(body) - 8):
         raise ValueError(f"a header of {length} bytes")
     return json.loads(body[8 : 8 + length]), 8 + length
+
+
+def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+    """Write arrays, with "vaelab" metadata as JSON, and seal the file in its place; large ones are not held twice."""
+    st.save_file(dict(arrays), path, {"vaelab": json.dumps(meta), "sha256": BLANK})
+    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as body:
+        seal(body)
 
 
 def seal(body: bytearray | mmap.mmap) -> str:
