@@ -183,11 +183,15 @@ def run_all(page):
 
 def is_heard(page, player, plays):
     """Wait until a player began as many sounds, and its level rose above zero."""
-    page.wait_for_function(
-        "([player, plays]) => player.dataset.plays >= plays && player.dataset.peak > 0.001",
-        arg=[player.element_handle(), plays],
-        timeout=MINUTE,
-    )
+    try:
+        page.wait_for_function(
+            "([player, plays]) => player.dataset.plays >= plays && player.dataset.peak > 0.001",
+            arg=[player.element_handle(), plays],
+            timeout=MINUTE,
+        )
+    except Exception as error:
+        error.add_note(f"the player says {player.evaluate('player => ({ ...player.dataset })')}")
+        raise
 
 
 def is_harmless(page):

@@ -4,6 +4,9 @@
 const SHARED = Symbol.for("vaelab.audio");
 const BEGIN = "vaelab-begin"; // event on the document: a player begins
 const LEVEL_MS = 40;
+const HEARD = 32768; // samples that the meter keeps: a busy page measures late, and misses no short sound
+const SHOWN = 2048; // of which the newest are the level
+const PATIENCE_MS = 10000; // for the machine's sound to start, once the page may sound
 const MARGIN = { left: 46, bottom: 30 };
 const WAVE = 64; // pixels high
 const PICTURE = 140;
@@ -17,8 +20,10 @@ function bytes(value) {
 async function running() {
   const context = (globalThis[SHARED] ??= new AudioContext());
   if (context.state !== "running") {
-    // Before the first click on a page the browser lets nothing sound, and this promise stays open.
-    await Promise.race([context.resume(), new Promise((done) => setTimeout(done, 500))]);
+    // Before the first click on a page the browser lets nothing sound, and this promise stays open. After it, a busy
+    // machine takes its time.
+    const patience = navigator.userActivation?.hasBeenActive ? PATIENCE_MS : 500;
+    await Promise.race([context.resume(), new Promise((done) => setTimeout(done, patience))]);
   }
   return context.state === "running" ? context : null;
 }
@@ -54,11 +59,11 @@ class Engine {
     const buffer = context.createBuffer(1, this.samples.length, this.model.get("sample_rate"));
     buffer.copyToChannel(this.samples, 0);
     this.meter = context.createAnalyser();
-    this.meter.fftSize = 2048;
+    this.meter.fftSize = HEARD;
     this.source = context.createBufferSource();
     Object.assign(this.source, { buffer, loop: this.model.get("loop") });
     this.source.connect(this.meter).connect(context.destination);
-    this.source.onended = () => this.stop();
+    this.source.onended = () => (this.measure(), this.stop());
     Object.assign(this, { context, offset: from, began: context.currentTime, peak: 0 });
     this.plays += 1;
     this.source.start(0, from);
@@ -78,10 +83,11 @@ class Engine {
   }
 
   measure() {
-    const heard = new Float32Array(this.meter.fftSize);
+    const heard = new Float32Array(HEARD);
     this.meter.getFloatTimeDomainData(heard);
-    this.level = heard.reduce((loudest, value) => Math.max(loudest, Math.abs(value)), 0);
-    this.peak = Math.max(this.peak, this.level);
+    const loudest = (samples) => samples.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    this.level = loudest(heard.subarray(HEARD - SHOWN));
+    this.peak = Math.max(this.peak, loudest(heard));
     this.tell("level");
   }
 
