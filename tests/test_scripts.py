@@ -119,11 +119,11 @@ PAN_AND_ZOOM = """async () => {
 }"""
 
 
-def spot(page, x, y):
-    """Where a place of PLACES is on the page: the whole map is in view, 0.9 of its height."""
+def spot(page, x, y, side=10):
+    """Where a place of a square map, from 0 to `side`, is on the page: 0.9 of its height."""
     box = page.locator(".vaelab-stage").bounding_box()
-    scale = 0.9 * 480 / 10
-    return box["x"] + box["width"] / 2 + (x - 5) * scale, box["y"] + 240 - (y - 5) * scale
+    scale = 0.9 * 480 / side
+    return box["x"] + box["width"] / 2 + (x - side / 2) * scale, box["y"] + 240 - (y - side / 2) * scale
 
 
 def asked(page):
@@ -165,6 +165,19 @@ def test_map_asks_for_what_is_clicked(tmp_path, body):
         page.wait_for_timeout(200)
         keep(page, f"map_{'dark' if body else 'light'}")
         page.evaluate("close_widget()")
+        assert page.broken == []
+
+
+def test_few_sounds_far_out_do_not_squeeze_the_first_view(tmp_path):
+    """The first view is of the others; the button shows all, and from there nothing is lost."""
+    near = np.stack(np.meshgrid(np.arange(10.0), np.arange(10.0)), axis=-1).reshape(-1, 2)
+    view = MapView(np.concatenate([near, [[1000, 5]]]), [*map(str, range(100)), "far"])
+    with shown(tmp_path, "map", traits(view)) as page:
+        page.mouse.click(*spot(page, 9, 9, side=9))
+        page.get_by_role("button", name="all").click()
+        box = page.locator(".vaelab-stage").bounding_box()
+        page.mouse.click(box["x"] + 0.95 * box["width"], box["y"] + 240)
+        assert [what.get("index") for what in asked(page)] == [99, 100]
         assert page.broken == []
 
 

@@ -6,6 +6,7 @@ const HEIGHT = 480; // CSS pixels
 const REACH = 8; // how far from a point a click still means it
 const STILL = 4; // a pointer that moved less has clicked
 const MOST_CORNERS = 400; // of a lasso
+const FAR = 0.02; // of the sounds, on each side: a few that lie far out do not squeeze the first view
 const HELP = "drag: move · wheel: zoom · click a point: hear it · click beside: decode that place · shift+drag: lasso";
 
 function element(kind, classes, parent, properties = {}) {
@@ -90,6 +91,17 @@ class Grid {
     return Math.min(row, this.rows - 1) * this.columns + Math.min(column, this.columns - 1);
   }
 
+  middle() {
+    // Where the sounds lie, less the few far out.
+    const side = (first) => {
+      const sorted = this.points.filter((_, at) => at % 2 === first).sort();
+      const far = Math.floor(FAR * sorted.length);
+      return [sorted[far] ?? 0, sorted[sorted.length - 1 - far] ?? 1];
+    };
+    const [[left, right], [low, top]] = [side(0), side(1)];
+    return { left, right, low, top };
+  }
+
   nearest(x, y, reach) {
     // The point nearest to a place within reach, -1 if there is none.
     const first = (value, least) => Math.max(0, Math.floor((value - reach - least) / this.side));
@@ -118,7 +130,7 @@ class MapView {
     for (const [text, title, act] of [
       ["+", "zoom in", () => this.zoom(1.5)],
       ["−", "zoom out", () => this.zoom(1 / 1.5)],
-      ["all", "show all sounds", () => this.fit()],
+      ["all", "show all sounds", () => this.fit(this.grid)],
     ]) {
       element("button", "", bar, { type: "button", textContent: text, title, onclick: act });
     }
@@ -215,12 +227,13 @@ class MapView {
     if (first) this.name();
   }
 
-  fit() {
-    const { left, right, low, top } = this.grid;
-    this.whole = 0.9 * Math.min(this.wide / Math.max(1e-9, right - left), HEIGHT / Math.max(1e-9, top - low));
-    this.scale = this.whole;
-    this.x = this.wide / 2 - ((left + right) / 2) * this.scale;
-    this.y = HEIGHT / 2 + ((low + top) / 2) * this.scale;
+  fit(sides = this.grid.middle()) {
+    const fitting = ({ left, right, low, top }) =>
+      0.9 * Math.min(this.wide / Math.max(1e-9, right - left), HEIGHT / Math.max(1e-9, top - low));
+    this.whole = fitting(this.grid);
+    this.scale = fitting(sides);
+    this.x = this.wide / 2 - ((sides.left + sides.right) / 2) * this.scale;
+    this.y = HEIGHT / 2 + ((sides.low + sides.top) / 2) * this.scale;
     this.redraw();
   }
 
