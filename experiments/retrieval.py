@@ -2,8 +2,9 @@
 
 Precision: each labelled drum of the held-out kits asks for ten sounds among the labelled drums of all other kits; how
 many are of its class, class by class, then averaged. Finding itself: each of the sounds, made quieter, later, noisier,
-or an mp3, asks among all of them; how often the sound itself comes first. Beside the model's embeddings stand the
-statistics of MFCCs and the principal components of log-mel features, both in units of their deviations.
+or an mp3, asks among all of them; how often the sound itself comes first. Beside timbres, as `find_similar` compares
+them, and the model's embeddings stand the statistics of MFCCs and the principal components of log-mel features. All
+but embeddings are in units of their deviations.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import soundfile
 
 from experiments import measures, trained
 from experiments.classify import CLASSES, mfcc_of
-from vaelab import SoundSampleTool, audio, principal
+from vaelab import SoundSampleTool, audio, library, principal, timbre
 from vaelab.data import Dataset, Entry
 from vaelab.search import nearest
 
@@ -48,7 +49,7 @@ def changes(rate: int) -> dict[str, Callable[[np.ndarray, np.random.Generator], 
 
 
 def spaces(tool: SoundSampleTool, training: np.ndarray) -> dict[str, Space]:
-    """Clips (n, samples) -> points (n, any), in three ways; all are fitted on the training sounds' clips."""
+    """Clips (n, samples) -> points (n, any), in four ways; all are fitted on the training sounds' clips."""
     config = tool.model.audio
 
     def features(clips: np.ndarray) -> np.ndarray:
@@ -63,8 +64,15 @@ def spaces(tool: SoundSampleTool, training: np.ndarray) -> dict[str, Space]:
     axes = found.axes.reshape(count, -1) / found.spread[:, None]
     seen = statistics(training)
     centre, spread = seen.mean(axis=0), np.maximum(seen.std(axis=0), 1e-6)
+    scale = timbre.fit(levels, library.CEPSTRA)
+
+    def timbres(clips: np.ndarray) -> np.ndarray:
+        found = timbre.of(np.round(255 * features(clips)).astype(np.uint8), library.CEPSTRA)
+        return (found - scale.centre[None]) / scale.spread[None]
+
     return {
-        "vaelab": lambda clips: measures.in_batches(tool.model.encode, features(clips)),
+        "vaelab, timbre": timbres,
+        "vaelab, embedding": lambda clips: measures.in_batches(tool.model.encode, features(clips)),
         "MFCC statistics": lambda clips: ((statistics(clips) - centre[None]) / spread[None]).astype(np.float32),
         "PCA of log-mel": lambda clips: (features(clips) - found.centre[None]).reshape(len(clips), -1) @ axes.T,
     }
@@ -125,8 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"precision at {NEIGHBOURS}, mean over classes, of the held-out kits' drums among those of other kits; then "
         f"the share of {len(dataset.entries)} sounds that come first when they ask for themselves after a change. The "
         "model was trained on the other packs, without labels, until it ended by itself. Its embeddings keep when "
-        "things happen and how loud each frame is, as does the linear space: that finds a sound again, and hides what "
-        "sounds of a class share, which statistics over time keep."
+        "things happen and how loud each frame is, as does the linear space: that hides what sounds of a class share, "
+        "which statistics over time keep. `find_similar` compares timbres unless asked for embeddings."
     )
     columns = ["space", f"precision at {NEIGHBOURS}", *changes(44100)]
     name = None if options.tiny else "retrieval"

@@ -20,7 +20,7 @@ from sklearn.neighbors import NearestNeighbors
 from experiments import measures
 from vaelab import index, search
 
-LATENT, COUNT = 64, 10
+LATENT, TIMBRE, COUNT = 64, 256, 10  # a clip of the default front end has so many statistics of timbre
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 ASKED = 9  # queries; the median counts
 TARGETS = {"query ms": 150, "open s": 1.0, "peak MB": 1000}  # of the largest
@@ -40,9 +40,10 @@ COLUMNS = [
 def write(path: Path, sounds: int) -> None:
     """A library of random embeddings."""
     embeddings = np.random.default_rng(0).normal(size=(sounds, LATENT)).astype(np.float32)
+    timbres = np.tile(embeddings, TIMBRE // LATENT).astype(np.float16)
     paths = sorted(f"folder_{number % 1000:03d}/sound_{number:07d}.wav" for number in range(sounds))
     rows = [index.Row(name, 0.0, 1.0, "ab" * 32, (1, 2, 3, 4), name[:10]) for name in paths]
-    index.save(path, index.make("/sounds", "cd" * 32, {}, rows, embeddings))
+    index.save(path, index.make("/sounds", "cd" * 32, {}, rows, embeddings, timbres))
 
 
 def in_this_process(path: Path) -> dict[str, float]:

@@ -19,7 +19,7 @@ def around(sounds, tiny, tmp_path):
     store = FeatureStore(home / ".store", tiny.audio)
     store.build({entry.sha256: made.source(entry) for entry in made.entries}, progress=False)
     rows = [index.Row("a.wav", 0.0, 1.0, "ab" * 32, None, None)]
-    kept = index.make(str(own), "cd" * 32, {}, rows, np.ones((1, 4), np.float32))
+    kept = index.make(str(own), "cd" * 32, {}, rows, np.ones((1, 4)), np.ones((1, 6)))
     index.save(home / library.FOLDER / "good.safetensors", kept)
     (home / library.FOLDER / "bad.safetensors").write_bytes(b"no library")
     return home

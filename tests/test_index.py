@@ -19,11 +19,12 @@ ROWS = [
 ]
 ROWS.sort(key=lambda row: (row.path, row.onset))
 EMBEDDINGS = RNG.normal(size=(5, 8)).astype(np.float32)
+TIMBRES = (100 * RNG.normal(size=(5, 6))).astype(np.float16)
 
 
 @pytest.fixture
 def made():
-    return index.make("/sounds", "ab" * 32, {"slicing": True}, ROWS, EMBEDDINGS)
+    return index.make("/sounds", "ab" * 32, {"slicing": True}, ROWS, EMBEDDINGS, TIMBRES)
 
 
 @pytest.fixture
@@ -36,6 +37,7 @@ def test_what_is_written_comes_back(saved):
     loaded = index.load(saved)
     assert [loaded.row(number) for number in range(len(loaded))] == ROWS
     np.testing.assert_array_equal(loaded.embeddings, EMBEDDINGS)
+    np.testing.assert_array_equal(loaded.columns["timbres"], TIMBRES)
     assert (loaded.root, loaded.model, loaded.how, loaded.names) == (
         "/sounds",
         "ab" * 32,
@@ -46,6 +48,20 @@ def test_what_is_written_comes_back(saved):
 
 def test_arrays_stay_in_the_file(saved):
     assert not index.load(saved).embeddings.flags.owndata
+
+
+def test_timbres_are_in_units_of_their_deviations(made, monkeypatch):
+    monkeypatch.setattr(index, "AT_ONCE", 2)
+    same = rewritten(made, timbres=np.concatenate([TIMBRES, np.full((5, 1), 7, np.float16)], axis=1))
+    np.testing.assert_allclose(same.timbres.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(same.timbres.std(axis=0), [1, 1, 1, 1, 1, 1, 0], atol=1e-5)
+    np.testing.assert_allclose(same.timbre_squares, (same.timbres**2).sum(axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_timbres_that_are_not_finite_are_refused(made, number):
+    with pytest.raises(LibraryError, match="expected timbres that are finite"):
+        rewritten(made, timbres=np.full((5, 6), number, np.float16)).timbres  # noqa: B018
 
 
 @pytest.mark.parametrize(
@@ -80,6 +96,7 @@ def rewritten(made, **columns):
     return index.Index(made.root, made.model, made.how, made.names, {**made.columns, **columns})
 
 
+NONE = index.make("", "", {}, [], np.zeros((0, 8)), np.zeros((0, 6)))
 HOSTILE = {
     "too few marks": {"marks": np.zeros((2, 4), np.int64)},
     "no offsets": {"offsets": np.zeros(0, np.int64)},
@@ -92,7 +109,9 @@ HOSTILE = {
     "endless": {"embeddings": np.full((5, 8), np.inf, np.float32)},
     "NaN times": {"onsets": np.full(5, np.nan, np.float32)},
     "negative times": {"seconds": np.full(5, -1, np.float32)},
-    "no rows": {name: column[:0] for name, column in index.make("", "", {}, [], np.zeros((0, 8))).columns.items()},
+    "no rows": {name: column[:0] for name, column in NONE.columns.items()},
+    "too few timbres": {"timbres": TIMBRES[:3]},
+    "another type of timbres": {"timbres": TIMBRES.astype(np.float32)},
     "another type": {"embeddings": np.zeros((5, 8), np.float64)},
     "another shape": {"embeddings": np.zeros(5, np.float32)},
     "short hashes": {"hashes": np.zeros((5, 8), np.uint8)},
@@ -119,10 +138,10 @@ def test_no_path_leads_out_of_the_folder(made, path):
 
 
 def test_another_format_is_named(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(index, "FORMAT", 2)
+    monkeypatch.setattr(index, "FORMAT", 3)
     index.save(tmp_path / "l.safetensors", made)
     monkeypatch.undo()
-    with pytest.raises(LibraryError, match="format 2 instead of 1"):
+    with pytest.raises(LibraryError, match="format 3 instead of 2"):
         index.load(tmp_path / "l.safetensors")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from vaelab import audio, library, seen, spectral
+from vaelab import audio, library, seen, spectral, timbre
 from vaelab.config import AudioConfig
 from vaelab.library import LibraryError, Listener
 
@@ -90,6 +90,25 @@ def test_embeddings_are_those_of_each_sound(opened, listening):
         clip = spectral.fit_length(audio.read(path, 8000), AUDIO)
         features, _ = spectral.mel(clip[None], AUDIO)
         np.testing.assert_allclose(embedding, listening(np.asarray(spectral.quantise(features)))[0], atol=1 / 255)
+
+
+def test_timbres_are_those_of_each_sound(opened, folder):
+    """Whether a sound is new, known or moved; and asked by its timbre, a sound is its own nearest."""
+    opened()
+    shutil.move(folder / "kicks" / "sound_01.wav", folder / "snares" / "renamed.wav")
+    soundfile.write(folder / "kicks" / "new.wav", tone(777), 8000)
+    made = opened()
+    for number, (path, kept) in enumerate(zip(made.files, made.index.columns["timbres"], strict=True)):
+        features, _ = spectral.mel(spectral.fit_length(audio.read(path, 8000), AUDIO)[None], AUDIO)
+        heard = timbre.of(np.asarray(spectral.quantise(features)), library.CEPSTRA)[0]
+        np.testing.assert_allclose(kept, heard, rtol=2e-3, atol=2e-2)
+        numbers, distances = made.search(kept.astype(np.float32), 3, by="timbre")
+        assert (numbers[0], distances[0]) == (number, 0)
+        scale = made.index.scale
+        apart = np.linalg.norm((made.index.columns["timbres"] - kept.astype(float)) / scale.spread, axis=1)
+        np.testing.assert_allclose(distances, np.sort(apart)[:3], rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="by: expected one of timbre, embedding, found 'ear'"):
+        made.search(kept, 3, by="ear")
 
 
 def test_a_new_file_is_embedded_alone(opened, folder, listening):

@@ -13,6 +13,7 @@ import soundfile
 from vaelab import SoundSampleTool, audio, checkpoint, latent, rendering, spectral, train
 from vaelab import model as models
 from vaelab.directions import DirectionError
+from vaelab.library import SPACES
 from vaelab.reference import Reference
 from vaelab.tool import ToolError
 
@@ -215,8 +216,9 @@ def test_mistakes_are_named(tool, pair, settings, error, message):
         tool.generate(**{"audio_files": pair, "seed": 0, **settings})
 
 
-def test_find_similar_gives_the_target_first(tool, pair, sounds):
-    files, onsets, distances = tool.find_similar(pair[0], num_similar=10)
+@pytest.mark.parametrize("by", SPACES)
+def test_find_similar_gives_the_target_first(tool, pair, sounds, by):
+    files, onsets, distances = tool.find_similar(pair[0], num_similar=10, by=by)
     assert files[0] == pair[0]
     assert distances[0] == 0
     assert len(files) == len(onsets) == len(distances) == 10
@@ -332,16 +334,30 @@ def test_refining_lowers_the_error(tool, pair):
     np.testing.assert_allclose(made.recipe["latent"], refined.z, atol=5e-3)
 
 
+def test_a_sound_is_found_by_timbre_wherever_it_begins(tool, pair, tmp_path):
+    """Later and quieter it is still the same sound; whether it is asked as a file or as samples makes no difference."""
+    late = np.pad(0.3 * audio.read(pair[0], 8000), (400, 0)).astype(np.float32)
+    soundfile.write(tmp_path / "late.wav", late, 8000, "FLOAT")
+    files, _, distances = tool.find_similar(tmp_path / "late.wav", 3)
+    assert pair[0] in files
+    as_sound = tool.find_similar(audio.Sound(late, 8000), 3)
+    assert as_sound[0] == files
+    np.testing.assert_allclose(as_sound[2], distances, rtol=1e-3)
+
+
 def test_similar_to_many_things(tool, pair):
-    whole, _, _ = tool.find_similar(pair[0])
+    whole, _, _ = tool.find_similar(pair[0], by="embedding")
     z = tool.embed(pair)
-    assert tool.find_similar(z[0])[0][:5] == whole[:5]
-    mixed = tool.find_similar(pair, 5, weights=[3, 1])
-    np.testing.assert_array_equal(mixed[2], tool.find_similar(np.float32([0.75, 0.25]) @ z, 5)[2])
+    assert tool.find_similar(z[0], by="embedding")[0][:5] == whole[:5]
     made = tool.generate(audio_files=pair[:1], seed=0)
-    files, _, distances = tool.find_similar(made, 5, metric="cosine")
-    assert len(files) == 5
-    assert (np.diff(distances) >= 0).all()
+    for by in SPACES:
+        mixed = tool.find_similar(pair, 5, weights=[3, 1], by=by)
+        np.testing.assert_array_equal(mixed[2], tool.find_similar(np.float32([0.75, 0.25]) @ z, 5, by=by)[2])
+        files, _, distances = tool.find_similar(made, 5, metric="cosine", by=by)
+        assert len(files) == 5
+        assert (np.diff(distances) >= 0).all()
+    with pytest.raises(ToolError, match="by: expected one of timbre, embedding, found 'ear'"):
+        tool.find_similar(pair[0], by="ear")
     within, _, _ = tool.find_similar(pair[0], 99, label="snare", longest=10.0)
     assert {path.parent.name for path in within} == {"snare"}
     with pytest.raises(TypeError, match="did you mean 'num_similar'"):

@@ -174,6 +174,7 @@ def _add_similar(commands) -> None:
     command.add_argument("--num-similar", type=_positive, default=10, help="how many (default 10)")
     command.add_argument("--weights", nargs="+", type=float, metavar="W", help="one a file (default: the mean)")
     command.add_argument("--offset", type=float, default=0.0, help="start in the file, seconds")
+    command.add_argument("--by", choices=("timbre", "embedding"), default="timbre", help="what to compare")
     command.add_argument("--metric", choices=("euclidean", "cosine"), default="euclidean")
     command.add_argument("--folder", metavar="DIR", help="only below this folder of the library")
     command.add_argument("--label", help="only from the library's folder of this name")

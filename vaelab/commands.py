@@ -96,7 +96,7 @@ def find_similar(options) -> None:
 
     tool = SoundSampleTool(options.model, options.library_dir, progress=not options.json)
     target = options.files if len(options.files) > 1 or options.weights else options.files[0]
-    how = ("weights", "offset", "metric", "folder", "label", "shortest", "longest")
+    how = ("weights", "offset", "by", "metric", "folder", "label", "shortest", "longest")
     found = tool.find_similar(target, options.num_similar, **{name: getattr(options, name) for name in how})
     rows = [
         {"file": str(path), "onset_s": float(onset), "distance": float(distance)}

@@ -3,6 +3,7 @@
 One safetensors file. Its tensors, one row a sound, sorted by path and onset:
 
     embeddings  float32 (sounds, latent)
+    timbres     float16 (sounds, statistics)   of `vaelab.timbre`, as they are
     onsets, seconds  float32 (sounds,)   where in its file a sound starts, and how long it is
     hashes      uint8 (sounds, 32)       sha256 of the file
     marks       int64 (sounds, 4)        the file's state when it was read (`vaelab.seen`); zeros where unsure
@@ -27,10 +28,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vaelab import files, sealed, search
+from vaelab.timbre import LEAST_SPREAD, Scale
 
-FORMAT = 1
+FORMAT = 2
+AT_ONCE = 1 << 14  # rows in double precision
 COLUMNS = {
     "embeddings": ("F32", np.float32, 2),
+    "timbres": ("F16", np.float16, 2),
     "onsets": ("F32", np.float32, 1),
     "seconds": ("F32", np.float32, 1),
     "hashes": ("U8", np.uint8, 2),
@@ -87,6 +91,38 @@ class Index:
         """Squared lengths of the embeddings (sounds,)."""
         return search.squared(self.embeddings)
 
+    @cached_property
+    def scale(self) -> Scale:
+        """Of the timbres, over all sounds; a statistic that is the same for all counts as it is."""
+        raw = self.columns["timbres"]
+        centre = raw.mean(axis=0, dtype=np.float64)
+        parts = (raw[start : start + AT_ONCE] - centre[None] for start in range(0, len(raw), AT_ONCE))
+        with np.errstate(invalid="ignore"):  # what is not finite is refused below
+            spread = np.sqrt(sum(np.square(part).sum(axis=0) for part in parts) / len(raw))
+        if not np.isfinite(spread).all():
+            raise LibraryError(f"{self.root}: expected timbres that are finite, found others")
+        return Scale(centre.astype(np.float32), np.where(spread > LEAST_SPREAD, spread, 1).astype(np.float32))
+
+    @cached_property
+    def timbres(self) -> np.ndarray:
+        """In units of the sounds' deviations, float32 (sounds, statistics); in memory once it was asked for.
+
+        Raises:
+            LibraryError: They are not finite.
+        """
+        return self.scaled(self.columns["timbres"])
+
+    @cached_property
+    def timbre_squares(self) -> np.ndarray:
+        """Squared lengths of the scaled timbres (sounds,)."""
+        return search.squared(self.timbres)
+
+    def scaled(self, timbres: np.ndarray) -> np.ndarray:
+        """Timbres (n, statistics) in units of the sounds' deviations, float32."""
+        found = timbres - self.scale.centre[None]
+        found /= self.scale.spread[None]
+        return found
+
     def equals(self, other: "Index") -> bool:
         """Whether another index says the same in everything."""
         said = [(index.root, index.model, index.how, index.names) for index in (self, other)]
@@ -133,13 +169,16 @@ class Index:
         return slice(start, end)
 
 
-def make(root: str, model: str, how: dict[str, Any], rows: Sequence[Row], embeddings: np.ndarray) -> Index:
-    """An index of rows, which must be sorted by path and onset, and their embeddings."""
+def make(
+    root: str, model: str, how: dict[str, Any], rows: Sequence[Row], embeddings: np.ndarray, timbres: np.ndarray
+) -> Index:
+    """An index of rows, which must be sorted by path and onset, their embeddings and timbres."""
     names = tuple(sorted({row.label for row in rows if row.label is not None}))
     number = {name: position for position, name in enumerate(names)} | {None: -1}
     texts = [json.dumps(row.path).encode("ascii") for row in rows]
     columns = {
         "embeddings": np.ascontiguousarray(embeddings, np.float32),
+        "timbres": np.ascontiguousarray(timbres, np.float16),
         "onsets": np.array([row.onset for row in rows], np.float32),
         "seconds": np.array([row.seconds for row in rows], np.float32),
         "hashes": np.frombuffer(bytes.fromhex("".join(row.sha256 for row in rows)), np.uint8).reshape(-1, 32),

@@ -1,4 +1,4 @@
-"""What a classifier hears: statistics of a sound's cepstrum over time, and how long each part of its spectrum lasts.
+"""What a classifier and a search hear: statistics of a cepstrum over time, and how long parts of a spectrum last.
 
 The cepstrum of a frame is the cosine transform of its mel bands in dB; its first numbers are the level and the rough
 shape of the spectrum. Taken are their mean and deviation over the clip, those of their differences from frame to frame,
@@ -54,13 +54,19 @@ def lasting(features: jax.Array) -> jax.Array:
 def fit(levels: np.ndarray, cepstra: int) -> Scale:
     """The scale of stored features, uint8 (sounds, frames, mels); at most `MOST_SOUNDS` of them are read."""
     chosen = np.linspace(0, len(levels) - 1, min(len(levels), MOST_SOUNDS)).round().astype(int)
+    found = of(levels, cepstra, chosen)
+    return Scale(found.mean(axis=0), np.maximum(found.std(axis=0), LEAST_SPREAD))
+
+
+def of(levels: np.ndarray, cepstra: int, chosen: np.ndarray | None = None) -> np.ndarray:
+    """The statistics of stored features, uint8 (sounds, frames, mels), or of the chosen: float32 (any, statistics)."""
+    chosen = np.arange(len(levels)) if chosen is None else chosen
     parts = []
     for start in range(0, len(chosen), BATCH):
         rows = np.resize(chosen[start : start + BATCH], BATCH)
         found = _stored_statistics(np.asarray(levels[rows]), cepstra)
         parts.append(np.asarray(found)[: len(chosen) - start])
-    found = np.concatenate(parts)
-    return Scale(found.mean(axis=0), np.maximum(found.std(axis=0), LEAST_SPREAD))
+    return np.concatenate(parts)
 
 
 @partial(jax.jit, static_argnames="cepstra")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vaelab import arguments, audio, data, latent, library, reference, rendering, slicing, spectral
+from vaelab import arguments, audio, data, latent, library, reference, rendering, slicing, spectral, timbre
 from vaelab.arguments import ToolError
 from vaelab.audio import Sound
 from vaelab.generator import Generator, Refined
@@ -125,6 +125,7 @@ class SoundSampleTool(Generator):
         num_similar: int = 10,
         weights: Sequence[float] | None = None,
         offset: float = 0.0,
+        by: str = "timbre",
         metric: str = "euclidean",
         folder: str | os.PathLike | None = None,
         label: str | None = None,
@@ -139,6 +140,9 @@ class SoundSampleTool(Generator):
             num_similar: How many; fewer if there are no more.
             weights: Of several files, as in `generate`.
             offset: Start of the clip in the file, seconds.
+            by: "timbre" compares statistics over time (`vaelab.timbre`), which sounds of a kind share;
+                "embedding" compares points of latent space, which tell when things happen. A mix or a point is decoded
+                for its timbre.
             metric: "euclidean", or "cosine", which looks at directions only.
             folder: Search below this one only.
             label: Search this class only: the name of a folder directly below the library's.
@@ -159,10 +163,13 @@ class SoundSampleTool(Generator):
             raise ToolError("find_similar: expected a library; open the tool with library_dir=FOLDER")
         if num_similar < 1:
             raise ToolError(f"num_similar: expected at least 1, found {num_similar}")
+        if by not in library.SPACES:
+            raise ToolError(f"by: expected one of {', '.join(library.SPACES)}, found {by!r}")
+        asked = self._timbre if by == "timbre" else self._point
         for _ in range(READINGS):
-            point = self._point(target, weights, offset)
+            point = asked(target, weights, offset)
             within = self.library.within(folder, label, shortest, longest)
-            numbers, distances = self.library.search(point, num_similar, metric, within)
+            numbers, distances = self.library.search(point, num_similar, metric, within, by)
             changed = self.library.changed(numbers)
             if not changed:
                 return *self.library.named(numbers), distances
@@ -267,6 +274,19 @@ class SoundSampleTool(Generator):
             return self._encode(self._clips(target, offset))[0] if known is None else self.library.embeddings[known]
         shares = latent.normalized(len(target), weights)
         return shares @ self._encode(self._read(target, [offset] * len(target)))
+
+    def _timbre(self, target: Target, weights: Sequence[float] | None, offset: float) -> np.ndarray:
+        """The timbre of whatever can be searched for, rounded as a library keeps it (statistics,)."""
+        one = isinstance(target, str | os.PathLike)
+        known = self.library.find(target, offset) if one else None
+        if known is not None:
+            return self.library.index.columns["timbres"][known].astype(np.float32)
+        if one or isinstance(target, Sound):
+            features, _ = spectral.mel(self._clips(target, offset), self.model.audio)
+        else:
+            features = self.model.decode(self._point(target, weights, offset)[None])
+        heard = timbre.of(np.asarray(spectral.quantise(features)), library.CEPSTRA)[0]
+        return heard.astype(np.float16).astype(np.float32)
 
     def _clips(self, target: str | os.PathLike | Sound, offset: float) -> np.ndarray:
         """The clip of a file or a sound: (1, samples)."""
