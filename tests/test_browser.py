@@ -112,6 +112,8 @@ def server(arguments, folder, check, log="server.log", **environment):
     finally:
         started.terminate()
         started.wait(30)
+    with pytest.raises(ConnectionRefusedError):  # nothing outlives it
+        socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
 def wait_for(address, started):

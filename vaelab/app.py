@@ -4,13 +4,15 @@ import importlib.util
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 ADDRESS = "127.0.0.1"
@@ -39,7 +41,7 @@ def serve(
     port: int | None = None,
     browser: bool = True,
 ) -> None:
-    """Serve the page until it is stopped, by Ctrl-C; its address, with the token, is printed.
+    """Serve the page until it is stopped, by Ctrl-C or SIGTERM; its address, with the token, is printed.
 
     Args:
         model: A logdir, a model file, or the name of a shipped model.
@@ -65,7 +67,7 @@ def serve(
         "place": os.getcwd(),
     }
     port, token = port or _free_port(), secrets.token_urlsafe(24)
-    with tempfile.TemporaryDirectory(prefix="vaelab-app-") as place:
+    with _terminating(), tempfile.TemporaryDirectory(prefix="vaelab-app-") as place:
         if library_dir is not None:
             _lay_out(wishes, Path(place) / "map.png")
         (Path(place) / "app.ipynb").write_text(json.dumps(NOTEBOOK), encoding="ascii")
@@ -79,6 +81,20 @@ def serve(
         finally:
             server.terminate()
             server.wait()
+
+
+@contextmanager
+def _terminating() -> Iterator[None]:
+    """Let SIGTERM act as Ctrl-C does: without it Voila and its kernels would outlive this process."""
+
+    def interrupt(*_) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def page():
