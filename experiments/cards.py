@@ -8,7 +8,7 @@ from typing import Any
 from experiments.recipes import RECIPES
 from experiments.run import RESULTS
 from experiments.table import rows as rows_of
-from vaelab import checkpoint
+from vaelab.models import checkpoint
 
 # As Debian's copyright files of the two packages have them.
 LICENCES = {
@@ -30,7 +30,10 @@ LICENCES = {
         "Sonic Pi's samples (Debian's `sonic-pi-samples`)",
         (("all", "many, named in the package", "CC0"),),
     ),
-    "built_in": ("Built-in sounds (`vaelab.synth`, `vaelab.tape`)", (("all", "vaelab", "free of rights"),)),
+    "built_in": (
+        "Built-in sounds (`vaelab.audio.synth`, `vaelab.audio.built_in_tape`)",
+        (("all", "vaelab", "free of rights"),),
+    ),
 }
 SCORES = ("balanced_accuracy", "macro_f1", "accuracy")
 NO_SOUNDS = (

@@ -3,7 +3,7 @@
 Hydrogen's kits name their instruments. Drums: for each kit, a classifier learns from all other kits and is asked about
 the one it has never met. Kits: a classifier of the kit is asked about sounds drawn at random, a tenth at a time, and
 about instruments that it has heard of no kit, one at a time. Answers are pooled into one confusion matrix. Ours is what
-`vaelab train` makes: classifiers are solved before the first step (`vaelab.classifier`), so no step is needed here.
+`vaelab train` makes: classifiers are solved before the first step (`vaelab.training.classifier`): no step is needed.
 Built-in sounds of the same names may stand beside those of all kits that are learnt from (--built-in).
 Beside it stands what a few lines of other libraries do on the same sounds and folds: statistics of MFCCs and logistic
 regression.
@@ -26,11 +26,14 @@ from sklearn.preprocessing import StandardScaler
 
 from experiments import measures
 from experiments.speed import HYDROGEN
-from vaelab import audio, checkpoint, data, files, synth, train
+from vaelab import audio, data, files
+from vaelab.audio import synth
 from vaelab.config import AudioConfig, Config, ModelConfig
-from vaelab.evaluate import Sounds, balanced, confusion_matrix, recalls, scores
+from vaelab.datasets.feature_store import FeatureStore
 from vaelab.model import LEVELS
-from vaelab.store import FeatureStore
+from vaelab.models import checkpoint
+from vaelab.models.evaluate import Sounds, balanced, confusion_matrix, recalls, scores
+from vaelab.training import start
 
 BUILT_IN = "built-in"
 CLASSES = ("kick", "snare", "rim", "clap", "closed_hat", "open_hat", "tom", "ride", "crash", "cowbell")
@@ -80,7 +83,7 @@ def ours(features: np.ndarray, labels: np.ndarray, unseen: np.ndarray, names: Se
     training = Sounds(features[~unseen], column, balanced(column), ())
     config = Config(model=ModelConfig(components=16, labels=(("class", tuple(names)),)))  # no classifier reads them
     with tempfile.TemporaryDirectory() as logdir:
-        model = train.start(training, config, Path(logdir), jax.random.key(SEED))
+        model = start(training, config, Path(logdir), jax.random.key(SEED))
     parts = np.array_split(features[unseen], -(-unseen.sum() // 64))
     return np.concatenate([model.classify(part.astype(np.float32) / LEVELS)[0] for part in parts])
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments import measures, trained
-from vaelab import descriptors, synth
+from vaelab.audio import descriptors, synth
 
 AMOUNTS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 TARGET_R2, TARGET_COUNT = 0.5, 3

@@ -17,9 +17,10 @@ import numpy as np
 import optax
 from jax.scipy.stats import norm
 
-from vaelab import checkpoint, files
+from vaelab import files
 from vaelab.flows import IAF
-from vaelab.plots import Picture
+from vaelab.models import checkpoint
+from vaelab.ui.plots import Picture
 
 FOLDER = Path(__file__).parent
 STEPS = (0, 2, 8)

@@ -17,7 +17,7 @@ from scipy import signal
 from experiments import measures, trained
 from experiments.real_sounds import HELD_OUT, HYDROGEN, SONIC_PI, built_in
 from experiments.run import shrink
-from vaelab import SoundSampleTool, audio, data, train
+from vaelab import SoundSampleTool, audio, data, training
 from vaelab.audio import Sound
 from vaelab.config import Config
 
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 data.make_dataset([HYDROGEN], "drums", hold_out=HELD_OUT[:3], home=home, progress=False),
                 {},
             )
-        train.train(logdir, dataset.name, home=home, progress=False, **short)
+        training.train(logdir, dataset.name, home=home, progress=False, **short)
         tool = SoundSampleTool(logdir, home=home)
         sides = {side: [dataset.source(entry) for entry in dataset.side(side)] for side in ("train", "validation")}
         chosen = {side: [paths[i] for i in rng.permutation(len(paths))[:asked]] for side, paths in sides.items()}

@@ -20,7 +20,8 @@ import librosa
 import numpy as np
 
 from experiments import measures
-from vaelab import spectral, synth
+from vaelab import spectral
+from vaelab.audio import synth
 from vaelab.config import AudioConfig
 
 PRESETS = {"16 kHz": AudioConfig.samplevae(), "44.1 kHz": AudioConfig()}

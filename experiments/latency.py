@@ -11,9 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import measures
-from vaelab import SoundSampleTool, checkpoint, latent, provenance, rendering, spectral, synth
+from vaelab import SoundSampleTool, spectral
 from vaelab import model as models
+from vaelab.audio import synth
 from vaelab.config import AudioConfig, ModelConfig
+from vaelab.models import checkpoint
+from vaelab.play import latent, provenance, rendering
 
 SAMPLEVAE_MS = 670.0  # the same call in SampleVAE, 16 kHz, on two cores
 TARGET_MS = 60.0

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaelab.evaluate import Sounds
 from vaelab.model import IAFVAE, LEVELS, Model
+from vaelab.models.evaluate import Sounds
 
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, "Importance weighted autoencoders", appendix C
 DRAWS = 8

@@ -8,9 +8,10 @@ from pathlib import Path
 import jax
 
 from experiments import measures
-from vaelab import SoundSampleTool, checkpoint
+from vaelab import SoundSampleTool
 from vaelab import model as models
 from vaelab.config import AudioConfig, ModelConfig
+from vaelab.models import checkpoint
 
 SAMPLEVAE_MS = 46.0  # a file, measured once on two cores of another day
 TARGET = 20.0

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaelab import audio, checkpoint, files, spectral
+from vaelab import audio, files, spectral
 from vaelab.config import AudioConfig
 from vaelab.data import sound_files
+from vaelab.models import checkpoint
 
 RESULTS = Path(__file__).parent / "results"
 FOLDERS = (Path("/usr/share/hydrogen/data/drumkits"), Path("/usr/share/sonic-pi/samples"))

@@ -1,6 +1,6 @@
 """Pictures of what was measured, drawn from `results/*.json`: notebook 07 shows them.
 
-Colours are those of `vaelab.plots`, which colour-blind readers can tell apart; markers, lines or hatches double them.
+Colours are those of `vaelab.ui.plots`, safe for colour-blind readers; markers, lines or hatches double them.
 """
 
 import json
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from experiments.run import RESULTS
 from experiments.table import step_milliseconds
-from vaelab.plots import COLOURS, MARKERS, Picture
+from vaelab.ui.plots import COLOURS, MARKERS, Picture
 
 HATCHES = ("", "//", "..")
 FLAT = "SampleVAE's layers, 2-D"

@@ -19,8 +19,10 @@ from experiments import cards, real_sounds
 from experiments.latents import describe
 from experiments.recipes import RECIPES
 from experiments.run import shrink
-from vaelab import checkpoint, evaluate, files, reference, shipped, train
+from vaelab import files, training
+from vaelab.config import TrainConfig
 from vaelab.data import Dataset
+from vaelab.models import checkpoint, evaluate, familiarity, pretrained
 
 TINY_SIZE = 10  # built-in sounds of each kind
 TINY_STEPS = 4
@@ -35,7 +37,7 @@ def make(name: str, folder: Path, tiny: bool = False) -> Path:
         home.mkdir()
         dataset = recipe.gather(name, home, TINY_SIZE if tiny else recipe.size)
         start = time.perf_counter()
-        train.train(logdir, name, config, num_steps=TINY_STEPS if tiny else None, home=home)
+        training.train(logdir, name, config, num_steps=TINY_STEPS if tiny else None, home=home)
         trained = {
             "seconds": time.perf_counter() - start,
             "device": jax.devices()[0].device_kind,
@@ -55,7 +57,7 @@ def halve(source: Path, target: Path, dataset: Dataset, home: Path, trained: dic
         checkpoint.save_model(Path(scratch) / target.name, whole, {}, half=True)
         model, _ = checkpoint.load_model(Path(scratch) / target.name)
     sides = real_sounds.sides(dataset, home, model.audio, model.config)
-    metrics, confusion = evaluate.evaluate(model, sides[1], train.TrainConfig(), jax.random.key(0))
+    metrics, confusion = evaluate.evaluate(model, sides[1], TrainConfig(), jax.random.key(0))
     told = {
         **trained,
         "step": meta["metrics"]["step"],
@@ -65,7 +67,7 @@ def halve(source: Path, target: Path, dataset: Dataset, home: Path, trained: dic
         "confusion": {label: matrix.tolist() for label, matrix in confusion.items()},
         "latents": describe(model, sides[1]),
     }
-    remembered = reference.measure(model, *sides)._asdict()
+    remembered = familiarity.measure(model, *sides)._asdict()
     checkpoint.save_model(target, model, {**kept, "card": told}, remembered, half=True)
 
 
@@ -80,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.pretrain", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)} (default: all)")
     parser.add_argument(
-        "--out", type=Path, default=shipped.FOLDER, metavar="DIR", help="where to (default: the package)"
+        "--out", type=Path, default=pretrained.FOLDER, metavar="DIR", help="where to (default: the package)"
     )
     parser.add_argument("--cards", action="store_true", help="write the cards anew, from the files and the results")
     parser.add_argument(

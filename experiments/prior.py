@@ -27,10 +27,12 @@ from scipy.spatial.distance import cdist
 from experiments import measures, pretrain, real_sounds
 from experiments.latents import describe, draws
 from experiments.recipes import RECIPES
-from vaelab import SoundSampleTool, principal, prior, reference
-from vaelab.evaluate import Sounds
+from vaelab import SoundSampleTool, pca
 from vaelab.model import LEVELS, Model
-from vaelab.reference import Reference
+from vaelab.models import familiarity
+from vaelab.models.evaluate import Sounds
+from vaelab.models.familiarity import Reference
+from vaelab.play import prior
 
 AXES, NEIGHBOUR, REPEATS, TINY_REPEATS = 8, 5, 50, 3
 VARIANCE = 0.25
@@ -88,7 +90,7 @@ def ways(remembered: Reference, count: int) -> dict[str, Callable[[int], np.ndar
 def measure(model: Model, remembered: Reference, sides: tuple[Sounds, Sounds], repeats: int) -> list[list[Any]]:
     """Rows of the table."""
     training, held_out = (side.features for side in sides)
-    axes = principal.fit(training, AXES, AXES, logits=False).axes.reshape(AXES, -1)
+    axes = pca.fit(training, AXES, AXES, logits=False).axes.reshape(AXES, -1)
     count = len(held_out)
 
     def points(features: np.ndarray) -> np.ndarray:
@@ -110,7 +112,7 @@ def measure(model: Model, remembered: Reference, sides: tuple[Sounds, Sounds], r
     rows.append(_row("reconstructions of the held-out sounds", rebuilt, floor))
     for name, way in ways(remembered, count).items():
         found = judged(lambda seed, way=way: points(decoded(model, way(seed))))
-        verdicts = [one.verdict for one in reference.newness(remembered, way(0))]
+        verdicts = [one.verdict for one in familiarity.newness(remembered, way(0))]
         rows.append(_row(name, found, floor, [verdicts.count(verdict) / count for verdict in VERDICTS]))
     return rows
 

@@ -6,10 +6,12 @@ Both are Debian packages: `apt-get install hydrogen-drumkits sonic-pi-samples`.
 import hashlib
 from pathlib import Path
 
-from vaelab import data, synth, train
+from vaelab import data
+from vaelab.audio import synth
 from vaelab.config import AudioConfig, ModelConfig
-from vaelab.evaluate import Sounds
-from vaelab.store import FeatureStore
+from vaelab.datasets.feature_store import FeatureStore
+from vaelab.models.evaluate import Sounds
+from vaelab.training import gather
 
 HYDROGEN = Path("/usr/share/hydrogen/data/drumkits")
 SONIC_PI = Path("/usr/share/sonic-pi/samples")
@@ -48,7 +50,7 @@ def sides(
     """Features of both sides, with the labels that a model knows; none without one."""
     store = FeatureStore(home / ".store", audio)
     store.build({entry.sha256: found.source(entry) for entry in found.entries}, progress=False)
-    training, held_out = (train.gather(found, side, store, model or ModelConfig()) for side in ("train", "validation"))
+    training, held_out = (gather(found, side, store, model or ModelConfig()) for side in ("train", "validation"))
     return training, held_out
 
 

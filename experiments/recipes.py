@@ -10,8 +10,10 @@ from pathlib import Path
 
 from experiments.classify import CLASSES
 from experiments.real_sounds import HELD_OUT, HYDROGEN, SONIC_PI
-from vaelab import audio, cutting, data, manifest, slicing, synth, tape
+from vaelab import audio, data, slicing
+from vaelab.audio import built_in_tape, synth
 from vaelab.config import Config, ModelConfig
+from vaelab.datasets import cutting, manifest
 
 BUILT_IN = ("built_in", "built_in_held_out")  # of different seeds: different sounds
 SEEDS = (0, 7)
@@ -80,7 +82,7 @@ def _drum_machines(name: str, home: Path, size: int) -> data.Dataset:
 def _industrial(name: str, home: Path, size: int) -> data.Dataset:
     roots = [built_in(home / "sounds", size, INDUSTRIAL)]
     for side, seed, seconds in zip(BUILT_IN, SEEDS, TAPE_SECONDS, strict=True):
-        made = tape.perform(seconds * size, seed, kinds=INDUSTRIAL)
+        made = built_in_tape.perform(seconds * size, seed, kinds=INDUSTRIAL)
         path = home / f"{side}_tape.wav"
         audio.write(path, made.samples, made.sample_rate)
         folder = roots[0] / side / "tape"

@@ -12,7 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments import measures, trained
-from vaelab import plots, spectral, synth
+from vaelab import spectral
+from vaelab.audio import synth
+from vaelab.ui import plots
 
 SHOWN = ("kick", "snare", "metal", "drone")
 PICTURE = Path(__file__).parent / "reconstruction.png"

@@ -16,9 +16,10 @@ import soundfile
 
 from experiments import measures, trained
 from experiments.classify import CLASSES, mfcc_of
-from vaelab import SoundSampleTool, audio, library, principal, timbre
+from vaelab import SoundSampleTool, audio, library, pca
+from vaelab.audio import timbre
 from vaelab.data import Dataset, Entry
-from vaelab.search import nearest
+from vaelab.library.search import nearest
 
 NEIGHBOURS, COMPONENTS = 10, 64
 SHIFT_S, GAIN_DB, SNR_DB = 0.05, -12.0, 30.0
@@ -60,7 +61,7 @@ def spaces(tool: SoundSampleTool, training: np.ndarray) -> dict[str, Space]:
 
     levels = np.round(255 * features(training)).astype(np.uint8)
     count = min(COMPONENTS, len(training) - 1)
-    found = principal.fit(levels, count, count, logits=False)
+    found = pca.fit(levels, count, count, logits=False)
     axes = found.axes.reshape(count, -1) / found.spread[:, None]
     seen = statistics(training)
     centre, spread = seen.mean(axis=0), np.maximum(seen.std(axis=0), 1e-6)

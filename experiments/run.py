@@ -1,7 +1,7 @@
 """Train what a question asks for, and keep what came out: `python -m experiments.run QUESTION`.
 
 A question is a file `configs/QUESTION.json`: what is asked, a preset of the front end, and runs, each with overrides
-of the knobs (`vaelab.config`), a number of steps, and seeds. Each run goes through `vaelab.train.fit`, as a user's
+of the knobs (`vaelab.config`), a number of steps, and seeds. Each run goes through `vaelab.training.fit`, as a user's
 does; its wall-clock is all that a user waits for: start, steps, evaluations and files. The outcome is
 `results/QUESTION.json`, one record a run and seed, with the whole config, versions and a hash of the data.
 """
@@ -22,10 +22,12 @@ import numpy as np
 
 from experiments import real_sounds, samplevae_2d
 from experiments.latents import describe
-from vaelab import checkpoint, files, train
+from vaelab import files
 from vaelab import model as models
 from vaelab.config import AudioConfig, Config
-from vaelab.evaluate import Sounds
+from vaelab.models import checkpoint
+from vaelab.models.evaluate import Sounds
+from vaelab.training import Evaluation, fit
 
 FOLDER = Path(__file__).parent
 CONFIGS, RESULTS = FOLDER / "configs", FOLDER / "results"
@@ -62,13 +64,13 @@ def learn(
     curve = []
     start = time.perf_counter()
 
-    def note(seen: train.Evaluation) -> None:
+    def note(seen: Evaluation) -> None:
         told = {name: seen.metrics[name] for name in ("loss", "recon", "kl", "bits_per_dim", "error_db")}
         curve.append({"step": seen.step, "seconds": round(time.perf_counter() - start, 2), **told})
 
     with tempfile.TemporaryDirectory() as logdir:
         create = MAKERS[run.get("maker", "vaelab")]
-        model = train.fit(*sides, config, logdir, seed, steps, note, progress, create)
+        model = fit(*sides, config, logdir, seed, steps, note, progress, create)
     best = min(curve, key=lambda seen: seen["loss"])
     return {
         "run": run["name"],

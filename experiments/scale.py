@@ -4,7 +4,7 @@ Makes a tree of small sounds, each readable and of its own content, and a datase
 then builds the features of the first sounds, and of ten more. For each step it prints the seconds, how many files were
 decoded, and the peak memory of the whole process tree: the resident memory of this process and all below it, added up
 ten times a second. Pages that processes share are counted for each of them, but the memory that workers hand arrays
-over in (`vaelab.shelf`) is not counted where no process has touched it: near the truth, and no bound.
+over in (`vaelab.audio.shared_memory`) is not counted where no process has touched it: near the truth, and no bound.
 """
 
 import argparse
@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from vaelab import workers
+from vaelab.audio import workers
 from vaelab.config import AudioConfig
 from vaelab.data import make_dataset
-from vaelab.seen import SETTLED_NS
+from vaelab.datasets.scan_cache import SETTLED_NS
 
 RATE = 8000
 KINDS = (("wav", "WAV"), ("wav", "WAV"), ("aiff", "AIFF"), ("flac", "FLAC"))  # a library's usual mix
@@ -110,7 +110,7 @@ def run(files: int, features: int, scratch: Path) -> dict[str, Cost]:
     make("nothing added")
     new = {entry.sha256 for entry in after.entries} - {entry.sha256 for entry in before.entries}
 
-    from vaelab.store import FeatureStore  # the scan needs no JAX, and must not be charged for it
+    from vaelab.datasets.feature_store import FeatureStore  # the scan needs no JAX, and must not be charged for it
 
     store = FeatureStore(home / ".store", AudioConfig())
     sounds = {entry.sha256: after.source(entry) for entry in after.entries}

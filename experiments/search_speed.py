@@ -18,7 +18,7 @@ from scipy.spatial import distance
 from sklearn.neighbors import NearestNeighbors
 
 from experiments import measures
-from vaelab import index, search
+from vaelab.library import index, search
 
 LATENT, TIMBRE, COUNT = 64, 256, 10  # a clip of the default front end has so many statistics of timbre
 SIZES = (1_000, 10_000, 100_000, 1_000_000)

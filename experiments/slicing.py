@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from experiments import measures
-from vaelab import audio, slicing, synth, tape
+from vaelab import audio, slicing
+from vaelab.audio import built_in_tape, synth
 
 RATE, LIBROSAS_RATE = 44100, 22050  # Hz
 WINDOW_S = 0.05
@@ -60,7 +61,7 @@ def scores(true: np.ndarray, found: np.ndarray) -> tuple[float, float, float]:
     return 2 * precision * recall / max(precision + recall, 1e-9), precision, recall
 
 
-def record(pool: Sequence[Path], seed: int, spacing: str, snr_db: float, count: int) -> tape.Tape:
+def record(pool: Sequence[Path], seed: int, spacing: str, snr_db: float, count: int) -> built_in_tape.Tape:
     """A tape of sounds drawn from a pool of files; the ratio is of mean powers over the whole tape."""
     rng = np.random.default_rng([seed, 9])
     counted_from, gap, level_db = TAPES[spacing]
@@ -71,9 +72,9 @@ def record(pool: Sequence[Path], seed: int, spacing: str, snr_db: float, count: 
         played.append((at, pool[index].name, samples))
         at += rng.uniform(*gap) + (len(samples) / RATE if counted_from == "end" else 0)
     seconds = max(start + len(samples) / RATE for start, _, samples in played) + END_S
-    clean = tape.assemble(played, seconds, RATE, rng).samples
+    clean = built_in_tape.assemble(played, seconds, RATE, rng).samples
     noise_dbfs = 10 * np.log10(np.mean(np.square(clean, dtype=float))) - snr_db - 10 * np.log10(2)
-    return tape.assemble(played, seconds, RATE, rng, noise_dbfs, noise_dbfs, DROPOUTS_PER_MINUTE)
+    return built_in_tape.assemble(played, seconds, RATE, rng, noise_dbfs, noise_dbfs, DROPOUTS_PER_MINUTE)
 
 
 def ours(samples: np.ndarray) -> np.ndarray:

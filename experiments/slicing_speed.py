@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 
 from experiments import measures
-from vaelab import tape
+from vaelab.audio import built_in_tape
 
 RATE = 44100
 PART_S = 300.0
@@ -33,7 +33,7 @@ print(json.dumps([len(segments), time.perf_counter() - start, (kilobytes("VmHWM"
 
 def write(path: Path, minutes: float) -> None:
     """A tape of some minutes, written block by block."""
-    part = tape.perform(PART_S, seed=1, sample_rate=RATE).samples
+    part = built_in_tape.perform(PART_S, seed=1, sample_rate=RATE).samples
     left = round(60 * minutes * RATE)
     with soundfile.SoundFile(path, "w", RATE, 2) as file:
         while left > 0:

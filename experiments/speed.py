@@ -21,7 +21,7 @@ SONIC_PI = Path("/usr/share/sonic-pi/samples")
 @contextmanager
 def sounds(folders: Sequence[Path], limit: int) -> Iterator[list[Path]]:
     """Real sounds: those below `folders`, or installed ones, or built-in ones written for the occasion."""
-    from vaelab import synth
+    from vaelab.audio import synth
     from vaelab.data import sound_files
 
     folders = folders or [folder for folder in (HYDROGEN, SONIC_PI) if folder.is_dir()]
@@ -42,7 +42,7 @@ def features(options: argparse.Namespace) -> None:
 
     from vaelab import audio, files
     from vaelab.config import AudioConfig
-    from vaelab.store import FeatureStore
+    from vaelab.datasets.feature_store import FeatureStore
 
     warnings.filterwarnings("ignore", "n_fft=.* is too large", UserWarning)  # librosa's, about short sounds
     config = AudioConfig()
@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         if options.tiny:
-            from vaelab import synth
+            from vaelab.audio import synth
 
             options.data_dir, options.rounds = [synth.write_dataset(scratch, per_class=2, progress=False)], 1
         COMMANDS[options.command](options)

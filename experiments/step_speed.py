@@ -19,9 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import samplevae_2d
-from vaelab import checkpoint, devices, estimate, files, steps
+from vaelab import files
 from vaelab import model as models
 from vaelab.config import AudioConfig, Config, ModelConfig, TrainConfig
+from vaelab.models import checkpoint, devices
+from vaelab.training import train_step
 
 MATRIX = 2048
 SOUNDS = 64
@@ -80,17 +82,17 @@ def prepared(audio: AudioConfig, sizes: ModelConfig, batch: int) -> tuple[Callab
     trained, fixed = models.trainable(model.params)
     rng = np.random.default_rng(0)
     features = jnp.asarray(rng.integers(0, 256, (SOUNDS, audio.frames, audio.n_mels), np.uint8))
-    data = steps.Data(fixed, features)
+    data = train_step.Data(fixed, features)
     rows, key, number = np.arange(batch) % SOUNDS, jax.random.key(1), np.full(1, 1e-4, np.float32)
-    batches = steps.Batches(rows[None], number, number, np.int32(1))
-    held = [steps.start(trained, config.train)]
-    program = jax.make_jaxpr(partial(steps.one_step, module=model.module, config=config))(
+    batches = train_step.Batches(rows[None], number, number, np.int32(1))
+    held = [train_step.start(trained, config.train)]
+    program = jax.make_jaxpr(partial(train_step.one_step, module=model.module, config=config))(
         held[0], fixed, features[rows], key, number[0], number[0]
     )
 
     def step() -> float:
         start = time.perf_counter()
-        held[0], metrics = steps.run_steps(
+        held[0], metrics = train_step.run_steps(
             held[0], data, batches, key, model.module, config, devices.mesh(batch), looped=False
         )
         jax.block_until_ready((held[0], metrics))
@@ -137,9 +139,6 @@ def main(rounds: int, tiny: bool = False) -> None:
     rows = measure(1, 1, ["default"]) if tiny else measure(rounds)
     for row in [columns, *rows]:
         print(f"{row[0]:26s}" + "".join(f"{'-' if cell is None else cell:>20}" for cell in row[1:]))
-    _, flops, milliseconds, *_ = next(row for row in rows if row[0] == "default")
-    efficiency = 1e12 * flops / milliseconds / estimate.matrix_speed()
-    print(f"for vaelab/estimate.py: STEP_OPERATIONS {1e9 * flops:.3g}, EFFICIENCY {efficiency:.2g}")
     if tiny:
         return
     outcome = {

@@ -16,23 +16,27 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from vaelab import data, devices, feed, steps, train
+from vaelab import data, training
 from vaelab import model as models
 from vaelab.config import Config
-from vaelab.evaluate import Sounds
-from vaelab.store import FeatureStore
+from vaelab.datasets.feature_store import FeatureStore
+from vaelab.models import devices
+from vaelab.models.evaluate import Sounds
+from vaelab.training import train_step
+from vaelab.training.batches import Resident, Streamed
 
 STEPS = 100  # a round
 FIRST_STEP = """
 import sys, time
-from vaelab import cli, steps
-single = steps._single
+from vaelab import cli
+from vaelab.training import train_step
+single = train_step._single
 def first(*arguments):
     state, metrics = single(*arguments)
     metrics["train_loss"].block_until_ready()
     print("first step after", time.time() - float(sys.argv[1]), flush=True)
     raise KeyboardInterrupt
-steps._single = first
+train_step._single = first
 cli.main(["train", "--logdir", sys.argv[2], "--dataset", "speed"])
 """
 
@@ -45,7 +49,7 @@ def measure(folders: list[Path], rounds: int) -> None:
         found = data.make_dataset(folders, "speed", classes=True, home=home, progress=False)
         store = FeatureStore(home / ".store", config.audio)
         store.build({entry.sha256: found.source(entry) for entry in found.entries}, progress=False)
-        sides = [train.gather(found, side, store, config.model) for side in ("train", "validation")]
+        sides = [training.gather(found, side, store, config.model) for side in ("train", "validation")]
         first = [_first_step(Path(scratch), number) for number in range(rounds)]
         bench = _Bench(sides[0], config)
         seconds = {"bare": [], "fed": [], "streamed": []}
@@ -65,21 +69,21 @@ class _Bench:
         everywhere = devices.everywhere(self.mesh)
         self.model = models.create(config.model, config.audio, jax.random.key(0))
         trained, fixed = models.trainable(self.model.params)
-        self.state = devices.place(steps.start(trained, config.train), everywhere)
+        self.state = devices.place(train_step.start(trained, config.train), everywhere)
         self.fixed = devices.place(fixed, everywhere)
         self.key = devices.place_key(jax.random.key(1), self.mesh)
-        self.ways = {way: way(sounds, 0, config.train, self.mesh) for way in (feed.Resident, feed.Streamed)}
+        self.ways = {way: way(sounds, 0, config.train, self.mesh) for way in (Resident, Streamed)}
         for way in self.ways:
             self._through(way, total=1)
 
     def bare(self) -> float:
         """Seconds of a step whose input is there already."""
-        source = self.ways[feed.Resident]
+        source = self.ways[Resident]
         features, rows = source.take(0, 1, 1)
-        data, rate = steps.Data(self.fixed, features), np.float32(1e-4)
+        data, rate = train_step.Data(self.fixed, features), np.float32(1e-4)
         start = time.perf_counter()
         for _ in range(STEPS):
-            self.state, metrics = steps._single(
+            self.state, metrics = train_step._single(
                 self.state, data, rows[0], rate, rate, self.key, self.model.module, self.config, self.mesh
             )
         metrics["train_loss"].block_until_ready()
@@ -87,11 +91,11 @@ class _Bench:
 
     def fed(self) -> float:
         """Seconds of a step with the feed, features on the device."""
-        return self._through(feed.Resident)
+        return self._through(Resident)
 
     def streamed(self) -> float:
         """Seconds of a step with the feed, features read ahead by a thread."""
-        return self._through(feed.Streamed)
+        return self._through(Streamed)
 
     def _through(self, way: type, total: int = STEPS) -> float:
         start = time.perf_counter()
@@ -99,17 +103,17 @@ class _Bench:
         return (time.perf_counter() - start) / total
 
 
-def run_loop(bench: _Bench, source: feed.Resident | feed.Streamed, total: int) -> None:
+def run_loop(bench: _Bench, source: Resident | Streamed, total: int) -> None:
     """The loop of `fit` between evaluations."""
     size, step, waiting = bench.config.train.steps_per_dispatch, 0, None
     rates = np.full(size, 1e-4, np.float32)
     while step < total:
         count = min(size, total - step)
         features, rows = source.take(step, count, min(size, total - step - count))
-        batches = steps.Batches(rows, rates, rates, np.int32(count))
-        bench.state, metrics = steps.run_steps(
+        batches = train_step.Batches(rows, rates, rates, np.int32(count))
+        bench.state, metrics = train_step.run_steps(
             bench.state,
-            steps.Data(bench.fixed, features),
+            train_step.Data(bench.fixed, features),
             batches,
             bench.key,
             bench.model.module,
@@ -126,7 +130,7 @@ def _whole(sides: list[Sounds], config: Config, logdir: Path, rounds: int) -> fl
     """Seconds of a step of `fit` from one evaluation to the next, that evaluation and its files included."""
     times = []
     total = (rounds + 1) * config.train.evaluate_every
-    train.fit(*sides, config, logdir, 0, total, lambda _: times.append(time.perf_counter()), progress=False)
+    training.fit(*sides, config, logdir, 0, total, lambda _: times.append(time.perf_counter()), progress=False)
     return float(np.diff(times).min()) / config.train.evaluate_every
 
 
@@ -161,7 +165,7 @@ def command(options: argparse.Namespace) -> None:
     folders = options.data_dir or [folder for folder in (speed.HYDROGEN, speed.SONIC_PI) if folder.is_dir()]
     with tempfile.TemporaryDirectory() as scratch:
         if not folders:
-            from vaelab import synth
+            from vaelab.audio import synth
 
             folders = [synth.write_dataset(Path(scratch) / "sounds", per_class=50)]
         measure(folders, options.rounds)

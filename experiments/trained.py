@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 
 from experiments import real_sounds
 from experiments.run import shrink
-from vaelab import SoundSampleTool, data, synth, train
+from vaelab import SoundSampleTool, data, training
+from vaelab.audio import synth
 from vaelab.config import Config
 
 TINY_STEPS, TINY_PER_CLASS = 4, 6
@@ -43,7 +44,7 @@ def opened(options: argparse.Namespace) -> Iterator[tuple[SoundSampleTool, str]]
         sounds = synth.write_dataset(Path(scratch) / "sounds", options.per_class, SEED_OF_TRAINING, progress=False)
         data.make_dataset([sounds], "built_in", classes=True, home=home, progress=False)
         config = shrink(Config()) if options.tiny else None
-        train.train(logdir, "built_in", config, num_steps=options.num_steps, home=home)
+        training.train(logdir, "built_in", config, num_steps=options.num_steps, home=home)
         yield SoundSampleTool(logdir), f"trained for {options.num_steps} steps on {options.per_class} sounds of a kind"
 
 
@@ -54,5 +55,5 @@ def on_real_sounds(tiny: bool = False) -> Iterator[tuple[SoundSampleTool, data.D
         home, logdir = Path(scratch) / "datasets", Path(scratch) / "model"
         dataset = real_sounds.built_in(home) if tiny else real_sounds.dataset(home)
         short = {"config": shrink(Config()), "num_steps": TINY_STEPS} if tiny else {}
-        train.train(logdir, dataset.name, home=home, **short)
+        training.train(logdir, dataset.name, home=home, **short)
         yield SoundSampleTool(logdir, home=home), dataset

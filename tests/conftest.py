@@ -8,8 +8,10 @@ import jax
 import pytest
 import quickly
 
-from vaelab import compiled, data, synth
+from vaelab import data
+from vaelab.audio import synth
 from vaelab.config import AudioConfig, Config, ModelConfig, TrainConfig
+from vaelab.models import devices
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 quickly.wish()
@@ -32,7 +34,7 @@ TINY_TRAIN = TrainConfig(
 def nothing_kept():
     """Tests leave nothing in the user's cache, and find nothing there."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled, "keep", lambda: None)
+        patch.setattr(devices, "cache_compilations", lambda: None)
         yield
 
 

@@ -22,8 +22,9 @@ import pytest
 import quickly
 from browsing import CHROMIUM, MINUTE, keep, opened
 
-from vaelab import checkpoint, model
+from vaelab import model
 from vaelab.config import Config
+from vaelab.models import checkpoint
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 TOKEN = "test"
@@ -60,10 +61,11 @@ BEAT = """() => {
     }, 10);
 }"""
 TRAIN = """
-from vaelab import train, workspace
+from vaelab import training, workspace
 from vaelab.config import Config, ModelConfig, TrainConfig
 workspace.dataset()
-train.train("beside", workspace.name(), Config(workspace.config().audio, ModelConfig(), TrainConfig(evaluate_every=20)))
+config = Config(workspace.config().audio, ModelConfig(), TrainConfig(evaluate_every=20))
+training.train("beside", workspace.name(), config)
 """
 # Where on the canvas a point is, and where nothing is for some way around: pixels from its corner.
 PLACES = """stage => {

@@ -22,8 +22,8 @@ from experiments import (
     table,
 )
 from vaelab import model as models
-from vaelab import reference
 from vaelab.config import AudioConfig, ModelConfig
+from vaelab.models import familiarity
 
 
 @pytest.mark.parametrize("question", run.questions())
@@ -166,7 +166,7 @@ def test_made_sounds_are_compared(tiny):
     shape = (20, tiny.audio.frames, tiny.audio.n_mels)
     none = np.zeros((20, 0), np.int32)
     sides = [real_sounds.Sounds(rng.integers(0, 256, shape, np.uint8), none, none, ())] * 2
-    remembered = reference.measure(model, *sides)
+    remembered = familiarity.measure(model, *sides)
     rows = [dict(zip(prior.COLUMNS, row, strict=True)) for row in prior.measure(model, remembered, sides, repeats=2)]
     assert len(rows) == 2 + len(prior.ways(remembered, 3))
     assert all(row["Frechet distance"] >= -1e-6 and 0 <= row["coverage"] <= 1 for row in rows)

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from safetensors import numpy as st
 
-from vaelab import audio, checkpoint, config, data, hydrogen, logdir
+from vaelab import audio, config, data
 from vaelab import model as models
 from vaelab.config import ModelConfig
-from vaelab.store import FeatureStore
-from vaelab.tool import SoundSampleTool, ToolError
+from vaelab.datasets import hydrogen
+from vaelab.datasets.feature_store import FeatureStore
+from vaelab.models import checkpoint
+from vaelab.play import SoundSampleTool, ToolError
+from vaelab.training import logdir
 
 
 class Bomb:

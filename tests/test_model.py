@@ -11,10 +11,10 @@ import pytest
 from jax.scipy.stats import norm
 from scipy import stats
 
-from vaelab import checkpoint
 from vaelab import model as models
 from vaelab.config import LIKELIHOODS, AudioConfig, ModelConfig
 from vaelab.model import IAFVAE, LEVELS, Model, ShapeError, Terms, create, negative_elbo, trainable
+from vaelab.models import checkpoint
 from vaelab.networks import Posterior
 
 BATCH = 3

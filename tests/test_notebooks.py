@@ -10,7 +10,8 @@ import nbformat
 import pytest
 import quickly
 
-from vaelab import audio, tape
+from vaelab import audio
+from vaelab.audio import built_in_tape
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -186,7 +187,7 @@ def test_the_last_may_be_the_first_and_sounds_need_no_classes(tmp_path, sounds):
 @pytest.mark.notebook
 def test_a_tape_of_ones_own(tmp_path):
     """Named from the folder where the command runs; its title is its name."""
-    made = tape.perform(25, 8, 22050)
+    made = built_in_tape.perform(25, 8, 22050)
     audio.write(tmp_path / "<b>$my$ tape.wav", made.samples, made.sample_rate)
     finished = run_all(tmp_path / "out", "05_transcode_a_tape", VAELAB_TAPE="<b>$my$ tape.wav", cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from experiments import cards, pretrain, recipes
-from vaelab import SoundSampleTool, checkpoint, shipped, synth
+from vaelab import SoundSampleTool
+from vaelab.audio import synth
+from vaelab.models import checkpoint, pretrained
 
-SHIPPED = sorted(path.stem for path in shipped.FOLDER.glob("*.safetensors"))
+SHIPPED = sorted(path.stem for path in pretrained.FOLDER.glob("*.safetensors"))
 MOST_BYTES = 40e6
 
 
@@ -45,7 +47,7 @@ def test_unknown_names_are_refused(capsys):
 
 def test_all_models_ship_and_are_small():
     assert set(recipes.RECIPES) == set(SHIPPED)
-    assert sum((shipped.FOLDER / f"{name}.safetensors").stat().st_size for name in SHIPPED) <= MOST_BYTES
+    assert sum((pretrained.FOLDER / f"{name}.safetensors").stat().st_size for name in SHIPPED) <= MOST_BYTES
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -53,15 +55,15 @@ def test_a_shipped_model_works_by_its_name(name, tmp_path):
     tool = SoundSampleTool(f"model_{name}")
     sound = tool.generate(tmp_path / "random.wav", seed=1)
     assert 0.01 < np.abs(sound.samples).max() <= 1
-    assert tool.meta["sha256"] == checkpoint.load(shipped.FOLDER / f"{name}.safetensors")[1]["sha256"]
+    assert tool.meta["sha256"] == checkpoint.load(pretrained.FOLDER / f"{name}.safetensors")[1]["sha256"]
     kick = synth.write_dataset(tmp_path / "sounds", 1, kinds=["kick"], progress=False) / "kick" / "kick_0001.wav"
     assert tool.how_known(kick).verdict in ("well inside", "at the edge", "unknown")
     if tool.class_names:
         assert len(tool.predict(kick)[0]) == len(tool.class_names)
-    assert str(shipped.FOLDER.parent.parent) not in str(tool.meta)
+    assert str(pretrained.FOLDER.parent.parent) not in str(tool.meta)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_card_is_what_the_file_and_the_results_say(name):
-    card = (shipped.FOLDER / f"{name}.md").read_text(encoding="utf-8")
-    assert card == cards.card(shipped.FOLDER / f"{name}.safetensors"), "run python -m experiments.pretrain --cards"
+    card = (pretrained.FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    assert card == cards.card(pretrained.FOLDER / f"{name}.safetensors"), "run python -m experiments.pretrain --cards"

@@ -7,8 +7,8 @@ import pytest
 from conftest import TINY_AUDIO
 
 from experiments import scale
-from vaelab import seen
 from vaelab.data import make_dataset
+from vaelab.datasets import scan_cache
 
 BYTES_A_FILE = 4000  # of the session's own memory while it makes a dataset; 2,600 when measured
 
@@ -17,7 +17,7 @@ BYTES_A_FILE = 4000  # of the session's own memory while it makes a dataset; 2,6
 def costs(tmp_path_factory):
     """Every step of the measurement on 2000 files; its memory beyond what this process had taken before."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(seen, "SETTLED_NS", 100_000_000)
+        patch.setattr(scan_cache, "SETTLED_NS", 100_000_000)
         patch.setattr(scale, "SETTLED_NS", 200_000_000)
         patch.setattr(scale, "AudioConfig", lambda: TINY_AUDIO)
         before = scale.tree_memory()

@@ -8,14 +8,15 @@ import soundfile
 
 from experiments import measures, slicing_speed
 from experiments import slicing as measurement
-from vaelab import audio, data, reading, slicing, synth, tape
+from vaelab import audio, data, slicing
+from vaelab.audio import built_in_tape, reading, synth
 from vaelab.config import ConfigError, SliceConfig
 
 RATE = 22050
 
 
 def noise(seconds, dbfs, seed=0):
-    return tape.hiss(round(seconds * RATE), np.random.default_rng(seed), dbfs)
+    return built_in_tape.hiss(round(seconds * RATE), np.random.default_rng(seed), dbfs)
 
 
 def on_hiss(sound, before=2.0, after=3.0, dbfs=-60.0):
@@ -32,7 +33,7 @@ def starts(segments):
 @pytest.mark.parametrize(("hiss_dbfs", "least"), [(-60, 0.93), (-40, 0.88)])
 def test_events_of_a_built_in_tape_are_found(seed, hiss_dbfs, least):
     kinds = [kind for kind in synth.KINDS if kind != "machine"]  # which strikes many times
-    made = tape.perform(60, seed, RATE, hiss_dbfs, hiss_dbfs - 3, kinds=kinds)
+    made = built_in_tape.perform(60, seed, RATE, hiss_dbfs, hiss_dbfs - 3, kinds=kinds)
     true = np.array([event.start for event in made.events])
     found, _, _ = measurement.scores(true, starts(slicing.slice_recording(made.samples, RATE)))
     assert found >= least
@@ -59,7 +60,7 @@ def test_scores_match_one_to_one():
 
 @pytest.mark.parametrize("dbfs", [-90, -60, -46])
 def test_hiss_and_hum_are_no_material(dbfs):
-    samples = noise(30, dbfs) + tape.hum(30 * RATE, RATE, dbfs - 10)
+    samples = noise(30, dbfs) + built_in_tape.hum(30 * RATE, RATE, dbfs - 10)
     samples[5 * RATE : 5 * RATE + 1000] *= 0.05  # a dropout
     assert slicing.slice_recording(samples, RATE) == []
 
@@ -123,7 +124,7 @@ def test_a_drone_under_everything_is_not_lost():
 
 
 def test_more_sensitivity_finds_more():
-    made = tape.perform(60, 3, RATE)
+    made = built_in_tape.perform(60, 3, RATE)
     counts = [len(slicing.slice_recording(made.samples, RATE, SliceConfig(value))) for value in (0.0, 0.5, 1.0)]
     assert counts[0] < counts[1] < counts[2]
 
@@ -135,14 +136,14 @@ def test_next_to_nothing_has_no_segments(samples):
 
 @pytest.mark.parametrize("block", [999, 1 << 20])
 def test_blocks_leave_no_trace(tmp_path, monkeypatch, block):
-    made = tape.perform(20, 4, RATE)
+    made = built_in_tape.perform(20, 4, RATE)
     soundfile.write(tmp_path / "t.wav", np.stack([made.samples, made.samples], axis=1), RATE, subtype="FLOAT")
     monkeypatch.setattr(reading, "STREAMED_VALUES", 2 * block)
     assert slicing.slice_file(tmp_path / "t.wav") == slicing.slice_recording(made.samples, RATE)
 
 
 def test_spans_leave_no_trace(monkeypatch):
-    made = tape.perform(20, 4, RATE)
+    made = built_in_tape.perform(20, 4, RATE)
     whole = slicing.slice_recording(made.samples, RATE)
     monkeypatch.setattr(slicing, "SPAN", 777)
     assert slicing.slice_recording(made.samples, RATE) == whole
@@ -152,7 +153,7 @@ def test_memory_is_bounded(tmp_path):
     """Traced to the byte: what six times the length takes more is its levels, and not its samples."""
     import tracemalloc
 
-    made = tape.perform(60, 5, 8000)
+    made = built_in_tape.perform(60, 5, 8000)
     peaks = []
     for times in (1, 6):
         soundfile.write(tmp_path / "t.wav", np.tile(made.samples, times), 8000)
@@ -165,7 +166,7 @@ def test_memory_is_bounded(tmp_path):
 
 
 def test_a_tape_that_breaks_off_is_used_and_told(tmp_path):
-    made = tape.perform(20, 6, RATE)
+    made = built_in_tape.perform(20, 6, RATE)
     for name, kept in (("t.wav", 0.5), ("t.flac", 0.5)):
         path = tmp_path / name
         soundfile.write(path, made.samples, RATE)

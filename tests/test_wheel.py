@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments.recipes import RECIPES
-from vaelab import synth
+from vaelab.audio import synth
 
 ROOT = Path(__file__).parent.parent
 FIVE_LINES = """

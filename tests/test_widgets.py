@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vaelab.audio import Sound
-from vaelab.train import Evaluation
+from vaelab.training import Evaluation
 from vaelab.widgets import LiveCurves, Table, inert, short_name
 
 

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from vaelab import data, synth, workspace
+from vaelab import data, workspace
+from vaelab.audio import synth
 
 
 @pytest.fixture(autouse=True)

@@ -5,43 +5,28 @@
     from vaelab import SoundSampleTool
     tool = SoundSampleTool("model_Industrial")
     tool.generate(out_file="generated.wav", audio_files=["kick.wav", "snare.wav"], weights=[1, 2])
+
+`docs/layout.md` is the map of the folders.
 """
 
-import importlib
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from vaelab.audio import AudioError as AudioError
-    from vaelab.audio import Sound as Sound
-    from vaelab.config import AudioConfig as AudioConfig
-    from vaelab.config import ConfigError as ConfigError
-    from vaelab.config import ModelConfig as ModelConfig
-    from vaelab.config import TrainConfig as TrainConfig
-    from vaelab.remake import regenerate as regenerate
-    from vaelab.tool import SoundSampleTool as SoundSampleTool
+import lazy_loader
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "AudioConfig": "config",
-    "AudioError": "audio",
-    "ConfigError": "config",
-    "ModelConfig": "config",
-    "Sound": "audio",
-    "SoundSampleTool": "tool",
-    "TrainConfig": "config",
-    "regenerate": "remake",
-}
 
-__all__ = ["__version__", *sorted(_HOMES)]
+class VaelabError(Exception):
+    """Base of all errors that vaelab raises for a user's input; the message says what to do."""
 
 
-def __getattr__(name: str):
-    """Import a public name from its room on first use (PEP 562)."""
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"vaelab.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'vaelab' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "audio": ["AudioError", "Sound"],
+        "config": ["AudioConfig", "Config", "ConfigError", "ModelConfig", "SliceConfig", "TrainConfig"],
+        "datasets": ["cutting"],
+        "data": ["load_dataset", "make_dataset"],
+        "play": ["SoundSampleTool", "regenerate", "transcode"],
+        "training": ["train"],
+    },
+)
+__all__ += ["VaelabError", "__version__"]

@@ -1,5 +1,7 @@
 """The knobs: three frozen dataclasses that travel to and from JSON. No JAX in this room.
 
+from vaelab import VaelabError
+
 A dataclass is the single list of its knobs; a JSON file holds overrides only; an unknown or impossible
 value is refused here, before any work, by a `ConfigError` that names the knob. All three are hashable, so
 that they can be static arguments of a jitted function.
@@ -11,11 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from vaelab import VaelabError
+
 LIKELIHOODS = ("laplace", "cross_entropy")
 PRECISIONS = ("float32", "bfloat16")
 
 
-class ConfigError(ValueError):
+class ConfigError(VaelabError, ValueError):
     """A knob that does not exist or cannot have the value given."""
 
 
@@ -137,7 +141,7 @@ class ModelConfig(_JsonConfig):
         flow_hidden: Hidden units of each step's masked network.
         flow_offset: Added to a flow's gate logits; a positive offset starts the flow near the identity.
         likelihood: "laplace" (one learned scale per band) or "cross_entropy" (SampleVAE's).
-        cepstra: Numbers of each frame's cepstrum that classifiers hear (`vaelab.timbre`).
+        cepstra: Numbers of each frame's cepstrum that classifiers hear (`vaelab.audio.timbre`).
         labels: Label sets, each (name, class names); one classifier head per set.
     """
 

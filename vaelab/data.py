@@ -2,18 +2,21 @@
 
 A sound is named by the sha256 of its bytes; one content appears once, so that no duplicate can stand on both sides of
 the split. Making a dataset of the same name again refreshes it: sounds known from before keep their side, and files
-that did not change are not read again. What a dataset is, and how it is kept, stands in `vaelab.manifest`.
+that did not change are not read again. What a dataset is, and how it is kept, stands in `vaelab.datasets.manifest`.
 """
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vaelab import audio, files, manifest, seen, segments, splitting
-from vaelab.manifest import HOME, Dataset, DatasetError, Entry, check_name, load_dataset
-from vaelab.scan import LABELS, Found, Skipped, candidates, scan
+from vaelab import audio, files
+from vaelab.config import SliceConfig
+from vaelab.datasets import cutting, manifest, scan_cache, segments, splitting
+from vaelab.datasets.manifest import HOME, Dataset, DatasetError, Entry, check_name, load_dataset
+from vaelab.datasets.scan import LABELS, Found, Skipped, candidates, scan
+from vaelab.text import printable
 
 __all__ = [
     "HOME",
@@ -21,6 +24,7 @@ __all__ = [
     "DatasetError",
     "Entry",
     "check_name",
+    "dataset_of_tapes",
     "load_dataset",
     "make_dataset",
     "sound_files",
@@ -73,17 +77,17 @@ def make_dataset(
     roots = _roots(data_dirs)
     _check_place(Path(home) / name)  # before a scan that may take long
     contents = Path(home) / name / "seen.json"
-    known_contents = seen.Seen() if fresh else seen.load(contents)
+    known_contents = scan_cache.Seen() if fresh else scan_cache.load(contents)
     found = list(scan(roots, labels, progress, known_contents))
     skipped = [{"path": one.path, "root": one.root, "reason": one.reason} for one in found if isinstance(one, Skipped)]
     sounds = [one for one in found if isinstance(one, Found)]
     entries, repeated = _one_per_content([_entry(one) for one in sounds])
     if len(entries) < 2:
-        looked = ", ".join(audio.printable(root) for root in roots)
+        looked = ", ".join(printable(root) for root in roots)
         raise DatasetError(
             f"{looked}: expected at least 2 different sounds ({' '.join(audio.EXTENSIONS)}), "
             f"found {len(entries)} among {len(found)} files with such names"
-            + "".join(f"; {audio.printable(skip['path'])}: {skip['reason']}" for skip in skipped[:1])
+            + "".join(f"; {printable(skip['path'])}: {skip['reason']}" for skip in skipped[:1])
         )
     known = {} if fresh else _known_sides(name, home)
     if hold_out:
@@ -103,6 +107,33 @@ def make_dataset(
     except OSError as error:
         raise _no_place(contents.parent, error.strerror) from error
     return dataset
+
+
+def dataset_of_tapes(
+    tapes: Sequence[str | os.PathLike],
+    name: str,
+    data_dirs: Sequence[str | os.PathLike] = (),
+    config: SliceConfig | None = None,
+    metadata: Mapping[str, str] | None = None,
+    drop: cutting.Drop | None = None,
+    home: str | os.PathLike = HOME,
+    **choices: Any,
+) -> Dataset:
+    """Cut tapes into HOME/NAME/segments, one folder each, and make a dataset of them; see `make_dataset`.
+
+    Raises:
+        AudioError: A tape cannot be read.
+        CutError: A tape is silent or shorter than a clip, or two tapes have one name.
+        DatasetError: As `make_dataset`.
+    """
+    check_name(name)
+    names = [Path(tape).stem for tape in tapes]
+    if twice := sorted({one for one in names if names.count(one) > 1}):
+        raise segments.CutError(f"tapes: expected a name of its own for each, found {twice[0]!a} twice; rename one")
+    root = Path(home) / name / "segments"
+    for tape, stem in zip(tapes, names, strict=True):
+        cutting.cut_tape(tape, root / stem, config, metadata, drop=drop)
+    return make_dataset([*data_dirs, *(root / stem for stem in names)], name, home=home, **choices)
 
 
 def sound_files(root: str | os.PathLike) -> Iterator[Path]:
@@ -161,13 +192,13 @@ def _roots(data_dirs: Sequence[str | os.PathLike]) -> list[Path]:
     roots = [Path(folder).resolve() for folder in data_dirs]
     for folder, root in zip(data_dirs, roots, strict=True):
         if not root.is_dir():
-            raise DatasetError(f"{audio.printable(folder)}: expected a folder of sounds, found none")
+            raise DatasetError(f"{printable(folder)}: expected a folder of sounds, found none")
     for index, root in enumerate(roots):
         for other in roots[:index] + roots[index + 1 :]:
             if root.is_relative_to(other):
                 raise DatasetError(
-                    f"{audio.printable(root)}: expected folders apart from each other, found it in "
-                    f"{audio.printable(other)}; name one of the two"
+                    f"{printable(root)}: expected folders apart from each other, found it in "
+                    f"{printable(other)}; name one of the two"
                 )
     return roots
 
@@ -227,12 +258,10 @@ def _check_place(folder: Path) -> None:
     """Refuse a place where the dataset could not be written."""
     around = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
     if not around.is_dir():
-        raise _no_place(folder, f"{audio.printable(around)} is no folder")
+        raise _no_place(folder, f"{printable(around)} is no folder")
     if not os.access(around, os.W_OK | os.X_OK):
-        raise _no_place(folder, f"{audio.printable(around)} may not be written")
+        raise _no_place(folder, f"{printable(around)} may not be written")
 
 
 def _no_place(folder: Path, found: str) -> DatasetError:
-    return DatasetError(
-        f"{audio.printable(folder)}: expected a place to write the dataset, but {found}; choose another"
-    )
+    return DatasetError(f"{printable(folder)}: expected a place to write the dataset, but {found}; choose another")

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from vaelab import VaelabError
+
 try:
     import fcntl
 except ImportError:  # not on Windows
@@ -21,11 +23,11 @@ NO_LOCKS = tuple(getattr(errno, name) for name in ("ENOLCK", "ENOTSUP", "ENOSYS"
 _NO_ROOM_TEXT = "expected room to write, found the disk full; what was there is intact: free some space and run again"
 
 
-class BusyError(OSError):
+class BusyError(VaelabError, OSError):
     """Another process writes here."""
 
 
-class NoRoomError(OSError):
+class NoRoomError(VaelabError, OSError):
     """The disk is full; the message names the file and says that nothing was lost."""
 
     def __str__(self) -> str:

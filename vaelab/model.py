@@ -12,10 +12,11 @@ Posterior of one sound x, in the order of the code:
     -ELBO       = recon + kl
 
 The encoder reads a sound's coordinates along the principal components of the training sounds, the decoder answers in
-them (`vaelab.principal`), and between the two stands the identity plus what is learnt. So a model starts as the best
+them (`vaelab.pca`), and between the two stands the identity plus what is learnt. So a model starts as the best
 linear one, and training goes on from there. Convolutions over time beside the components are optional: they take
 mel bands as channels, neighbouring frames side by side in patches, and are matrix products for the processor.
-Classifier heads read statistics of the cepstrum (`vaelab.timbre`), and no step trains them (`vaelab.classifier`).
+Classifier heads read statistics of the cepstrum (`vaelab.audio.timbre`), and no step trains them
+(`vaelab.training.classifier`).
 
 Sources: Kingma and Welling 2014, https://arxiv.org/abs/1312.6114; Kingma et al. 2016,
 https://arxiv.org/abs/1606.04934.
@@ -30,10 +31,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.scipy.stats import norm
 
+from vaelab import VaelabError
 from vaelab.config import AudioConfig, ModelConfig
 from vaelab.flows import IAF
 from vaelab.networks import Components, Decoder, Ear, Encoder, Posterior, Timbre
-from vaelab.principal import Principal
+from vaelab.pca import Principal
 
 LEVELS = 255  # features are stored in steps of 1 / 255; the Laplace likelihood counts in these units
 LEAST_SCALE = 0.5  # levels: no prediction of a rounded level can be sharper than the rounding
@@ -42,7 +44,7 @@ HEAD = "head_"  # how the names of heads begin
 FIRST_SCALE = 0.2  # levels: of a band that the components explain entirely
 
 
-class ShapeError(ValueError):
+class ShapeError(VaelabError, ValueError):
     """An array of another shape or kind than the model was made for."""
 
 

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from vaelab import timbre
+from vaelab.audio import timbre
 from vaelab.config import ModelConfig
-from vaelab.principal import LEAST_FEATURE
+from vaelab.pca import LEAST_FEATURE
 
 EAR = 1024  # known sounds that others are compared with
 KERNEL_WIDTH = 1.0  # deviations of a statistic
@@ -36,7 +36,7 @@ class Components(nn.Module):
         count: How many.
         frames: Of a clip.
         mels: Of a clip.
-        logits: The link of `vaelab.principal`.
+        logits: The link of `vaelab.pca`.
     """
 
     count: int
@@ -198,7 +198,7 @@ class Timbre(nn.Module):
     """A sound's timbre in units of the training sounds' deviations. Not trained; see `trainable`.
 
     Attributes:
-        cepstra: See `vaelab.timbre`.
+        cepstra: See `vaelab.audio.timbre`.
     """
 
     cepstra: int

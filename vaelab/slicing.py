@@ -20,9 +20,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import fft, ndimage
 
-from vaelab import audio, decoders
+from vaelab import audio
+from vaelab.audio import decoders
 from vaelab.config import SliceConfig
-from vaelab.segments import timecode
+from vaelab.text import printable, timecode
 
 PRESETS = {
     "one_shots": SliceConfig(),
@@ -203,7 +204,7 @@ class _Counted:
         claimed_s = audio.claimed_seconds(self.path, self.claimed, self.rate)
         if claimed_s > self.seconds + LOST:
             warnings.warn(
-                f"{audio.printable(self.path)}: breaks off at {timecode(self.seconds)}, expected "
+                f"{printable(self.path)}: breaks off at {timecode(self.seconds)}, expected "
                 f"{timecode(claimed_s)} ({reason}); what comes before is used",
                 stacklevel=2,
             )

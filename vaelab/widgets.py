@@ -10,14 +10,10 @@ from typing import Any
 import numpy as np
 from IPython.display import display
 
-from vaelab import plots
-from vaelab.audio import Sound, printable
-from vaelab.confusions import Confusions
-from vaelab.mixer import Mixer, Row
-from vaelab.player import Player
-from vaelab.shown import inert, short_name
-from vaelab.soundmap import SoundMap
-from vaelab.train import Evaluation
+from vaelab.audio import Sound
+from vaelab.text import inert, printable, short_name
+from vaelab.training import Evaluation
+from vaelab.ui import Confusions, Mixer, Player, Row, SoundMap, plots
 
 __all__ = ["Confusions", "LiveCurves", "Mixer", "Player", "Row", "SoundMap", "Table", "inert", "short_name"]
 

@@ -22,13 +22,14 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from vaelab import audio, compiled, data, evaluate, spectral, synth, train
-from vaelab import tape as tapes
-from vaelab.audio import Sound
+from vaelab import audio, data, spectral, training
+from vaelab.audio import Sound, synth
+from vaelab.audio import built_in_tape as tapes
 from vaelab.config import AudioConfig, Config, ModelConfig, TrainConfig
+from vaelab.datasets.feature_store import FeatureStore
 from vaelab.model import LEVELS, Model
-from vaelab.store import FeatureStore
-from vaelab.tool import SoundSampleTool
+from vaelab.models import devices, evaluate
+from vaelab.play import SoundSampleTool
 
 BUILT_IN = Path("sounds")
 MODELS = Path("models")
@@ -132,10 +133,10 @@ def tool(library: bool = False) -> SoundSampleTool:
 
     What JAX compiles from here on is kept for later kernels.
     """
-    compiled.keep()
+    devices.cache_compilations()
     if not (logdir() / "best.safetensors").exists():
         dataset()
-        train.train(logdir(), name(), config(), num_steps=num_steps())
+        training.train(logdir(), name(), config(), num_steps=num_steps())
     return SoundSampleTool(logdir(), library_dir=sounds() if library else None)
 
 
@@ -229,4 +230,4 @@ def _has_experiments(folder: Path) -> bool:
 def _side(side: str, model: Model) -> evaluate.Sounds:
     found, store = dataset(), FeatureStore(data.HOME / ".store", model.audio)
     store.build({entry.sha256: found.source(entry) for entry in found.side(side)})
-    return train.gather(found, side, store, model.config)
+    return training.gather(found, side, store, model.config)

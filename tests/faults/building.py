@@ -59,8 +59,8 @@ class Builders:
 
 
 def build(sounds: dict[str, Path], home: str, rows: int, die_at: int) -> None:
-    from vaelab import store
     from vaelab.config import AudioConfig
+    from vaelab.datasets import feature_store
 
     replace, left = os.replace, die_at
 
@@ -72,9 +72,9 @@ def build(sounds: dict[str, Path], home: str, rows: int, die_at: int) -> None:
         replace(*arguments)
 
     os.replace = replace_or_die
-    store.SHARD_ROWS = rows
+    feature_store.SHARD_ROWS = rows
     start = time.perf_counter()
-    failed = store.FeatureStore(home, AudioConfig(**TINY)).build(sounds, progress=False)
+    failed = feature_store.FeatureStore(home, AudioConfig(**TINY)).build(sounds, progress=False)
     assert failed == {}
     say("built", os.getpid(), time.perf_counter() - start)
 
@@ -86,7 +86,8 @@ def say(*words: object) -> None:
 
 def serve(folder: Path) -> None:
 
-    from vaelab import files, store  # noqa: F401
+    from vaelab import files
+    from vaelab.datasets import feature_store  # noqa: F401
 
     warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)  # JAX has started no thread yet
     sounds = {files.content_hash(path): path for path in sorted(folder.iterdir())}

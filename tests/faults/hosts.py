@@ -8,8 +8,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
     import jax
 
-    from vaelab import devices, train
+    from vaelab import training
     from vaelab.config import Config
+    from vaelab.models import devices
 
     told = json.loads(sys.argv[1])
     if told["join"]:
@@ -17,6 +18,6 @@ if __name__ == "__main__":
     arguments = told["arguments"]
     config = Config.from_dict(arguments.pop("config"))
     seen = []
-    train.train(config=config, progress=False, on_evaluation=seen.append, **arguments)
+    training.train(config=config, progress=False, on_evaluation=seen.append, **arguments)
     losses = [[metrics["train_loss"], metrics["loss"]] for metrics in seen[-1].history] if seen else None
     print(json.dumps({"devices": jax.device_count(), "hosts": jax.process_count(), "losses": losses}))

@@ -65,7 +65,7 @@ def work(arguments: dict) -> None:
         from vaelab.config import Config
 
         config = arguments.pop("config", None)
-        train.train(config=config and Config.from_dict(config), progress=False, **arguments)
+        training.train(config=config and Config.from_dict(config), progress=False, **arguments)
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -88,6 +88,6 @@ def serve() -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
-    from vaelab import train
+    from vaelab import training
 
     serve()

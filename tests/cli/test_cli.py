@@ -1,0 +1,225 @@
+"""The command: what is documented works, a mistake is one line on stderr and an exit status."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+import soundfile
+
+from vaelab import audio, cli
+from vaelab.config import Config, TrainConfig
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, sounds, tiny):
+    """A working folder with a dataset, a config and a model trained for some steps, all made by the command."""
+    folder = tmp_path_factory.mktemp("work here")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        (folder / "tiny.json").write_text(json.dumps(tiny.to_dict()))
+        command = ["make-dataset", "--data-dir", str(sounds / "kick"), str(sounds / "clap"), "--dataset-name", "Two"]
+        assert cli.main(command) == 0
+        command = ["train", "--logdir", "model_Two", "--dataset", "Two", "--config", "tiny.json"]
+        assert cli.main([*command, "--num-steps", "5"]) == 0
+    return folder
+
+
+@pytest.fixture
+def here(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def run(capsys, *arguments):
+    status = cli.main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_training_leaves_model_and_pictures(here):
+    names = {path.name for path in (here / "model_Two").iterdir()}
+    expected = {"best.safetensors", "state-00000005.safetensors", "metrics.jsonl", "run.json", "training.png"}
+    assert expected <= names
+
+
+def test_training_goes_on_without_naming_the_dataset(here, capsys):
+    status, out, _ = run(capsys, "train", "--logdir", "model_Two", "--num-steps", 7)
+    assert status == 0
+    assert "best.safetensors" in out
+    assert (here / "model_Two" / "state-00000007.safetensors").exists()
+
+
+def test_generate_random(here, capsys):
+    status, out, _ = run(capsys, "generate", "--model", "model_Two", "--out-file", "generated.wav")
+    assert status == 0
+    assert "seed " in out
+    assert soundfile.info("generated.wav").frames == 4000
+
+
+def test_generate_a_weighted_mix(here, capsys, sounds):
+    files = sorted((sounds / "kick").iterdir())[:2]
+    command = ["generate", "--model", "model_Two", *files, "--weights", 1, -2, "--variance", 0.1, "--seed", 3]
+    status, _, _ = run(capsys, *command, "--out-file", "g.wav")
+    assert status == 0
+    recipe = audio.read_recipe("g.wav")
+    assert recipe["weights"] == [1, -2]
+    assert (recipe["variance"], recipe["seed"]) == (0.1, 3)
+    command = ["generate", "--model", "model_Two", *files, "--weights", 1, -1, "--no-normalize-weights"]
+    assert run(capsys, *command, "--out-file", "h.flac")[0] == 0
+
+
+def test_classes_come_from_folders(here, capsys, sounds):
+    status, out, _ = run(capsys, "make-dataset", "--data-dir", sounds, "--dataset-name", "Ten", "--classes")
+    assert status == 0
+    assert "10 classes" in out
+    assert "60 scanned = 60 used + 0 skipped" in out
+
+
+def test_built_in_sounds(here, capsys):
+    status, out, _ = run(capsys, "synth", "--out-dir", "built in", "--per-class", 1)
+    assert status == 0
+    assert "built in" in out
+    assert len(list((here / "built in").rglob("*.wav"))) >= 10
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["make-dataset", "--data-dir", "nowhere", "--dataset-name", "X"], "nowhere: expected a folder of sounds"),
+        (["make-dataset", "--data-dir", "empty", "--dataset-name", "X"], "expected at least 2 different sounds"),
+        (["make-dataset", "--data-dir", "single", "--dataset-name", "X"], "expected at least 2 different sounds"),
+        (["make-dataset", "--data-dir", ".", "--dataset-name", "../X"], "dataset name: expected a plain folder name"),
+        (["make-dataset", "--data-dir", ".", "--dataset-name", "X", "--train-ratio", "2"], "train ratio: expected"),
+        (["train", "--logdir", "m"], "m: holds no run to resume; name a dataset"),
+        (["train", "--logdir", "m", "--dataset", "Nope"], "no dataset 'Nope': looked for datasets/Nope/manifest.json"),
+        (["train", "--logdir", "m", "--dataset", "Two", "--config", "bad.json"], "unknown latent; valid keys"),
+        (["train", "--logdir", "m", "--dataset", "Two", "--config", "no.json"], "no.json: expected a JSON file"),
+        (["generate", "--model", "nope", "--out-file", "x.wav"], "no model 'nope': looked for the file nope"),
+        (["generate", "--model", "model_Two", "--out-file", "x.mp3"], "x.mp3: expected a name ending in"),
+        (["generate", "--model", "model_Two", "a.wav", "--out-file", "x.wav"], "a.wav: expected a sound file"),
+        (["generate", "--model", "bad.json", "--out-file", "x.wav"], "bad.json: expected a vaelab checkpoint"),
+        (
+            ["generate", "--model", "model_Two", "--bits", "32", "--out-file", "x.flac"],
+            "expected 16, 24 bits for .flac",
+        ),
+        (["generate", "--model", "model_Two", "--seconds", "1e6", "--out-file", "x.wav"], "seconds: expected"),
+        (
+            ["generate", "--model", "model_Two", "--offsets", "-1", "--out-file", "x.wav", "single/a.wav"],
+            "offsets: expec",
+        ),
+        (["regenerate", "single/a.wav", "--out-file", "x.wav"], "a.wav: expected a recipe, found none"),
+        (["generate", "--model", "model_Two", "--variance", "-1", "--out-file", "x.wav", "single/a.wav"], "variance"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(here, capsys, sounds, command, message):
+    (here / "empty").mkdir(exist_ok=True)
+    (here / "single").mkdir(exist_ok=True)
+    (here / "single" / "a.wav").write_bytes(next((sounds / "kick").iterdir()).read_bytes())
+    (here / "bad.json").write_text('{"model": {"latent": 1}}')
+    status, _, err = run(capsys, *command)
+    assert status == 1
+    (said,) = [line for line in err.splitlines() if not line.startswith("reading") and line]  # besides a bar
+    assert said.startswith("vaelab: ")
+    assert message in said
+    assert not (here / "m").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["dance"],
+        ["train"],
+        ["train", "--logdir", "m", "--num-steps", "0"],
+        ["generate", "--model", "m", "--out-file", "x.wav", "--seed", "-1"],
+        ["generate", "--model", "m", "--out-file", "x.wav", "--weigths", "1"],
+    ],
+)
+def test_wrong_usage_is_status_two(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(command)
+    assert ended.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys; from vaelab import cli; cli.parser().format_help(); print('jax' in sys.modules)"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert finished.stdout.strip() == "False"
+
+
+def test_a_resumed_run_refuses_another_config(here, capsys):
+    other = dataclasses.replace(Config(), train=TrainConfig(batch_size=3))
+    (here / "other.json").write_text(json.dumps(other.to_dict()))
+    status, _, err = run(capsys, "train", "--logdir", "model_Two", "--config", "other.json")
+    assert status == 1
+    assert "another config" in err
+
+
+@pytest.fixture(scope="module")
+def classes(folder, sounds):
+    """A model with classes, trained to its end, as its memory of the training sounds needs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        command = ["make-dataset", "--data-dir", str(sounds), "--dataset-name", "Classes", "--classes"]
+        assert cli.main(command) == 0
+        command = ["train", "--logdir", "model_Classes", "--dataset", "Classes", "--config", "tiny.json"]
+        assert cli.main([*command, "--num-steps", "5"]) == 0
+    return folder / "model_Classes"
+
+
+def test_similar(here, capsys, sounds):
+    target = sorted((sounds / "kick").iterdir())[2]
+    command = ["similar", target, "--model", "model_Two", "--library-dir", sounds, "--num-similar", 3]
+    status, out, _ = run(capsys, *command)
+    assert status == 0
+    assert out.splitlines()[-3].rsplit(maxsplit=2) == [str(target), "0.000", "0.000"]
+    status, out, _ = run(capsys, *command, "--json", "--label", "clap", "--metric", "cosine")
+    rows = json.loads(out)
+    assert [set(row) for row in rows] == [{"file", "onset_s", "distance"}] * 3
+    assert all("clap" in row["file"] for row in rows)
+    status, _, err = run(capsys, *command, "--label", "dog")
+    assert status == 1
+    assert "label: expected one of clap" in err
+
+
+def test_classify_files_and_folders(here, classes, capsys, sounds):
+    status, out, _ = run(capsys, "classify", sounds / "kick", sounds / "clap" / "clap_0001.wav", "--model", classes)
+    assert status == 0
+    assert len(out.splitlines()) == 7
+    (here / "mixed").mkdir(exist_ok=True)
+    (here / "mixed" / "bad.wav").write_bytes(b"no sound")
+    (here / "mixed" / "=cmd.wav").write_bytes((sounds / "clap" / "clap_0001.wav").read_bytes())
+    status, out, _ = run(capsys, "classify", "mixed", "--model", classes, "--json")
+    bad, good = sorted(json.loads(out), key=lambda row: row["class"] is not None)
+    assert status == 0
+    assert bad["reason"].startswith("expected a sound file")
+    assert good["known"] in ("well inside", "at the edge", "unknown")
+    assert sum(value for name, value in good.items() if name.startswith("p(")) == pytest.approx(1, abs=1e-5)
+    status, out, _ = run(capsys, "classify", "mixed", "--model", classes, "--out-file", "t.csv")
+    lines = (here / "t.csv").read_text().splitlines()
+    assert lines[0].startswith("file,class,probability,known,percentile,reason,p(clap)")
+    assert len(lines) == 3
+
+
+def test_a_table_computes_nothing(here, tmp_path):
+    from vaelab.cli import tables
+
+    tables.write_csv(tmp_path / "t.csv", [{"file": "=SUM(A1)", "n": -3.0}, {"file": "a\nb", "n": None}])
+    assert (tmp_path / "t.csv").read_text().splitlines() == ["file,n", "'=SUM(A1),-3.0", "'a\\nb',"]
+
+
+def test_classes_need_a_classifier(here, capsys, sounds):
+    status, _, err = run(capsys, "classify", sounds / "kick", "--model", "model_Two")
+    assert status == 1
+    assert "no classifier; train one on a dataset made with `vaelab make-dataset --classes`" in err
+
+
+def test_doctor(here, capsys):
+    status, out, _ = run(capsys, "doctor")
+    assert status == 0
+    assert "libsndfile" in out
+    status, out, _ = run(capsys, "doctor", "--json")
+    assert {"versions", "devices", "decoders", "models", "caches", "problems"} == set(json.loads(out))

@@ -1,0 +1,136 @@
+"""What a model remembers, and what it says of other sounds by it."""
+
+import jax
+import numpy as np
+import pytest
+
+from vaelab import model as models
+from vaelab.models import checkpoint, familiarity
+from vaelab.models.evaluate import Sounds
+from vaelab.pca import fit as fit_principal
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def sides(tiny):
+    """Sounds of one family: a few shapes, mixed; half of them held out."""
+    shapes = RNG.uniform(0, 60, size=(4, tiny.audio.frames, tiny.audio.n_mels))
+    mixed = np.einsum("ns,sfm->nfm", RNG.dirichlet(np.ones(4), 400), shapes) + RNG.uniform(0, 4, (400, 1, 1))
+    levels = np.clip(mixed, 0, 255).astype(np.uint8)
+    labels = (levels[:, 0, :1].astype(int) > np.median(levels[:, 0, 0])).astype(np.int32)
+    names = tuple(map(str, range(200)))
+    return [
+        Sounds(levels[part], labels[part], np.ones((200, 1), np.float32), names)
+        for part in (slice(200), slice(200, 400))
+    ]
+
+
+@pytest.fixture(scope="module")
+def model(tiny, sides):
+    config = models.ModelConfig(**{**tiny.model.to_dict(), "labels": (("class", ("a", "b")),)})
+    principal = fit_principal(sides[0].features, config.components, config.latent_dim, False)
+    return models.create(config, tiny.audio, jax.random.key(0), principal)
+
+
+@pytest.fixture(scope="module")
+def remembered(model, sides):
+    return familiarity.measure(model, *sides)
+
+
+def test_held_out_sounds_are_their_own_measure(model, sides, remembered):
+    judged = familiarity.known(model, remembered, sides[1].features)
+    places = np.array([one.percentile for one in judged])
+    assert np.mean([one.verdict == "well inside" for one in judged]) == pytest.approx(0.83, abs=0.1)
+    assert places.min() < 30
+    assert places.max() > 95
+
+
+def test_training_sounds_are_well_inside_and_noise_is_unknown(model, sides, remembered):
+    inside = [one.verdict for one in familiarity.known(model, remembered, sides[0].features)]
+    assert np.mean([verdict == "well inside" for verdict in inside]) > 0.8
+    noise = RNG.integers(0, 256, sides[0].features.shape).astype(np.uint8)[:20]
+    foreign = familiarity.known(model, remembered, noise)
+    assert {one.verdict for one in foreign} == {"unknown"}
+    assert all(one.percentile == 100 for one in foreign)
+
+
+def test_a_tone_is_unknown_by_its_loudest_cells(model, sides, remembered):
+    """Silence but for one line that no sound of the family has: its mean error is small."""
+    tone = np.zeros_like(sides[0].features[:1])
+    tone[:, :, 5] = 255
+    (judged,) = familiarity.known(model, remembered, tone)
+    assert judged.verdict == "unknown"
+    assert judged.loudest_db > remembered.loudest_db[-1]
+
+
+def test_a_verdict_does_not_depend_on_neighbours(model, sides, remembered):
+    together = familiarity.known(model, remembered, sides[1].features[:40])
+    (alone,) = familiarity.known(model, remembered, sides[1].features[35:36])
+    assert alone.nats == pytest.approx(together[35].nats, rel=1e-5)
+    assert alone.verdict == together[35].verdict
+
+
+def test_training_latents_are_copies(remembered):
+    copies = familiarity.newness(remembered, remembered.embeddings.astype(np.float32))
+    assert {one.verdict for one in copies} == {"a copy"}
+    (far,) = familiarity.newness(remembered, np.full((1, remembered.embeddings.shape[1]), 9.0))
+    assert (far.verdict, far.percentile) == ("new", 100)
+    assert far.distance > 10
+
+
+def test_held_out_latents_are_relatives_and_new(model, sides, remembered):
+    z = np.asarray(model.encode(sides[1].features.astype(np.float32) / 255))
+    verdicts = [one.verdict for one in familiarity.newness(remembered, z)]
+    shares = {name: verdicts.count(name) / len(verdicts) for name in ("a copy", "a relative", "new")}
+    assert shares == pytest.approx({"a copy": 0.05, "a relative": 0.45, "new": 0.5}, abs=0.03)
+
+
+def test_it_rides_in_the_models_file(model, sides, remembered, tmp_path):
+    path = tmp_path / "best.safetensors"
+    checkpoint.save_model(path, model, {"seed": 3, "metrics": {"loss": 1.0}})
+    assert familiarity.of(model, checkpoint.load_model(path)[1]["reference"], path) is None
+    familiarity.keep(path, *sides)
+    loaded, meta = checkpoint.load_model(path)
+    jax.tree.map(np.testing.assert_array_equal, loaded.params, model.params)
+    assert (meta["seed"], meta["metrics"]) == (3, {"loss": 1.0})
+    found = familiarity.of(loaded, meta["reference"], path)
+    jax.tree.map(np.testing.assert_array_equal, found, remembered)
+    before = path.read_bytes()
+    familiarity.keep(path, *sides)  # a run that goes on and finds nothing better
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("error_db", np.zeros(7, np.float32)),
+        ("nats", np.full(101, np.nan, np.float32)),
+        ("embeddings", np.zeros((3, 3), np.float16)),
+        ("embeddings", np.zeros((0, 8), np.float16)),
+        ("calibration", np.zeros((2, 10, 3), np.float32)),
+        ("other", np.zeros(3, np.float32)),
+    ],
+)
+def test_what_does_not_fit_is_refused(model, remembered, name, array):
+    kept = {**remembered._asdict(), name: array}
+    with pytest.raises(checkpoint.CheckpointError, match=r"m\.safetensors: expected finite reference arrays"):
+        familiarity.of(model, kept, "m.safetensors")
+
+
+def test_of_many_sounds_some_are_remembered(model, sides, monkeypatch):
+    monkeypatch.setattr(familiarity, "MOST_SOUNDS", 50)
+    assert len(familiarity.measure(model, *sides).embeddings) == 50
+
+
+def test_reliability_counts_what_was_right():
+    probabilities = np.array([[0.95, 0.05], [0.92, 0.08], [0.35, 0.65], [0.6, 0.4], [0.1, 0.9]])
+    table = familiarity.reliability(probabilities, np.array([0, 1, 1, 0, -1]))
+    np.testing.assert_allclose(table[9], [2, 0.935, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(table[6], [2, 0.625, 1.0], rtol=1e-6)
+    assert table[:, 0].sum() == 4
+
+
+def test_calibration_is_of_held_out_sounds(model, sides, remembered):
+    assert remembered.calibration.shape == (1, 10, 3)
+    assert remembered.calibration[0, :, 0].sum() == len(sides[1].features)

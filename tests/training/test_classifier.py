@@ -1,0 +1,150 @@
+"""Classifiers in closed form: the solution is one, the unknown says nothing, weights are what they are called."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from vaelab import model as models
+from vaelab.audio import timbre
+from vaelab.config import Config
+from vaelab.models.evaluate import Sounds, balanced
+from vaelab.training import classifier
+from vaelab.training.batches import StoredRows
+
+CLASSES = 3
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def heard(rng, sounds=60, inputs=7):
+    """Overlapping classes: (sounds, inputs), and their labels."""
+    labels = np.arange(sounds) % CLASSES
+    return rng.standard_normal((sounds, inputs)) + np.eye(CLASSES, inputs)[labels], labels
+
+
+def test_nothing_pulls_at_the_solution(rng):
+    """The gradient of what is minimised is zero there."""
+    inputs, labels = heard(rng)
+    shares, aims = rng.random(60) / 30, np.eye(CLASSES)[labels]
+    kernel, _ = classifier.ridge(inputs, aims, shares)
+    gradient = (inputs.T * shares) @ (inputs @ kernel - aims) + classifier.PENALTY * kernel
+    assert np.abs(gradient).max() < 1e-12
+
+
+def test_a_sound_left_out_is_judged_by_a_solution_without_it(rng):
+    inputs, labels = heard(rng)
+    shares, aims = rng.random(60) / 30, np.eye(CLASSES)[labels]
+    _, left_out = classifier.ridge(inputs, aims, shares)
+    for sound in (0, 17, 59):
+        others = np.arange(60) != sound
+        kernel, _ = classifier.ridge(inputs[others], aims[others], shares[others])
+        np.testing.assert_allclose(left_out[sound], inputs[sound] @ kernel, atol=1e-10)
+
+
+def test_the_sharpness_is_the_best(rng):
+    """Odds that are off by a factor are put right; scores that say nothing stay near even odds."""
+    truth = np.eye(CLASSES)[rng.integers(0, CLASSES, 4000)]
+    scores = truth + rng.standard_normal(truth.shape)  # whose log odds are these scores themselves
+    shares = np.full(4000, 1 / 4000)
+    assert classifier.sharpness(scores / 8, truth, shares) == pytest.approx(8, rel=0.1)
+    noise = rng.standard_normal(truth.shape)
+    assert classifier.sharpness(noise, truth, shares) == pytest.approx(classifier.SHARPNESS[0], rel=1e-2)
+
+
+def test_axes_are_those_of_likeness(rng):
+    """Products along them are the likeness itself, also where sounds are known twice."""
+    points = np.resize(rng.standard_normal((12, 4)), (20, 4))
+    among = np.exp(-((points[:, None] - points[None]) ** 2).sum(axis=2) / 8)
+    axes = classifier.whitening(among)
+    assert axes.shape[1] <= 12
+    np.testing.assert_allclose(among @ axes @ (among @ axes).T, among, atol=1e-3)
+
+
+def test_unknown_labels_and_weightless_sounds_say_nothing(rng):
+    inputs, labels = heard(rng)
+    weights = np.ones(len(inputs))
+    whole = classifier.solve(inputs, labels, weights, CLASSES)
+    more = classifier.solve(
+        np.concatenate([9 * rng.standard_normal((8, 7)), inputs]),
+        np.concatenate([np.full(4, -1), np.zeros(4, int), labels]),
+        np.concatenate([np.ones(4), np.zeros(4), weights]),
+        CLASSES,
+    )
+    for found, expected in zip(more, whole, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_weight_of_two_is_two_sounds(rng):
+    inputs, labels = heard(rng)
+    aims, weights = np.eye(CLASSES)[labels], np.where(np.arange(60) < 20, 2.0, 1.0) / 80
+    weighted, _ = classifier.ridge(inputs, aims, weights)
+    twice = (np.concatenate([part, part[:20]]) for part in (inputs, aims))
+    repeated, _ = classifier.ridge(*twice, np.full(80, 1 / 80))
+    np.testing.assert_allclose(weighted, repeated, atol=1e-12)
+    plain, _ = classifier.ridge(inputs, aims, np.full(60, 1 / 60))
+    assert np.abs(plain - weighted).max() > 1e-3
+
+
+def test_without_labels_a_head_says_nothing(rng):
+    kernel, bias = classifier.solve(heard(rng)[0], np.full(60, -1), np.ones(60), CLASSES)
+    assert kernel.shape == (7, CLASSES)
+    assert not kernel.any()
+    assert not bias.any()
+
+
+@pytest.fixture
+def sounds(tiny, rng):
+    """Two label sets, one of them known of a few sounds only, and a model for them."""
+    levels = rng.integers(0, 90, (30, tiny.audio.frames, tiny.audio.n_mels)).astype(np.uint8)
+    loud, long = np.arange(30) % 2, np.arange(30) // 2 % 3
+    levels[loud == 1, :, :8] += 100
+    levels[:, 10:] //= (1 + 2 * long[:, None, None]).astype(np.uint8)
+    labels = np.stack([loud, np.where(np.arange(30) < 18, long, -1)], axis=1).astype(np.int32)
+    sets = (("loud", ("no", "yes")), ("long", ("a", "b", "c")))
+    config = Config(tiny.audio, dataclasses.replace(tiny.model, labels=sets), tiny.train)
+    model = models.create(config.model, config.audio, jax.random.key(0))
+    scale = timbre.fit(levels, config.model.cepstra)._asdict()
+    model = dataclasses.replace(model, params={**model.params, "timbre": scale})
+    return model, Sounds(levels, labels, balanced(labels), ())
+
+
+def test_each_label_set_is_learnt(sounds):
+    model, training = sounds
+    fitted = classifier.fitted(model, training)
+    answers = fitted.classify(training.features.astype(np.float32) / 255)
+    for column, answer in enumerate(answers):
+        known = training.labels[:, column] >= 0
+        assert (np.asarray(answer).argmax(axis=1) == training.labels[:, column])[known].mean() > 0.9
+
+
+def test_nothing_but_ear_and_heads_changes(sounds):
+    model, training = sounds
+    fitted = classifier.fitted(model, training)
+    changed = {name for name, part in fitted.params.items() if part is not model.params[name]}
+    assert changed == {"ear", "head_loud", "head_long"}
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), fitted.params) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), model.params
+    )
+
+
+def test_only_labelled_sounds_are_read(sounds):
+    model, training = sounds
+    read = []
+
+    class Watched(StoredRows):
+        def __init__(self):
+            self.shape = training.features.shape
+
+        def __getitem__(self, rows):
+            read.extend(rows.tolist())
+            return training.features[rows]
+
+    labels = np.where(np.arange(30)[:, None] < 7, training.labels, -1)
+    lazy = training._replace(features=Watched(), labels=labels, weights=balanced(labels))
+    classifier.fitted(model, lazy)
+    assert set(read) == set(range(7))

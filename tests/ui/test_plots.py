@@ -1,0 +1,119 @@
+"""Every picture names its axes with units, and draws what names say as they say it."""
+
+import numpy as np
+import pytest
+from conftest import TINY_AUDIO as AUDIO
+from matplotlib.text import Text
+
+from vaelab import slicing
+from vaelab.audio import Sound
+from vaelab.data import Dataset, Entry
+from vaelab.ui import plots
+
+HOSTILE = ["$x$", "two\nlines", "_hidden", "太鼓 \x07", r"a\b $1 \$", "long " * 40, "\udcff not UTF-8"]
+FEATURES = np.random.default_rng(0).random((len(HOSTILE), AUDIO.frames, AUDIO.n_mels))
+HISTORY = [{"step": 5, "train_loss": 3.0, "loss": 2.5, "error_db": 9.0}]
+
+HEARD = slicing.Heard(np.full((8000, slicing.BANDS), -60, np.float16), 0.005, 40.0)
+
+
+def found(labels):
+    entries = [
+        Entry(f"{number}.wav", 0, f"{number:064d}", 0.5 + number, label, side)
+        for number, (label, side) in enumerate((label, side) for label in labels for side in ("train", "validation"))
+    ]
+    return Dataset("test", ("/nowhere",), tuple(entries), ())
+
+
+PICTURES = {
+    "dataset": lambda names: plots.dataset(found([*names, None])),
+    "dataset without classes": lambda names: plots.dataset(found([None])),
+    "training_curves": lambda names: plots.training_curves(HISTORY),
+    "confusion": lambda names: plots.confusion(np.eye(len(names), dtype=int), names),
+    "spectrograms": lambda names: plots.spectrograms(FEATURES[: len(names)], AUDIO, names),
+    "pairs": lambda names: plots.pairs(FEATURES[: len(names)], FEATURES[: len(names)], AUDIO, names),
+    "sound": lambda names: plots.sound(Sound(np.zeros(4000, np.float32), 8000), FEATURES[0], AUDIO),
+    "tape": lambda names: plots.tape(HEARD, [(0.2, 0.5), (1.0, 1.4)]),
+    "a long tape": lambda names: plots.tape(HEARD._replace(hop_s=0.5), [(20, 50)]),
+    "tape_map": lambda names: plots.tape_map(FEATURES[: len(names), 0, :2], np.arange(len(names))),
+    "flow": lambda names: plots.flow(FEATURES[:3], (1, 4)),
+    "correlations": lambda names: plots.correlations(FEATURES[:3]),
+    "latent_map": lambda names: plots.latent_map(FEATURES[: len(names) + 1, 0, :2], [*names, None][: len(FEATURES)]),
+}
+NAMES = pytest.mark.parametrize("names", [["kick", "snare", "tom"], HOSTILE], ids=["plain", "hostile"])
+
+
+def labelled(figure):
+    """Whether every visible axis, or else the figure for all of them, has a name."""
+    shown = [ax for ax in figure.axes if ax.get_visible()]
+    across = figure.get_supxlabel() or all(
+        ax.get_xlabel() or ax.get_label() == "<colorbar>" or not ax.xaxis.get_tick_params()["labelbottom"]
+        for ax in shown
+    )
+    upwards = figure.get_supylabel() or all(
+        ax.get_ylabel() or not ax.yaxis.get_tick_params().get("labelleft", True) for ax in shown
+    )
+    return bool(across and upwards)
+
+
+@NAMES
+@pytest.mark.parametrize("name", PICTURES)
+def test_is_drawn_with_labelled_axes(name, names):
+    figure = PICTURES[name](names)
+    assert figure._repr_png_().startswith(b"\x89PNG")  # a missing glyph or a bad formula would warn or raise
+    assert labelled(figure)
+
+
+@pytest.mark.parametrize("name", ["confusion", "spectrograms", "latent_map", "dataset"])
+def test_names_are_text_and_all_of_them_appear(name):
+    figure = PICTURES[name](HOSTILE)
+    figure.draw_without_rendering()
+    drawn = [text for text in figure.findobj(Text) if text.get_text()]
+    assert not any(text._preprocess_math(text.get_text())[1] for text in drawn)  # what it draws, and whether as maths
+    shown = {text._preprocess_math(text.get_text())[0] for text in drawn}
+    assert {"$x$", "'two\\nlines'", "_hidden", r"a\b $1 \$"} <= shown
+    assert max(map(len, shown)) <= 40
+
+
+def test_a_figure_is_its_own():
+    from matplotlib import pyplot
+
+    PICTURES["training_curves"](HOSTILE)
+    assert pyplot.get_fignums() == []
+
+
+def test_pairs_stand_above_each_other():
+    figure = plots.pairs(FEATURES[:3], 1 - FEATURES[:3], AUDIO, ["a", "b", "c"])
+    upper, lower = (figure.axes[place].images[0].get_array() for place in (1, 4))
+    np.testing.assert_allclose(upper, (FEATURES[1].T - 1) * AUDIO.top_db)
+    np.testing.assert_allclose(lower, -FEATURES[1].T * AUDIO.top_db)
+
+
+def test_a_frequency_tick_stands_at_the_band_that_hears_it():
+    from vaelab import spectral
+
+    figure = plots.spectrograms(FEATURES[:1], AUDIO, [""])
+    ticks = dict(
+        zip((label.get_text() for label in figure.axes[0].get_yticklabels()), figure.axes[0].get_yticks(), strict=True)
+    )
+    tone = np.sin(2 * np.pi * 1000 * np.arange(AUDIO.samples) / AUDIO.sample_rate).astype(np.float32)
+    heard, _ = spectral.mel(tone[None], AUDIO)
+    assert abs(ticks["1k"] - 0.5 - int(np.asarray(heard)[0].mean(axis=0).argmax())) <= 1
+
+
+def test_sounds_without_class_are_on_the_map():
+    figure = plots.latent_map(FEATURES[:3, 0, :2], ["kick", None, None])
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend == [plots.NO_LABEL, "kick"]
+    assert sum(len(points.get_offsets()) for points in figure.axes[0].collections) == 3
+
+
+def test_a_tape_is_drawn_where_it_sounds():
+    """Column by column: a sound is in the picture at its time, also where columns hold no whole number of frames."""
+    levels = HEARD.levels.copy()
+    levels[[1000, 4000, 7000]] = -10
+    image = plots.tape(HEARD._replace(levels=levels), []).axes[1].images[0]
+    columns = np.flatnonzero(image.get_array().max(axis=0) > -20)
+    left, right, _, _ = image.get_extent()
+    seconds = left + (columns + 0.5) / image.get_array().shape[1] * (right - left)
+    np.testing.assert_allclose(seconds, [5, 20, 35], atol=0.02)

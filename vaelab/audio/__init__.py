@@ -1,0 +1,20 @@
+"""Sound files and samples: reading, writing, recipes in files, descriptors, built-in sounds.
+
+Free of JAX, since worker processes import it. Doors:
+
+    Sound, read, stream, write, read_recipe   a file's samples and recipe, and back
+    decoders, workers                         which formats can be read; reading in processes of their own
+    descriptors, timbre                       measurements of a sound
+    synth, built_in_tape                      sounds and a recording made in code, with their ground truth
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["built_in_tape", "decoders", "descriptors", "synth", "timbre", "workers"],
+    submod_attrs={
+        "reading": ["AudioError", "Facts", "claimed_seconds", "duration", "examine", "read", "resampled", "stream"],
+        "sound": ["EXTENSIONS", "Sound", "check_writable", "has_recipe", "read_recipe", "write"],
+    },
+)

@@ -1,0 +1,213 @@
+"""Decoders: an open file descriptor or path to blocks of samples, within policy.
+
+from vaelab import VaelabError
+
+libsndfile comes first. For the suffixes in `VIDEO` that it does not read, the optional PyAV follows: a file is
+opened by its absolute path, with no protocol but the file's own and no format but those named, so that no
+playlist, no script of files to join and no address can be opened in a sound's name.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from importlib import metadata
+
+import numpy as np
+import soundfile
+
+from vaelab import VaelabError
+
+VIDEO = (".aac", ".m4a", ".mp4", ".mkv", ".mov", ".avi")
+FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3", "CAF", "AU")  # of libsndfile's
+FFMPEG_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "aac,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"}
+MIN_RATE, MAX_RATE = 1000, 384_000
+MAX_CHANNELS = 64
+
+
+class DecodeError(VaelabError):
+    """What a decoder expected, found, and what to do; the caller knows the file's name."""
+
+
+ERRORS = (soundfile.LibsndfileError, DecodeError)
+
+
+def open_sound(path: str | os.PathLike, handle: int) -> "Source":
+    """Open a sound for reading forwards.
+
+    Args:
+        path: Its name: decides whether PyAV may try.
+        handle: A descriptor of it at its start, which stays open.
+
+    Returns:
+        A context manager with samplerate (Hz), channels, frames (as the header claims), seek and read.
+
+    Raises:
+        DecodeError, soundfile.LibsndfileError: `ERRORS`; `said` puts them into words.
+    """
+    source = _open(path, handle)
+    try:
+        _check(source)
+    except DecodeError:
+        source.close()
+        raise
+    return source
+
+
+def said(error: Exception) -> str:
+    """The reason in one of `ERRORS`."""
+    if isinstance(error, soundfile.LibsndfileError):
+        return f"expected a sound file; libsndfile says: {error.error_string}"
+    return str(error)
+
+
+def version(path: str | os.PathLike) -> str | None:
+    """What decodes a file of this name, with its version; None if it is not installed."""
+    if not _is_video(path):
+        return f"libsndfile {soundfile.__libsndfile_version__}"
+    try:
+        return f"av {metadata.version('av')}"
+    except metadata.PackageNotFoundError:
+        return None
+
+
+class ForwardSound(soundfile.SoundFile):
+    """What libsndfile decodes, read forwards.
+
+    soundfile seeks after each block of a seekable file, which fails at the true end of a FLAC whose header
+    claims more, and pads an Ogg with a hole. `seek` before the first block still works.
+    """
+
+    def seekable(self) -> bool:
+        """Not between blocks."""
+        return False
+
+
+class VideoSound:
+    """The first sound track of a file, read forwards.
+
+    Attributes:
+        samplerate: Hz.
+        channels: Of the track.
+        frames: Samples per channel that the header claims; 0 if it claims none.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        """Open a file.
+
+        Raises:
+            DecodeError: PyAV is not installed, the format is none of those allowed, or there is no sound track.
+        """
+        try:
+            import av
+        except ImportError as error:
+            raise DecodeError("expected PyAV to read this format, found none; pip install 'vaelab[video]'") from error
+        self._errors = (av.FFmpegError, ValueError)
+        try:
+            self._container = av.open(
+                os.path.abspath(os.fsdecode(path)), options=FFMPEG_OPTIONS, metadata_errors="replace"
+            )
+        except self._errors as error:
+            raise DecodeError(f"expected a sound or video file; FFmpeg says: {_ffmpeg_said(error)}") from error
+        if not self._container.streams.audio:
+            self._container.close()
+            raise DecodeError("expected sound, found none beside the pictures")
+        self._stream = self._container.streams.audio[0]
+        self.samplerate, self.channels = self._stream.rate, self._stream.channels
+        self.frames = self._claimed_frames(av.time_base)
+        self._skip = 0
+        self._blocks = self._decoded()
+        self._left = np.zeros((0, self.channels), np.float32)
+
+    def __enter__(self) -> "VideoSound":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def seek(self, frame: int) -> None:
+        """Go to a sample, counted from the track's start; must come before the first read, or start it over."""
+        try:
+            time = int(frame / self.samplerate / self._stream.time_base) + (self._stream.start_time or 0)
+            self._container.seek(max(0, time), stream=self._stream, backward=True)
+        except self._errors as error:
+            raise DecodeError(
+                f"expected to find {frame / self.samplerate:.2f} s; FFmpeg says: {_ffmpeg_said(error)}"
+            ) from error
+        self._skip = frame
+        self._blocks = self._decoded()
+        self._left = np.zeros((0, self.channels), np.float32)
+
+    def read(self, frames: int, dtype: str = "float32", always_2d: bool = True) -> np.ndarray:
+        """The next samples, float32 (n, channels): n is `frames`, or fewer at the end."""
+        parts, count = [self._left], len(self._left)
+        while count < frames and (block := next(self._blocks, None)) is not None:
+            parts.append(block)
+            count += len(block)
+        samples = np.concatenate(parts)
+        self._left = samples[frames:].copy()
+        return samples[:frames]
+
+    def _claimed_frames(self, ticks_per_second: int) -> int:
+        if self._stream.duration is not None:
+            return math.ceil(self._stream.duration * self._stream.time_base * self.samplerate)
+        return math.ceil((self._container.duration or 0) / ticks_per_second * self.samplerate)
+
+    def _decoded(self) -> Iterator[np.ndarray]:
+        """Blocks (n, channels) from `_skip` on; the first packets after a seek lie before it."""
+        import av
+
+        to_planes = av.AudioResampler(format="fltp", layout=self._stream.layout, rate=self.samplerate)
+        position = None
+        try:
+            for raw in self._container.decode(self._stream):
+                if position is None:
+                    position = self._position(raw)
+                for frame in to_planes.resample(raw):
+                    block = frame.to_ndarray().T
+                    fresh = block[max(0, self._skip - position) :]
+                    position += len(block)
+                    if len(fresh):
+                        yield np.ascontiguousarray(fresh, np.float32)
+        except self._errors as error:
+            raise DecodeError(f"expected a sound track that decodes; FFmpeg says: {_ffmpeg_said(error)}") from error
+
+    def _position(self, frame) -> int:
+        """Where a decoded frame starts, in samples from the track's start."""
+        if frame.pts is None:
+            return 0
+        return round((frame.pts - (self._stream.start_time or 0)) * frame.time_base * self.samplerate)
+
+
+Source = ForwardSound | VideoSound
+
+
+def _open(path: str | os.PathLike, handle: int) -> Source:
+    try:
+        return ForwardSound(handle, closefd=False)
+    except soundfile.LibsndfileError:
+        if not _is_video(path):
+            raise
+    return VideoSound(path)
+
+
+def _check(source: Source) -> None:
+    """Refuse what lies outside of policy. Text and noise can pass for one of libsndfile's headerless oddities."""
+    if isinstance(source, ForwardSound) and source.format not in FORMATS:
+        raise DecodeError(f"expected a sound file, found {source.format_info}; export it as wav or flac")
+    if not MIN_RATE <= source.samplerate <= MAX_RATE:
+        raise DecodeError(f"expected a rate of {MIN_RATE} to {MAX_RATE} Hz, found {source.samplerate} Hz")
+    if not 1 <= source.channels <= MAX_CHANNELS:
+        raise DecodeError(f"expected 1 to {MAX_CHANNELS} channels, found {source.channels}")
+
+
+def _is_video(path: str | os.PathLike) -> bool:
+    return os.fsdecode(path).lower().endswith(VIDEO)
+
+
+def _ffmpeg_said(error: Exception) -> str:
+    """FFmpeg's words without its error number and without the file's name."""
+    return getattr(error, "strerror", None) or str(error)

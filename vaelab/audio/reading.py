@@ -1,0 +1,256 @@
+"""Sound files to arrays: bounded, with typed errors, mixed down to mono and resampled.
+
+Reading is bounded by what the caller asks for, never by a header's claim: libsndfile first, PyAV for the suffixes it
+does not know. Samples are float32 in [-1, 1]. This room knows nothing of JAX, so that decoding processes stay small.
+"""
+
+import hashlib
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soxr
+
+from vaelab import VaelabError, files
+from vaelab.audio import decoders, riff
+from vaelab.text import printable
+
+MAX_SECONDS = 600.0
+MIN_SECONDS = 0.001
+PROBE_SECONDS = 10.0
+MAX_LEVEL = 65536.0  # some tools write 16-bit numbers as floats; what is beyond is no sound
+BLOCK_VALUES, LEAST_BLOCK = 1 << 20, 1 << 10  # samples
+MAX_FRAMES, STREAMED_VALUES = 1 << 40, 1 << 16  # of a stream in all, and at once: what a broken block holds is lost
+HASHED_BYTES = 1 << 16  # at once
+MAX_BYTES = 16 << 30  # a sparse file of terabytes takes no room on a disk, but hours to hash
+
+
+class AudioError(VaelabError):
+    """A sound that cannot be read or written; the message names the file, what was found and what to do."""
+
+    def __init__(self, path: str | os.PathLike, reason: str):
+        super().__init__(f"{printable(path)}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a look at a sound file finds.
+
+    Attributes:
+        sha256: Hash of the file's bytes.
+        seconds: Duration: measured where the file ends within `PROBE_SECONDS`, else the header's claim if the
+            end can be reached, else as far as it decodes, at most `MAX_SECONDS`.
+    """
+
+    sha256: str
+    seconds: float
+
+
+def read(
+    path: str | os.PathLike,
+    sample_rate: int,
+    offset: float = 0.0,
+    seconds: float | None = None,
+    sha256: str | None = None,
+) -> np.ndarray:
+    """Read a stretch of a sound file, mixed down to mono and resampled.
+
+    Args:
+        path: A regular file that libsndfile decodes, or PyAV for the suffixes in `decoders.VIDEO`.
+        sample_rate: Wanted rate, Hz.
+        offset: Start, seconds.
+        seconds: Longest stretch to read; None reads to the end, at most `MAX_SECONDS`.
+        sha256: Refuse the file if its content is another.
+
+    Returns:
+        float32 (samples,): at most `seconds * sample_rate` samples; shorter where the file ends.
+
+    Raises:
+        AudioError: The file is missing, is not a regular file, cannot be decoded, has an impossible rate or too
+            many channels, ends before `offset`, holds samples that are not sound (NaN, infinite, absurdly
+            loud), or changed.
+    """
+    if offset < 0:
+        raise ValueError(f"offset: expected at least 0 seconds, found {offset}")
+    seconds = MAX_SECONDS if seconds is None else min(seconds, MAX_SECONDS)
+    with _steady(path) as handle:
+        if sha256 is not None and _hash(handle) != sha256:
+            raise AudioError(path, "expected the content of the dataset, found another; run make-dataset again")
+        with _decoder(path, handle) as source:
+            native_rate = source.samplerate
+            blocks = _blocks(path, source, round(offset * native_rate), int(np.ceil(seconds * native_rate)))
+            samples = np.concatenate([np.zeros(0, np.float32), *blocks])
+    samples = resampled(samples, native_rate, sample_rate)
+    if not len(samples):
+        raise AudioError(path, f"expected sound at {offset:g} s, found none: the file is empty or ends before")
+    return samples[: round(seconds * sample_rate)]
+
+
+def resampled(samples: np.ndarray, native_rate: int, sample_rate: int) -> np.ndarray:
+    """Samples (samples,) at another rate, Hz."""
+    if not len(samples) or native_rate == sample_rate:
+        return samples
+    made = soxr.resample(samples, native_rate, sample_rate)
+    return made if len(made) else samples[:1]  # shorter than half a sample is still a sound
+
+
+@contextmanager
+def stream(path: str | os.PathLike) -> Iterator[tuple[int, int, Iterator[np.ndarray]]]:
+    """A whole sound file, however long: its rate (Hz), the samples it claims, and mono blocks (samples,) to read once.
+
+    Raises:
+        AudioError: As `read`. Where a decoder gives up in the middle, its error (`decoders.ERRORS`) first reaches who
+            reads the blocks.
+    """
+    with _steady(path) as handle, _decoder(path, handle) as source:
+        yield source.samplerate, source.frames, _blocks(path, source, 0, MAX_FRAMES, STREAMED_VALUES)
+
+
+def claimed_seconds(path: str | os.PathLike, frames: int, rate: int) -> float:
+    """How long a file says that it is: by the frames its decoder counts, and by a wav's own header."""
+    size, stated = os.path.getsize(path), riff.stated_size(Path(path))
+    return frames / rate * max(1.0, stated / size)
+
+
+def duration(path: str | os.PathLike) -> float:
+    """Seconds of sound in a file; see `Facts`.
+
+    Raises:
+        AudioError: As `read`.
+    """
+    with _steady(path) as handle:
+        return _measure(path, handle)
+
+
+def examine(path: str | os.PathLike) -> Facts:
+    """Hash a file and make sure that it is a sound: its first `PROBE_SECONDS` must decode.
+
+    Raises:
+        AudioError: As `read`; also for a sound shorter than `MIN_SECONDS`.
+    """
+    with _steady(path) as handle:
+        seconds = _measure(path, handle)  # first, as what is no sound need not be hashed
+        if (size := os.fstat(handle).st_size) > MAX_BYTES:
+            raise AudioError(
+                path,
+                f"expected a file of at most {MAX_BYTES >> 30} GiB, found {size / 2**30:.1f} GiB; cut it into parts",
+            )
+        return Facts(_hash(handle), seconds)
+
+
+@contextmanager
+def regular(path: str | os.PathLike) -> Iterator[int]:
+    """As `files.regular`, with an AudioError for what the system says.
+
+    Raises:
+        AudioError: There is no regular file, or none that may be opened.
+    """
+    try:
+        with files.regular(path) as handle:
+            yield handle
+    except OSError as error:
+        raise AudioError(path, f"expected a sound file, found none that can be opened: {error.strerror}") from error
+
+
+@contextmanager
+def _steady(path: str | os.PathLike) -> Iterator[int]:
+    """As `regular`, and refuse the file if it changed while it was in use."""
+    with regular(path) as handle:
+        before = _signature(handle)
+        yield handle
+        if _signature(handle) != before:
+            raise AudioError(path, "expected a file at rest, found one that changed while it was read; try again")
+
+
+def _signature(handle: int) -> tuple[int, int]:
+    state = os.fstat(handle)
+    return state.st_size, state.st_mtime_ns
+
+
+def _hash(handle: int) -> str:
+    digest = hashlib.sha256()
+    os.lseek(handle, 0, os.SEEK_SET)
+    while block := os.read(handle, HASHED_BYTES):
+        digest.update(block)
+    os.lseek(handle, 0, os.SEEK_SET)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _decoder(path: str | os.PathLike, handle: int) -> Iterator[decoders.Source]:
+    """An open decoder; whatever it says on the way becomes an AudioError."""
+    try:
+        with decoders.open_sound(path, handle) as source:
+            yield source
+    except decoders.ERRORS as error:
+        raise AudioError(path, decoders.said(error)) from error
+
+
+def _blocks(
+    path: str | os.PathLike, source: decoders.Source, start: int, frames: int, values: int | None = None
+) -> Iterator[np.ndarray]:
+    """Up to `frames` frames from `start` as mono blocks, so that memory follows what is really there."""
+    if start >= source.frames > 0:
+        return
+    if start:
+        source.seek(start)
+    equal_parts = np.full(source.channels, 1 / source.channels, np.float32)
+    longest = max(1, (values or BLOCK_VALUES) // source.channels)
+    left = source.frames - start
+    while frames > 0:
+        # libsndfile fills what it cannot read with zeros, so that asking for far more than is claimed takes time.
+        wanted = min(frames, longest, max(left, LEAST_BLOCK))
+        block = source.read(wanted, dtype="float32", always_2d=True)
+        if not len(block):
+            return
+        frames, left = frames - len(block), left - len(block)
+        peak = np.maximum(block.max(), -block.min())
+        if not np.isfinite(peak):
+            raise AudioError(path, "expected finite samples, found NaN or infinity; export the sound again")
+        if peak > MAX_LEVEL:
+            raise AudioError(path, f"expected samples near full scale (1), found {peak:.3g}; export the sound again")
+        yield block[:, 0] if source.channels == 1 else block @ equal_parts  # ten times faster than mean(axis=1)
+
+
+def _measure(path: str | os.PathLike, handle: int) -> float:
+    """Seconds of sound behind a descriptor at its start; the start is decoded on the way."""
+    with _decoder(path, handle) as source:
+        rate, claimed = source.samplerate, source.frames
+        wanted = math.ceil(PROBE_SECONDS * rate)
+        found = sum(map(len, _blocks(path, source, 0, wanted)))
+        reached = found < wanted or _reaches(source, claimed - rate // 10)
+    if found == 0:
+        raise AudioError(path, "expected sound, found an empty file")
+    if found < MIN_SECONDS * rate:
+        raise AudioError(path, f"expected at least {1000 * MIN_SECONDS:g} ms of sound, found fewer")
+    if not reached:
+        os.lseek(handle, 0, os.SEEK_SET)
+        return max(found, _count(path, handle)) / rate
+    return (found if found < wanted else claimed) / rate
+
+
+def _reaches(source: decoders.Source, frame: int) -> bool:
+    """Whether a frame that the header claims is really there; a few bytes can claim years."""
+    try:
+        source.seek(max(0, frame))
+        return len(source.read(1, dtype="float32", always_2d=True)) == 1
+    except decoders.ERRORS:
+        return False
+
+
+def _count(path: str | os.PathLike, handle: int) -> int:
+    """Frames of a sound whose end cannot be reached, as far as it decodes, up to `MAX_SECONDS`."""
+    found = 0
+    with decoders.open_sound(path, handle) as source:
+        try:
+            for block in _blocks(path, source, 0, math.ceil(MAX_SECONDS * source.samplerate)):
+                found += len(block)
+        except decoders.ERRORS:  # the sound ends where its decoder gives up
+            return found
+    return found

@@ -1,0 +1,191 @@
+"""Sounds and their files: reading, atomic writing, and the recipe inside a WAV or beside other formats.
+
+Samples are mono float32 in [-1, 1].
+"""
+
+import json
+import os
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from vaelab import files
+from vaelab.audio import riff
+from vaelab.audio.reading import AudioError, Facts, claimed_seconds, duration, examine, read, regular, resampled, stream
+from vaelab.text import printable
+
+__all__ = [
+    "AudioError",
+    "Facts",
+    "Sound",
+    "check_writable",
+    "claimed_seconds",
+    "duration",
+    "examine",
+    "has_recipe",
+    "printable",
+    "read",
+    "read_recipe",
+    "resampled",
+    "stream",
+    "write",
+]
+
+EXTENSIONS = (".wav", ".aiff", ".aif", ".aifc", ".flac", ".ogg", ".opus", ".mp3", ".aac", ".m4a")
+RECIPE_CHUNK = b"vlab"
+SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
+WRITABLE = {".wav": (16, 24, 32), ".flac": (16, 24), ".aiff": (16, 24, 32), ".aif": (16, 24, 32)}
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A sound and how it was made.
+
+    Attributes:
+        samples: float32 (samples,) in [-1, 1].
+        sample_rate: Hz.
+        recipe: What made it, as plain JSON values, with full paths; empty if unknown.
+    """
+
+    samples: np.ndarray
+    sample_rate: int
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """Duration in seconds."""
+        return len(self.samples) / self.sample_rate
+
+    def save(self, path: str | os.PathLike, bits: int = 16) -> Path:
+        """Write the sound with its recipe; see `write`."""
+        return write(path, self.samples, self.sample_rate, self.recipe, bits)
+
+    def _repr_html_(self) -> str:
+        """A player, where the sound is the last value of a notebook cell."""
+        from IPython.display import Audio
+
+        return Audio(np.clip(self.samples, -1, 1), rate=self.sample_rate, normalize=False)._repr_html_()
+
+
+def write(
+    path: str | os.PathLike,
+    samples: np.ndarray,
+    sample_rate: int,
+    recipe: dict[str, Any] | None = None,
+    bits: int = 16,
+) -> Path:
+    """Write mono samples as wav, flac or aiff (by suffix): the whole file or none of it.
+
+    A recipe rides inside a wav as a RIFF chunk, which players skip, and beside the others as
+    `NAME.recipe.json`; paths in it become relative to the file's folder. Samples beyond full scale are clipped, with
+    a warning that counts them; 32-bit files hold floating-point numbers and keep them.
+
+    Args:
+        path: Where to; missing folders are made.
+        samples: (samples,) in [-1, 1].
+        sample_rate: Hz.
+        recipe: Plain JSON values.
+        bits: 16, 24, or 32 (float; not in flac).
+
+    Returns:
+        The path written.
+
+    Raises:
+        AudioError: Unknown suffix or bits, nothing to write, or samples that are not finite.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    samples = np.asarray(samples, np.float32)
+    check_writable(path, bits)
+    if samples.ndim != 1 or not len(samples):
+        raise AudioError(path, f"expected mono samples of shape (samples,), found shape {samples.shape}")
+    if not np.isfinite(samples).all():
+        raise AudioError(path, "expected finite samples, found NaN or infinity; nothing was written")
+    if bits < 32 and (clipped := int(np.sum(np.abs(samples) > 1))):
+        warnings.warn(f"{printable(path)}: clipped {clipped} samples beyond full scale", stacklevel=2)
+        samples = np.clip(samples, -1, 1)
+    text = json.dumps(_as_seen_from(path.parent, recipe)).encode("ascii") if recipe else None
+    with files.replacing(path) as temporary:
+        soundfile.write(os.fsencode(temporary), samples, sample_rate, subtype=SUBTYPES[bits])
+        if text and suffix == ".wav":
+            riff.append_chunk(temporary, RECIPE_CHUNK, text)
+        elif text:  # first, so that a name too long for a recipe leaves nothing behind
+            with files.replacing(_sidecar(path)) as beside:
+                beside.write_bytes(text)
+        elif os.path.exists(_sidecar(path)):  # of a file which this one replaces
+            _sidecar(path).unlink()
+    return path
+
+
+def check_writable(path: str | os.PathLike, bits: int = 16) -> None:
+    """Refuse a name or a format that `write` cannot write, before any work.
+
+    Raises:
+        AudioError: Unknown suffix, or bits that the format does not have.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in WRITABLE:
+        raise AudioError(path, f"expected a name ending in .wav, .flac or .aiff, found {suffix or 'none'}")
+    if bits not in WRITABLE[suffix]:
+        raise AudioError(path, f"expected {', '.join(map(str, WRITABLE[suffix]))} bits for {suffix}, found {bits}")
+
+
+def has_recipe(path: str | os.PathLike) -> bool:
+    """Whether a file that can be read has a recipe in or beside it."""
+    path = Path(path)
+    with regular(path):
+        if path.suffix.lower() == ".wav":
+            return riff.find_chunk(path, RECIPE_CHUNK) is not None
+        return _sidecar(path).is_file()
+
+
+def read_recipe(path: str | os.PathLike) -> dict[str, Any]:
+    """The recipe that `write` kept in or beside a sound file.
+
+    Raises:
+        AudioError: There is none.
+    """
+    path = Path(path)
+    with regular(path):
+        if path.suffix.lower() == ".wav":
+            text = riff.find_chunk(path, RECIPE_CHUNK)
+        else:
+            text = _sidecar(path).read_bytes() if os.path.isfile(_sidecar(path)) else None
+    if text is None:
+        raise AudioError(path, "expected a recipe, found none: vaelab did not write this file, or it was edited")
+    try:
+        recipe = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise AudioError(path, f"expected a recipe in JSON, found damaged text: {error}") from error
+    if not isinstance(recipe, dict):
+        raise AudioError(path, f"expected a recipe, found a JSON {type(recipe).__name__}")
+    return recipe
+
+
+def _as_seen_from(folder: Path, recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe with the full paths of its sources and its model made relative to a folder."""
+
+    def relative(part: Any) -> Any:
+        if not isinstance(part, dict) or not os.path.isabs(part.get("path") or ""):
+            return part
+        return {**part, "path": os.path.relpath(part["path"], folder.resolve())}
+
+    def with_tapes(source: Any) -> Any:
+        if not isinstance(source, dict) or not isinstance(source.get("tapes"), list):
+            return relative(source)
+        return {**relative(source), "tapes": [relative(tape) for tape in source["tapes"]]}
+
+    changed = dict(recipe)
+    if "sources" in recipe:
+        changed["sources"] = [with_tapes(source) for source in recipe["sources"]]
+    if "model" in recipe:
+        changed["model"] = relative(recipe["model"])
+    return changed
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name + ".recipe.json")

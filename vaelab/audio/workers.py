@@ -1,0 +1,156 @@
+"""Work in processes that may die: each item's result, or the reason why it has none.
+
+A decoder that crashes, spins or asks for too much memory takes its worker with it, never the session: the item is
+found, named and left out, and the others go on. Workers import what the function needs and no more.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import Any
+
+import joblib
+
+from vaelab.audio import shared_memory
+
+ADDRESS_SPACE = 1 << 30  # bytes a worker may map
+CPU_SECONDS = 60  # an item may take
+WINDOW = 4096  # items whose results may wait for the caller
+DIED = "expected a file that decodes, found one that crashes the decoder or takes it more than a minute; left out"
+TOO_LARGE = "expected a file that decodes within 1 GB of memory, found one that needs more; left out"
+
+
+def outcomes(
+    function: Callable[..., Any],
+    items: Iterable[tuple],
+    refusal: type[Exception],
+    chunk: int = 1,
+    window: int = WINDOW,
+    array_bytes: int = 0,
+) -> Iterator[tuple[Any, str | None]]:
+    """`function(*item)` for each item, in order.
+
+    Args:
+        function: Importable by name.
+        items: Arguments.
+        refusal: The error, with a `reason`, by which the function refuses an item.
+        chunk: Items per message to a worker.
+        window: Results that may pile up while the caller is busy.
+        array_bytes: Of the largest array that `function` returns; such arrays are spared the way through a pipe.
+
+    Yields:
+        (result, None), or (None, reason) where the function refused the item or its worker died.
+    """
+    items = iter(items)
+    with _shelf(array_bytes) as shared:
+        while waiting := list(islice(items, window)):
+            done = 0
+            try:
+                for answers in _pool(function, waiting, refusal, chunk, shared):
+                    for result, reason in answers:
+                        done += 1
+                        yield shared.take(result) if shared else result, reason
+            except BrokenProcessPool:
+                for item in waiting[done:]:
+                    yield _alone(function, item, refusal)
+
+
+def _shelf(array_bytes: int) -> contextlib.AbstractContextManager:
+    """A shelf for a window's arrays, if there are any, and memory that its workers can see."""
+    if array_bytes and _are_ours() and shared_memory.available():
+        return shared_memory.Shelf(array_bytes)
+    return contextlib.nullcontext()
+
+
+def _are_ours() -> bool:
+    """Whether workers are this session's; joblib may be set to use a cluster's."""
+    return isinstance(joblib.parallel.get_active_backend()[0], joblib.parallel.BACKENDS["loky"])
+
+
+def _pool(
+    function: Callable,
+    items: Sequence[tuple],
+    refusal: type[Exception],
+    chunk: int,
+    shared: shared_memory.Shelf | None = None,
+) -> Iterator[list[tuple]]:
+    # Two at least: with one, joblib would work in this process.
+    n_jobs = 2 if joblib.cpu_count() == 1 else -1
+    # A cluster's own workers are not ours to confine.
+    confined = {"initializer": _confine, "initargs": (os.getpid(),)} if _are_ours() else {}
+    pool = joblib.Parallel(n_jobs=n_jobs, batch_size=1, return_as="generator", **confined)
+    return pool(
+        joblib.delayed(_answers)(
+            function, items[start : start + chunk], refusal, shared.places(start) if shared else None
+        )
+        for start in range(0, len(items), chunk)
+    )
+
+
+def _alone(function: Callable, item: tuple, refusal: type[Exception]) -> tuple[Any, str | None]:
+    """One item with the workers to itself, so that a death has one cause."""
+    try:
+        return next(iter(_pool(function, [item], refusal, 1)))[0]
+    except BrokenProcessPool:
+        return None, DIED
+
+
+def _answers(
+    function: Callable, items: Sequence[tuple], refusal: type[Exception], places: shared_memory.Places | None
+) -> list[tuple[Any, str | None]]:
+    """In a worker: the outcome of each item; arrays are put on the shelf, if there is one."""
+    results, reasons = zip(*(_answer(function, item, refusal) for item in items), strict=True)
+    return list(zip(shared_memory.put(results, places) if places else results, reasons, strict=True))
+
+
+def _answer(function: Callable, item: tuple, refusal: type[Exception]) -> tuple[Any, str | None]:
+    with _cpu_limit():
+        try:
+            return function(*item), None
+        except refusal as error:
+            return None, error.reason
+        except MemoryError:
+            return None, TOO_LARGE
+        except Exception as error:  # the last line of defence: one strange file must not end a scan of 100,000
+            return None, f"expected a file that decodes, found {type(error).__name__}: {error}"
+
+
+@contextlib.contextmanager
+def _cpu_limit() -> Iterator[None]:
+    """Let the kernel end a worker whose item takes too long: its timer works while C code spins."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _confine(session: int) -> None:
+    """In a worker, once: bounded memory, no last word on the terminal, no life beyond the session."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the session ends its workers itself
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())  # decoders print remarks about each odd file
+    threading.Thread(target=_leave_with, args=(session,), daemon=True).start()
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with contextlib.suppress(ValueError):  # macOS has the limit, but may refuse to set it
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, hard))
+
+
+def _leave_with(session: int) -> None:
+    """End this process soon after a session that was killed and could not end it."""
+    while os.getppid() == session:
+        time.sleep(0.5)
+    os._exit(1)

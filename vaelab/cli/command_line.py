@@ -1,0 +1,215 @@
+"""The `vaelab` command: a thin skin on the library.
+
+Exit status: 0 done, 1 the work failed (one line on stderr says why), 2 wrong usage.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from vaelab import VaelabError
+from vaelab.cli import commands as actions
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (VaelabError, OSError) as error:
+        print(f"vaelab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("vaelab: stopped", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, without any heavy import."""
+    top = argparse.ArgumentParser(
+        prog="vaelab",
+        description="Turn a folder of sounds into a latent space you can play.",
+        allow_abbrev=False,
+    )
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_make_dataset(commands)
+    _add_train(commands)
+    _add_generate(commands)
+    _add_map(commands)
+    _add_app(commands)
+    _add_regenerate(commands)
+    _add_similar(commands)
+    _add_classify(commands)
+    _add_synth(commands)
+    _add_slice(commands)
+    _add_doctor(commands)
+    return top
+
+
+def _natural(text: str) -> int:
+    """A whole number of at least 0; a ValueError becomes argparse's usage message."""
+    if (number := int(text)) < 0:
+        raise ValueError
+    return number
+
+
+def _positive(text: str) -> int:
+    if (number := _natural(text)) == 0:
+        raise ValueError
+    return number
+
+
+def _add_make_dataset(commands) -> None:
+    command = commands.add_parser("make-dataset", help="folders of sounds -> a dataset", allow_abbrev=False)
+    command.add_argument("--data-dir", nargs="+", default=[], metavar="DIR", help="searched with sub-folders")
+    command.add_argument("--dataset-name", required=True, metavar="NAME")
+    command.add_argument("--classes", action="store_true", help="folders directly below DIR are class names")
+    command.add_argument(
+        "--labels", metavar="KIND", help="folder (as --classes), hydrogen-instrument or hydrogen-kit (of drumkit.xml)"
+    )
+    command.add_argument("--train-ratio", type=float, default=0.9, help="share to train on (default 0.9)")
+    command.add_argument("--group-by", metavar="folder", help="keep whole packs on one side")
+    command.add_argument("--hold-out", nargs="+", default=(), metavar="FOLDER", help="hold out these, not a share")
+    command.add_argument("--seed", type=_natural, default=0, help="of the split (default 0)")
+    command.add_argument("--fresh", action="store_true", help="split anew, forget the earlier dataset's sides")
+    command.add_argument("--tape", nargs="+", default=[], metavar="TAPE", help="recordings to slice, beside or for DIR")
+    _add_slicing(command)
+    command.set_defaults(run=actions.make_dataset)
+
+
+def _add_train(commands) -> None:
+    command = commands.add_parser("train", help="dataset -> a model; an existing logdir is resumed", allow_abbrev=False)
+    command.add_argument("--logdir", required=True, help="folder of the model")
+    command.add_argument("--dataset", metavar="NAME", help="needed for a new model")
+    command.add_argument("--num-steps", type=_positive, metavar="N", help="total step to stop at (default: by itself)")
+    command.add_argument("--config", metavar="FILE.json", help="overrides of the knobs")
+    command.add_argument("--seed", type=_natural, default=0, help="of a new model (default 0)")
+    command.add_argument(
+        "--join",
+        nargs=3,
+        metavar=("ADDRESS:PORT", "HOSTS", "HOST"),
+        help="train on several hosts that see the same folders: where host 0 listens, how many, which this is (from 0)",
+    )
+    command.set_defaults(run=actions.train)
+
+
+def _add_generate(commands) -> None:
+    command = commands.add_parser(
+        "generate", help="a model -> new sounds, random or mixed from files", allow_abbrev=False
+    )
+    command.add_argument("files", nargs="*", metavar="FILE", help="sounds to mix; none: random")
+    command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
+    command.add_argument("--out-file", required=True, help=".wav, .flac or .aiff")
+    command.add_argument("--weights", nargs="+", type=float, metavar="W", help="one a file (default: the mean)")
+    command.add_argument("--no-normalize-weights", action="store_true", help="plain vector arithmetic")
+    command.add_argument("--variance", type=float, default=0.0, help="of noise added to the embedding")
+    command.add_argument("--spread", type=float, default=0.0, help="scale of draws from the posterior")
+    command.add_argument("--temperature", type=float, default=1.0, help="of random sounds")
+    command.add_argument(
+        "--prior", choices=("sounds", "normal"), help="of random sounds: about training sounds, or N(0, I)"
+    )
+    command.add_argument("--count", type=_positive, default=1, help="how many (files are numbered)")
+    command.add_argument("--offsets", nargs="+", type=float, metavar="S", help="start in each file, seconds")
+    command.add_argument("--no-phase", action="store_true", help="find a phase instead of taking the sources'")
+    command.add_argument("--refine", type=_natural, default=0, metavar="N", help="gradient steps on each embedding")
+    command.add_argument("--seconds", type=float, help="length (default: one clip)")
+    command.add_argument("--bits", type=int, choices=(16, 24, 32), default=16, help="of the file; 32 is float")
+    command.add_argument("--seed", type=_natural)
+    command.set_defaults(run=actions.generate)
+
+
+def _add_regenerate(commands) -> None:
+    command = commands.add_parser("regenerate", help="a written sound -> the same again", allow_abbrev=False)
+    command.add_argument("file", metavar="FILE", help="a sound that generate wrote")
+    command.add_argument("--out-file", required=True, help=".wav, .flac or .aiff")
+    command.add_argument("--model", help="logdir, model file, or name (default: the one in the recipe)")
+    command.add_argument("--no-phase", action="store_true", help="without the sources, if they are gone")
+    command.add_argument("--bits", type=int, choices=(16, 24, 32), default=16, help="of the file; 32 is float")
+    command.set_defaults(run=actions.regenerate)
+
+
+def _add_synth(commands) -> None:
+    command = commands.add_parser("synth", help="write built-in sounds, one folder a class", allow_abbrev=False)
+    command.add_argument("--out-dir", required=True, metavar="DIR")
+    command.add_argument("--per-class", type=_positive, default=40, help="sounds of each kind (default 40)")
+    command.add_argument("--seed", type=_natural, default=0)
+    command.set_defaults(run=actions.synth)
+
+
+def _add_similar(commands) -> None:
+    command = commands.add_parser("similar", help="the sounds of a folder that are nearest to one", allow_abbrev=False)
+    command.add_argument("files", nargs="+", metavar="FILE", help="a sound, or several to mix")
+    command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
+    command.add_argument("--library-dir", required=True, metavar="DIR", help="where to search, with sub-folders")
+    command.add_argument("--num-similar", type=_positive, default=10, help="how many (default 10)")
+    command.add_argument("--weights", nargs="+", type=float, metavar="W", help="one a file (default: the mean)")
+    command.add_argument("--offset", type=float, default=0.0, help="start in the file, seconds")
+    command.add_argument("--by", choices=("timbre", "embedding"), default="timbre", help="what to compare")
+    command.add_argument("--metric", choices=("euclidean", "cosine"), default="euclidean")
+    command.add_argument("--folder", metavar="DIR", help="only below this folder of the library")
+    command.add_argument("--label", help="only from the library's folder of this name")
+    command.add_argument("--shortest", type=float, default=0.0, help="seconds")
+    command.add_argument("--longest", type=float, default=float("inf"), help="seconds")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=actions.find_similar)
+
+
+def _add_classify(commands) -> None:
+    command = commands.add_parser(
+        "classify", help="sounds, or folders of them -> classes, and how well the model knows them", allow_abbrev=False
+    )
+    command.add_argument("files", nargs="+", metavar="FILE", help="a sound or a folder")
+    command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
+    command.add_argument("--labels", help="which label set (default: the first)")
+    command.add_argument("--out-file", metavar="FILE.csv", help="write a table there")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=actions.classify)
+
+
+def _add_doctor(commands) -> None:
+    command = commands.add_parser("doctor", help="versions, devices, decoders, caches, and what is wrong with them")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=actions.tell_state)
+
+
+def _add_slice(commands) -> None:
+    command = commands.add_parser("slice", help="a long recording -> segments with time codes", allow_abbrev=False)
+    command.add_argument("tape", metavar="TAPE", help="an audio file, or a video with vaelab[video]")
+    command.add_argument("--out-dir", required=True, metavar="DIR", help="of the segments; again: labels.txt counts")
+    command.add_argument("--references", action="store_true", help="write time codes only, no sounds")
+    command.add_argument("--labels", metavar="FILE.txt", help="cut at these Audacity labels instead")
+    command.add_argument("--no-picture", action="store_true", help="leave out slices.png")
+    _add_slicing(command)
+    command.set_defaults(run=actions.slice_tape)
+
+
+def _add_slicing(command) -> None:
+    command.add_argument("--preset", metavar="KIND", help="of material: one_shots (default), loops, drones, speech")
+    command.add_argument("--sensitivity", type=float, metavar="S", help="0 to 1 (default 0.5): how small is an onset")
+    command.add_argument("--drop-silence", action="store_true", help="leave out segments no louder than hiss")
+    command.add_argument("--drop-duplicates", action="store_true", help="leave out segments much like one before")
+    command.add_argument(
+        "--metadata", nargs="+", default=[], metavar="KEY=VALUE", help="title=... date=... of the tape"
+    )
+
+
+def _add_map(commands) -> None:
+    command = commands.add_parser("map", help="a model and a folder of sounds -> a picture of all", allow_abbrev=False)
+    command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
+    command.add_argument("--library-dir", required=True, metavar="DIR", help="sounds, searched with sub-folders")
+    command.add_argument("--out-file", required=True, help=".png, .pdf or .svg")
+    command.add_argument("--neighbors", type=_positive, default=15, help="few: fine clusters, many: the large shape")
+    command.add_argument("--seed", type=_natural, default=0, help="the same seed, the same map (default 0)")
+    command.set_defaults(run=actions.draw_map)
+
+
+def _add_app(commands) -> None:
+    command = commands.add_parser("app", help="mixer and map as a web page on localhost", allow_abbrev=False)
+    command.add_argument("model", help="logdir, model file, or name of a shipped model")
+    command.add_argument("files", nargs="*", metavar="FILE", help="the mixer's first sounds")
+    command.add_argument("--library-dir", metavar="DIR", help="sounds for the map and for similar ones")
+    command.add_argument("--out-dir", default="generated", metavar="DIR", help="where sounds are saved")
+    command.add_argument("--port", type=_positive, help="of localhost (default: a free one)")
+    command.add_argument("--no-browser", action="store_true", help="only print the address")
+    command.set_defaults(run=actions.open_app)

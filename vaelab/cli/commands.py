@@ -1,0 +1,212 @@
+"""What each command of `vaelab` does, given its options; heavy imports wait until one is asked for."""
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def make_dataset(options) -> None:
+    """Folders and tapes to a dataset."""
+    from vaelab import data
+
+    if not options.data_dir and not options.tape:
+        raise data.DatasetError("make-dataset: expected --data-dir or --tape, found neither")
+    with _telling_warnings():
+        dataset = data.dataset_of_tapes(
+            options.tape,
+            options.dataset_name,
+            options.data_dir,
+            _slice_config(options),
+            _metadata(options),
+            _drop(options),
+            classes=options.classes,
+            train_ratio=options.train_ratio,
+            seed=options.seed,
+            fresh=options.fresh,
+            labels=options.labels,
+            group_by=options.group_by,
+            hold_out=options.hold_out,
+        )
+    print(dataset.report())
+
+
+def train(options) -> None:
+    """A dataset to a model."""
+    from vaelab import files, training
+    from vaelab.config import Config
+    from vaelab.models import devices
+    from vaelab.ui import plots
+
+    if options.join:
+        devices.join(*options.join)
+    logdir = Path(options.logdir)
+
+    def draw(evaluation: training.Evaluation) -> None:
+        pictures = {"training": plots.training_curves(evaluation.history)}
+        for name, names in evaluation.model.config.labels:
+            pictures[f"confusion_{name}"] = plots.confusion(evaluation.confusion[name], names)
+        for name, picture in pictures.items():
+            with files.replacing(logdir / f"{name}.png") as temporary:
+                picture.savefig(temporary)
+
+    config = Config.from_file(options.config) if options.config else None
+    training.train(logdir, options.dataset, config, options.seed, options.num_steps, on_evaluation=draw)
+    print(f"the best model is {logdir / 'best.safetensors'}")
+
+
+def generate(options) -> None:
+    """New sounds."""
+    from vaelab.play import SoundSampleTool
+
+    made = SoundSampleTool(options.model).generate(
+        out_file=options.out_file,
+        audio_files=options.files or None,
+        weights=options.weights,
+        normalize_weights=not options.no_normalize_weights,
+        variance=options.variance,
+        spread=options.spread,
+        temperature=options.temperature,
+        prior=options.prior,
+        offsets=options.offsets,
+        phase=not options.no_phase,
+        count=options.count,
+        seed=options.seed,
+        refine=options.refine,
+        seconds=options.seconds,
+        bits=options.bits,
+    )
+    sounds = made if isinstance(made, list) else [made]
+    print(f"wrote {len(sounds)} of {sounds[0].seconds:.2f} s: {options.out_file}")
+
+
+def regenerate(options) -> None:
+    """A written sound again."""
+    from vaelab import audio
+    from vaelab.play import regenerate
+
+    audio.check_writable(options.out_file, options.bits)
+    made = regenerate(options.file, options.model, False if options.no_phase else None)
+    print(f"wrote {made.seconds:.2f} s: {made.save(options.out_file, options.bits)}")
+
+
+def find_similar(options) -> None:
+    """The sounds of a folder nearest to one."""
+    from vaelab.cli import tables
+    from vaelab.play import SoundSampleTool
+
+    tool = SoundSampleTool(options.model, options.library_dir, progress=not options.json)
+    target = options.files if len(options.files) > 1 or options.weights else options.files[0]
+    how = ("weights", "offset", "by", "metric", "folder", "label", "shortest", "longest")
+    found = tool.find_similar(target, options.num_similar, **{name: getattr(options, name) for name in how})
+    rows = [
+        {"file": str(path), "onset_s": float(onset), "distance": float(distance)}
+        for path, onset, distance in zip(*found, strict=True)
+    ]
+    print(tables.as_json(rows) if options.json else tables.as_text(rows))
+
+
+def classify(options) -> None:
+    """Classes of sounds, and how well the model knows them."""
+    from vaelab.cli import tables
+    from vaelab.play import SoundSampleTool
+
+    rows = tables.classes(SoundSampleTool(options.model), options.files, options.labels)
+    if options.out_file:
+        rows = list(rows)
+        print(f"wrote {tables.write_csv(options.out_file, rows)}: {len(rows)} sounds")
+    if options.json or not options.out_file:
+        print(tables.as_json(rows) if options.json else tables.as_text(rows))
+
+
+def tell_state(options) -> None:
+    """What is installed, and what is wrong."""
+    from vaelab.cli import doctor
+
+    found = doctor.examine()
+    print(doctor.as_json(found) if options.json else doctor.as_text(found))
+
+
+def synth(options) -> None:
+    """Built-in sounds."""
+    from vaelab.audio import synth
+
+    print(f"wrote {synth.write_dataset(options.out_dir, options.per_class, options.seed)}")
+
+
+def _slice_config(options):
+    import dataclasses
+
+    from vaelab import config, slicing
+
+    if (name := options.preset or "one_shots") not in slicing.PRESETS:
+        raise config.ConfigError(f"preset: expected one of {', '.join(slicing.PRESETS)}, found {name!r}")
+    knobs = {} if options.sensitivity is None else {"sensitivity": options.sensitivity}
+    return dataclasses.replace(slicing.PRESETS[name], **knobs)
+
+
+def _metadata(options) -> dict[str, str]:
+    from vaelab.datasets import segments
+
+    return segments.metadata(options.metadata)
+
+
+def _drop(options):
+    from vaelab.datasets import cutting
+
+    return cutting.Drop(options.drop_silence, options.drop_duplicates)
+
+
+@contextmanager
+def _telling_warnings() -> Iterator[None]:
+    """Say warnings, such as that of a tape that breaks off, as mistakes are said."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in told:
+        print(f"vaelab: {warning.message}", file=sys.stderr)
+
+
+def slice_tape(options) -> None:
+    """A recording to segments."""
+    from vaelab import files
+    from vaelab.datasets import cutting, segments
+    from vaelab.ui import plots
+
+    metadata, config = _metadata(options), _slice_config(options)
+    with _telling_warnings():
+        cut, heard = cutting.cut_tape(
+            options.tape, options.out_dir, config, metadata, options.references, _drop(options), options.labels
+        )
+    print(segments.report(cut, options.out_dir))
+    if not options.no_picture:
+        with files.replacing(Path(options.out_dir) / "slices.png") as temporary:
+            plots.tape(heard, [(one.start, one.end) for one in cut.segments]).savefig(temporary, dpi=100)
+
+
+def draw_map(options) -> None:
+    """A picture of a library."""
+    from vaelab import files
+    from vaelab.library import umap_map
+    from vaelab.play import SoundSampleTool
+    from vaelab.ui import plots
+
+    if Path(options.out_file).suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise OSError(f"{options.out_file}: expected a name in .png, .pdf or .svg")
+    library = SoundSampleTool(options.model, library_dir=options.library_dir).library
+    coordinates = umap_map.map_coordinates(library, options.seed, options.neighbors)
+    folders = [os.path.relpath(path.parent, options.library_dir) for path in library.files]
+    picture = plots.latent_map(coordinates, [None if folder == "." else folder for folder in folders])
+    with files.replacing(Path(options.out_file)) as temporary:
+        picture.savefig(temporary, dpi=150, format=Path(options.out_file).suffix[1:].lower())
+    print(f"drew {len(coordinates)} sounds: {options.out_file}")
+
+
+def open_app(options) -> None:
+    """Mixer and map as a web page."""
+    from vaelab.cli.app import serve
+
+    folder = options.out_dir
+    serve(options.model, options.files, options.library_dir, folder, options.port, not options.no_browser)

@@ -1,0 +1,140 @@
+"""What is installed, what can be decoded, what the caches hold, and what is wrong with them."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import soundfile
+
+from vaelab import data, files, library
+from vaelab.audio import decoders
+from vaelab.library import index
+from vaelab.models import checkpoint, pretrained
+from vaelab.text import printable
+
+PACKAGES = (
+    *("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "librosa", "soundfile", "soxr", "safetensors", "joblib"),
+    *("tqdm", "matplotlib", "av", "umap-learn", "ipywidgets", "anywidget", "jupyterlab"),
+)
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".mp4", ".mkv", ".mov", ".avi")
+
+
+def examine(home: str | os.PathLike = data.HOME) -> dict[str, Any]:
+    """Look around.
+
+    Args:
+        home: Where datasets are.
+
+    Returns:
+        "versions", "devices", "decoders" (by suffix), "models" (shipped ones), "caches" ({"kind", "path", "holds",
+        "bytes"} each) and "problems" (texts, each with what to do), as plain JSON values.
+    """
+    home = Path(home)
+    found: dict[str, Any] = {
+        "versions": versions(),
+        "devices": {
+            "jax": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
+            "cores": os.cpu_count(),
+        },
+        "decoders": {suffix: decoders.version(f"sound{suffix}") for suffix in SUFFIXES},
+        "models": sorted(path.stem for path in pretrained.FOLDER.glob("*.safetensors")),
+        "caches": [],
+        "problems": [],
+    }
+    if found["decoders"][".m4a"] is None:
+        unread = " ".join(suffix for suffix, version in found["decoders"].items() if version is None)
+        found["problems"].append(f"{unread} cannot be read: pip install 'vaelab[video]'")
+    for cache, problems in (*_datasets(home), *_stores(home), *_libraries(home)):
+        found["caches"].append(cache)
+        found["problems"] += problems
+    found["problems"] += _unfinished(home)
+    return found
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what is used, None where it is not installed."""
+    found: dict[str, str | None] = {"vaelab": checkpoint.versions()["vaelab"], "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return {**found, "libsndfile": soundfile.__libsndfile_version__}
+
+
+def as_json(found: dict[str, Any]) -> str:
+    """What was found, as JSON."""
+    return json.dumps(found, indent=1)
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """What was found, in lines."""
+    lines = [f"{name:<12} {version or 'not installed'}" for name, version in found["versions"].items()]
+    lines += ["", f"{found['devices']['cores']} cores; jax computes on {', '.join(found['devices']['jax'])}"]
+    lines += [f"{suffix:<5} {version or 'cannot be read'}" for suffix, version in found["decoders"].items()]
+    lines += [f"shipped models: {', '.join(found['models']) or 'none'}", ""]
+    for cache in found["caches"]:
+        where = printable(cache["path"])
+        lines.append(f"{cache['kind']:<8} {cache['bytes'] / 1e6:9.1f} MB  {where}: {cache['holds']}")
+    lines += ["", *(f"PROBLEM: {printable(problem)}" for problem in found["problems"])]
+    return "\n".join(lines if found["problems"] else [*lines, "no problems"])
+
+
+def _datasets(home: Path) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    for manifest in sorted(home.glob("*/manifest.json")):
+        name, problems = manifest.parent.name, []
+        holds = "damaged"
+        try:
+            dataset = data.load_dataset(name, home)
+            holds = f"{len(dataset.entries)} sounds"
+            gone = [entry for entry in dataset.entries if not dataset.source(entry).exists()]
+            if gone:
+                problems = [f"dataset {name}: {len(gone)} of {len(dataset.entries)} files are gone; make it again"]
+        except data.DatasetError as error:
+            problems = [f"{error}; make it again"]
+        yield _cache("dataset", manifest.parent, holds), problems
+
+
+def _stores(home: Path) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    for folder in sorted(path for path in (home / ".store").glob("*") if path.is_dir()):
+        indices = [path for path in folder.glob("*.json") if not path.name.startswith(files.TEMPORARY)]
+        sounds, problems = 0, []
+        for path in indices:
+            try:
+                sounds += len(json.loads(path.read_text(encoding="ascii"))["sha256"])
+                if not path.with_suffix(".npy").is_file():
+                    problems.append(f"{path}: its rows are missing; training computes them again")
+            except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+                problems.append(f"{path}: damaged ({error!r}); training computes its sounds again")
+        yield _cache("features", folder, f"{sounds} sounds in {len(indices)} shards"), problems
+
+
+def _libraries(home: Path) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    for path in sorted((home / library.FOLDER).glob("*.safetensors")):
+        if path.name.startswith(files.TEMPORARY):
+            continue
+        holds, problems = "damaged", []
+        try:
+            kept = index.load(path)
+            holds = f"{len(kept)} sounds of {kept.root}"
+            if not os.path.isdir(kept.root):
+                problems = [f"{path}: its folder {kept.root} is gone; delete it"]
+        except (index.LibraryError, OSError) as error:
+            problems = [f"{error}; delete it, it is made again when it is needed"]
+        yield _cache("library", path, holds), problems
+
+
+def _unfinished(home: Path) -> Iterator[str]:
+    """Files that killed writers left."""
+    for path in sorted(home.rglob(f"{files.TEMPORARY}*")):
+        yield f"{path}: left by a program that was killed; delete it if nothing is running"
+
+
+def _cache(kind: str, path: Path, holds: str) -> dict[str, Any]:
+    inside = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
+    return {"kind": kind, "path": str(path), "holds": holds, "bytes": sum(one.stat().st_size for one in inside)}

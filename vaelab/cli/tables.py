@@ -1,0 +1,83 @@
+"""What the command prints and writes of many sounds: as text, JSON and CSV."""
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vaelab import files
+from vaelab.play import SoundSampleTool
+from vaelab.text import printable
+
+Rows = Iterable[Mapping[str, Any]]
+
+
+def classes(
+    tool: SoundSampleTool, sounds: Sequence[str | os.PathLike], labels: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """What each sound is, and each below a folder.
+
+    A row holds its class and that class's probability, how well the model knows it, and the probability of every class;
+    for a file that cannot be read the reason.
+
+    Args:
+        tool: Classifies.
+        sounds: Files and folders.
+        labels: Which label set; None is the first.
+    """
+    names = tool.names_of(labels)
+    for one in sounds:
+        for answer in tool.classify(one, labels):
+            row = {"file": str(answer.path), "class": answer.name, "probability": None, "known": None}
+            row["percentile"] = row["reason"] = None
+            probabilities = dict.fromkeys(names)
+            if answer.probabilities is None:
+                row["reason"] = answer.reason
+            else:
+                probabilities = dict(zip(names, map(float, answer.probabilities), strict=True))
+                row["probability"] = probabilities[answer.name]
+            if answer.known is not None:
+                row["known"], row["percentile"] = answer.known.verdict, answer.known.percentile
+            yield {**row, **{f"p({name})": value for name, value in probabilities.items()}}
+
+
+def as_text(rows: Rows) -> str:
+    """Columns of text, without the single probabilities."""
+    lines = [[_word(value) for name, value in row.items() if not name.startswith("p(")] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def as_json(rows: Rows) -> str:
+    """A JSON list of objects, in ASCII: names that are not UTF-8 keep their bytes as lone surrogates."""
+    return json.dumps(list(rows), indent=1, allow_nan=False)
+
+
+def write_csv(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write a table, whole or not at all; names that cannot be printed are escaped.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with files.replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([printable(name) for name in rows[0]])
+        for row in rows:
+            writer.writerow(["" if value is None else _printable(value) for value in row.values()])
+    return Path(path)
+
+
+def _printable(value: Any) -> Any:
+    """A value for a spreadsheet, which would compute a text that begins like a formula."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else printable(value)

@@ -1,0 +1,17 @@
+"""Datasets behind `vaelab.data`: scanning folders, the manifest, the split, stored features, segments of tapes.
+
+Doors:
+
+    manifest, splitting            what a dataset is, as a file; training and validation sides
+    scan, scan_cache               sound files below folders; what an earlier scan read of them
+    segments, cutting              segments of a tape, as files and labels
+    feature_rows, feature_store    mel features in batches, computed once and kept
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["cutting", "feature_rows", "feature_store", "manifest", "scan", "scan_cache", "segments", "splitting"],
+    submod_attrs={},
+)

@@ -1,0 +1,195 @@
+"""A tape to a folder of segments: files or references, with time codes, labels to edit, and the tape's metadata."""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vaelab import audio, slicing
+from vaelab.config import AudioConfig, SliceConfig
+from vaelab.datasets import segments
+from vaelab.datasets.segments import CutError, CutTape, Segment
+from vaelab.text import printable, timecode
+
+SHORTEST_S = AudioConfig().clip_seconds
+COMPARED = (40, 5)  # a duplicate has the same so many moments, each so many frames long
+DEPTH_DB, ALIKE_DB = 50.0, 3.0  # below a segment's loudest moment; mean distance of near-duplicates
+LENGTHS = 1.25  # of near-duplicates differ by this factor at most
+LOUD_MOMENT = 10  # frames
+
+
+@dataclasses.dataclass(frozen=True)
+class Drop:
+    """What is not wanted: segments no louder than hiss, and those nearly the same as one before."""
+
+    silence: bool = False
+    duplicates: bool = False
+
+
+def cut_tape(
+    path: str | os.PathLike,
+    out_dir: str | os.PathLike,
+    config: SliceConfig | None = None,
+    metadata: Mapping[str, str] | None = None,
+    references: bool = False,
+    drop: Drop | None = None,
+    labels: str | os.PathLike | None = None,
+) -> tuple[CutTape, slicing.Heard]:
+    """Slice a tape into a folder: a wav for each segment, `tape.json`, and `labels.txt` for Audacity.
+
+    Where the folder was made before, what a person did to `labels.txt` since then counts: segments that were moved,
+    added or named stay as they are, those deleted do not come back; the rest is sliced anew.
+
+    Args:
+        path: An audio file, or a video with `vaelab[video]`.
+        out_dir: Folder of the segments.
+        config: How to slice.
+        metadata: Of the tape; goes into every segment and from there into every recipe. Values given add to those of
+            an earlier run.
+        references: Write no wavs: `tape.json` alone says where the segments are.
+        drop: What to leave out; nothing that a person made is.
+        labels: Another label file, to be used as it is, without slicing.
+
+    Returns:
+        The segments, and what was heard, for a picture.
+
+    Raises:
+        AudioError: The tape cannot be read.
+        CutError: It is silent or shorter than a clip, `labels` cannot be read, or the folder belongs to another tape.
+    """
+    path, folder, config = Path(path), Path(out_dir), config or SliceConfig()
+    sha256 = audio.examine(path).sha256
+    before = _before(folder, sha256)
+    heard = slicing.hear(path)
+    if heard.seconds < SHORTEST_S:
+        raise CutError(
+            f"{printable(path)}: expected a tape of at least {SHORTEST_S:g} s, which is one clip, found "
+            f"{heard.seconds:.2f} s; put single sounds in a folder and use make-dataset --data-dir"
+        )
+    found = [Segment(round(start, 6), round(end, 6)) for start, end in slicing.cuts(heard, config)]
+    chosen, removed = _chosen(found, before, folder, labels, heard.seconds)
+    if not chosen:
+        loudest = float(slicing.loudness(heard).max())
+        raise CutError(
+            f"{printable(path)}: expected sound that rises above hiss, found none in {heard.seconds:.1f} s "
+            f"(nothing louder than {loudest:.0f} dBFS); check the recording, or raise the sensitivity"
+        )
+    automatic = {one.place for one in found}
+    kept, dropped = _without(chosen, automatic, heard, config, drop or Drop())
+    names = [None] * len(kept) if references else [_name(path.stem, one, automatic) for one in kept]
+    kept = [dataclasses.replace(one, path=name) for one, name in zip(kept, names, strict=True)]
+    cut = CutTape(
+        os.path.realpath(path),
+        sha256,
+        round(heard.seconds, 6),
+        {**(before.metadata if before else {}), **(metadata or {})},
+        tuple(kept),
+        (*(one for one in kept if one.place in automatic and not one.label), *removed),
+        dropped,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in before.segments if before else ():
+        if one.path and one.path not in names:
+            (folder / one.path).unlink(missing_ok=True)
+    if not references:
+        _write_sounds(path, cut, folder)
+    segments.write(cut, folder)
+    return cut, heard
+
+
+def _before(folder: Path, sha256: str) -> CutTape | None:
+    """What an earlier run left in the folder."""
+    if not (folder / segments.FILE).exists():
+        return None
+    before = segments.read(folder)
+    if before.sha256 != sha256:
+        raise CutError(
+            f"{printable(folder)}: expected segments of this tape, found those of "
+            f"{printable(before.path)}; choose another folder"
+        )
+    return before
+
+
+def _chosen(
+    found: list[Segment], before: CutTape | None, folder: Path, labels: str | os.PathLike | None, seconds: float
+) -> tuple[list[Segment], list[Segment]]:
+    """The segments found, but for what a person says, and those that a person removed."""
+    if labels is not None:
+        return segments.read_labels(labels, seconds), []
+    if before is None or not (folder / segments.LABELS).exists():
+        return found, []
+    left = segments.read_labels(folder / segments.LABELS, seconds)
+    return segments.edited(found, before.found, left), segments.removed(before.found, left)
+
+
+def _without(
+    chosen: list[Segment], automatic: set[tuple[float, float]], heard: slicing.Heard, config: SliceConfig, drop: Drop
+) -> tuple[list[Segment], dict[str, int]]:
+    """Segments without those that are not wanted, and how many these were, by reason."""
+    kept, dropped = [], {"silence": 0, "duplicates": 0}
+    looks: list[tuple[np.ndarray, float]] = []
+    loudness = slicing.loudness(heard)
+    for one in chosen:
+        first, last = round(one.start / heard.hop_s), max(1, round(one.end / heard.hop_s))
+        if one.place in automatic:
+            if drop.silence and _loudest_moment(loudness[first:last]) < config.hiss_dbfs:
+                dropped["silence"] += 1
+                continue
+            look = _look(heard.levels[first:last]), one.end - one.start
+            if drop.duplicates and any(_alike(look, other) for other in looks):
+                dropped["duplicates"] += 1
+                continue
+            looks.append(look)
+        kept.append(one)
+    return kept, dropped
+
+
+def _loudest_moment(loudness: np.ndarray) -> float:
+    """The largest median of 50 ms, dBFS."""
+    parts = np.array_split(loudness, max(1, len(loudness) // LOUD_MOMENT))
+    return max(float(np.median(part)) for part in parts)
+
+
+def _look(levels: np.ndarray) -> np.ndarray:
+    """The beginning of a segment in dB below its loudest spot: (moments, bands)."""
+    moments, frames = COMPARED
+    look = np.full((moments * frames, levels.shape[1]), -np.inf, np.float32)
+    look[: len(levels)] = levels[: len(look)]
+    look = np.clip(look - look.max(), -DEPTH_DB, 0)
+    return look.reshape(moments, frames, -1).mean(axis=1)
+
+
+def _alike(one: tuple[np.ndarray, float], other: tuple[np.ndarray, float]) -> bool:
+    """Whether two segments, by look and length, are near-duplicates; where both are silent does not count."""
+    if max(one[1], other[1]) > LENGTHS * min(one[1], other[1]):
+        return False
+    heard = np.maximum(one[0], other[0]) > 1 - DEPTH_DB
+    return float(np.abs(one[0] - other[0])[heard].mean()) < ALIKE_DB
+
+
+def _name(stem: str, one: Segment, automatic: set[tuple[float, float]]) -> str:
+    """A file's name: where the segment begins, and where it ends if a person decided so."""
+    start, end = (timecode(moment).replace(":", "-").replace(".", "-") for moment in (one.start, one.end))
+    return f"{stem}_{start}.wav" if one.place in automatic else f"{stem}_{start}_{end}.wav"
+
+
+def _write_sounds(path: Path, cut: CutTape, folder: Path) -> None:
+    """A wav with a recipe for each segment."""
+    for one, (samples, rate) in zip(cut.segments, _pieces(path, cut.segments), strict=True):
+        stretch = cut.stretch(one.start, round(one.end - one.start, 6))
+        recipe = {"format": 1, "call": "slice", "label": one.label, "sources": [stretch]}
+        audio.write(folder / one.path, np.clip(samples, -1, 1), rate, recipe)
+
+
+def _pieces(path: Path, wanted: Sequence[Segment]) -> Iterator[tuple[np.ndarray, int]]:
+    """The samples of each segment, in the order of their starts, read in one go, and their rate."""
+    with audio.stream(path) as (rate, _, blocks):
+        held, first = np.zeros(0, np.float32), 0  # samples in hand, and the place of the first on the tape
+        for one in wanted:
+            start, end = round(one.start * rate), round(one.end * rate)
+            while first + len(held) < end and (block := next(blocks, None)) is not None:
+                useless = min(len(held), max(0, start - first))
+                held, first = np.concatenate([held[useless:], block]), first + useless
+            yield held[max(0, start - first) : end - first], rate

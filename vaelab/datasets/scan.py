@@ -1,0 +1,191 @@
+"""What lies below folders: sounds, with their content, label and pack, and what is none, with the reason."""
+
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import joblib
+from tqdm.auto import tqdm
+
+from vaelab import audio
+from vaelab.audio import workers
+from vaelab.datasets import hydrogen, scan_cache
+
+LABELS = ("folder", "hydrogen-instrument", "hydrogen-kit")
+EXAMINED_TOGETHER = 64  # files per message to a worker
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A sound.
+
+    Attributes:
+        root: Index of its root.
+        path: Relative to it, with forward slashes.
+        facts: Its content.
+        label: Class name, or None.
+        pack: Name of the folder that its like stays together with.
+    """
+
+    root: int
+    path: str
+    facts: audio.Facts
+    label: str | None
+    pack: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that is not used, and why."""
+
+    root: int
+    path: str
+    reason: str
+
+
+def scan(
+    roots: Sequence[Path], labels: str | None, progress: bool = True, known: scan_cache.Seen | None = None
+) -> Iterator[Found | Skipped]:
+    """Everything below some folders that is a sound, or looks like one.
+
+    Args:
+        roots: Absolute folders.
+        labels: One of `LABELS`, or None.
+        progress: Show a bar.
+        known: What an earlier scan found: files that are as they were then are not read again. This scan's contents
+            are added.
+    """
+    names: list[tuple[int, str]] = []
+    for root, folder in enumerate(roots):
+        for path, reason in candidates(folder):
+            if reason is None:
+                names.append((root, path))
+            else:
+                yield Skipped(root, path, reason)
+    kits = _Kits(roots)
+    examined = _examined(roots, names, scan_cache.Seen() if known is None else known)
+    bar = tqdm(examined, desc="reading", unit="file", total=len(names), disable=not progress)
+    for (root, path), (facts, reason) in zip(names, bar, strict=True):
+        if facts is None:
+            yield Skipped(root, path, reason)
+        else:
+            yield Found(root, path, facts, *kits.label_and_pack(root, path, labels))
+    yield from kits.refused
+
+
+def _examined(
+    roots: Sequence[Path], names: Sequence[tuple[int, str]], known: scan_cache.Seen
+) -> Iterator[tuple[audio.Facts | None, str | None]]:
+    """Facts, or the reason why there are none, of each file; only those that are new or changed are read."""
+    tops = [os.fsdecode(root) for root in roots]
+    marks = [scan_cache.mark(os.path.join(tops[root], path)) for root, path in names]
+    old = [known.recall(tops[root], path, mark) for (root, path), mark in zip(names, marks, strict=True)]
+    paths = [
+        (os.path.join(tops[root], path),) for (root, path), content in zip(names, old, strict=True) if content is None
+    ]
+    # Small sets go in small parts, so that every worker gets some.
+    chunk = max(1, min(EXAMINED_TOGETHER, len(paths) // (4 * joblib.cpu_count())))
+    fresh = workers.outcomes(audio.examine, paths, audio.AudioError, chunk)
+    for (root, path), mark, content in zip(names, marks, old, strict=True):
+        if content is not None:
+            yield audio.Facts(*content), None
+            continue
+        facts, reason = next(fresh)
+        if facts is not None:
+            known.remember(tops[root], path, mark, facts.sha256, facts.seconds)
+        yield facts, reason
+
+
+def candidates(root: Path) -> Iterator[tuple[str, str | None]]:
+    """Each thing below a folder with a sound's name: its relative path, and the reason if it cannot be used.
+
+    Links to folders are named too, whatever they are called, as sounds may be behind them, and so are folders that
+    cannot be listed. No link leads out of the root, and none into a circle.
+    """
+    waiting = [""]
+    real_root = os.path.realpath(root)
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(os.path.join(root, folder)) as listing:
+                inside = sorted(listing, key=lambda item: item.name)
+        except OSError as error:
+            yield folder or ".", f"expected a folder, found none that can be listed: {error.strerror}"
+            continue
+        folders = []
+        for item in inside:
+            path = f"{folder}/{item.name}" if folder else item.name
+            sounding = item.name.lower().endswith(audio.EXTENSIONS)
+            if item.is_symlink():
+                if sounding or os.path.isdir(item.path):
+                    yield path, _link_reason(item.path, real_root)
+            elif item.is_dir(follow_symlinks=False):
+                folders.append(path)
+                if sounding:
+                    yield path, "expected a file, found a folder of that name; sounds in it are scanned"
+            elif sounding:
+                yield path, None
+        waiting.extend(reversed(folders))
+
+
+def _link_reason(path: str, real_root: str) -> str | None:
+    if os.path.isdir(path):
+        return "expected a file, found a link to a folder; name that folder too if it is meant"
+    if not os.path.exists(path):
+        return "expected a file, found a link that leads nowhere"
+    if os.path.commonpath([os.path.realpath(path), real_root]) != real_root:
+        return "expected a file inside the folder, found a link out of it; name the other folder too if it is meant"
+    return None
+
+
+class _Kits:
+    """The drum kits around sounds: labels and packs."""
+
+    def __init__(self, roots: Sequence[Path]):
+        self.roots = roots
+        self.refused: list[Skipped] = []
+        self._kits: dict[tuple[int, str], hydrogen.Kit | None] = {}
+
+    def label_and_pack(self, root: int, path: str, labels: str | None) -> tuple[str | None, str]:
+        """The label of a sound under a choice of `LABELS`, and the pack it belongs to."""
+        folders = PurePosixPath(path).parts[:-1]
+        top = os.fsdecode(self.roots[root])
+        if labels == "folder":
+            pack = folders[1:2] or folders[:1]
+            return _readable(folders[0]) if folders else None, "/".join(pack) or top
+        pack = "/".join((top, *folders[:1]))
+        if labels is None:
+            return None, pack
+        where, kit = self._around(root, folders)
+        if kit is None:
+            return None, pack
+        inside = "/".join(PurePosixPath(path).parts[len(PurePosixPath(where).parts) :])
+        label = kit.name if labels == "hydrogen-kit" else kit.drum_class(inside)
+        return label, f"{top}/{where}"
+
+    def _around(self, root: int, folders: Sequence[str]) -> tuple[str, hydrogen.Kit | None]:
+        """The nearest folder around that holds a drumkit.xml, and the kit."""
+        for depth in range(len(folders), -1, -1):
+            where = "/".join(folders[:depth])
+            if kit := self._kit(root, where):
+                return where, kit
+        return "", None
+
+    def _kit(self, root: int, where: str) -> hydrogen.Kit | None:
+        if (root, where) in self._kits:
+            return self._kits[root, where]
+        self._kits[root, where] = None
+        path = os.path.join(self.roots[root], where, hydrogen.FILE_NAME)
+        if os.path.lexists(path):
+            try:
+                self._kits[root, where] = hydrogen.read_kit(path)
+            except hydrogen.KitError as error:
+                self.refused.append(Skipped(root, f"{where}/{hydrogen.FILE_NAME}".lstrip("/"), str(error)))
+        return self._kits[root, where]
+
+
+def _readable(name: str) -> str:
+    """A folder's name as a class name: text that can be shown, and the same however its accents are stored."""
+    return unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "backslashreplace"))

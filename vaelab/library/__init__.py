@@ -1,0 +1,20 @@
+"""Libraries: a folder's sounds embedded by a model, kept up to date, searched and laid out as a map.
+
+Doors:
+
+    Library, build, nearest    open a folder's library; exact nearest neighbours
+    index, search              the file of a library;  distances and neighbours of any points
+    umap_map                   coordinates of a library's sounds on a map, cached beside its index
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["index", "search", "umap_map"],
+    submod_attrs={
+        "index": ["LibraryError"],
+        "library": ["CEPSTRA", "FOLDER", "SPACES", "Library", "Listener", "build"],
+        "search": ["nearest"],
+    },
+)

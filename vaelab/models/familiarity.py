@@ -1,0 +1,220 @@
+"""What a model remembers of the sounds around its training, so that it can say what it knows.
+
+When training ends, the model's file also holds where its training sounds lie, and how well it did on sounds held out:
+the percentiles of their error, of their -ELBO, and of their distance to the nearest training sound. A sound is judged
+by where it falls among the held-out ones:
+
+    its errors and -ELBO  all up to the 90th percentile "well inside", up to the 99th "at the edge", else "unknown"
+    a latent's distance   to the nearest training sound: below the 5th percentile "a copy", up to the median
+                          "a relative", farther "new": as far away as one real sound is from all others
+
+Errors are the mean over a clip, and that over its loudest cells: most of a pure tone is silence, which any model gets
+right. The -ELBO is that of one draw with fixed noise, for held-out sounds and for those that are asked about.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from vaelab import model as models
+from vaelab.library.search import nearest, squared
+from vaelab.models import checkpoint
+from vaelab.models.evaluate import Sounds, sound_terms
+
+PERCENTILES = np.arange(101)
+INSIDE, EDGE = 90, 99
+COPY, RELATIVE = 5, 50
+LOUDEST = 0.02  # of the cells of a clip
+BINS = 10  # of confidence, in the table of calibration
+MOST_SOUNDS = 50_000  # training sounds that are remembered; of more, a random choice
+BATCH = 32
+KEY = 0  # of the noise of an -ELBO
+
+
+class Reference(NamedTuple):
+    """What is remembered.
+
+    Attributes:
+        embeddings: Of training sounds, float16 (sounds, latent).
+        error_db: Mean error of held-out sounds, its percentiles (101,).
+        loudest_db: Mean error of their loudest cells, its percentiles (101,).
+        nats: -ELBO of held-out sounds, its percentiles (101,).
+        spacing: Distance from a held-out sound to the nearest training sound, its percentiles (101,).
+        calibration: For each label set, over ten equal bins of the chosen class's probability: how many held-out
+            sounds, their mean probability, and the share that was right; (label sets, 10, 3), 0 where a bin is empty.
+    """
+
+    embeddings: np.ndarray
+    error_db: np.ndarray
+    loudest_db: np.ndarray
+    nats: np.ndarray
+    spacing: np.ndarray
+    calibration: np.ndarray
+
+
+class Known(NamedTuple):
+    """How well a model knows a sound.
+
+    Attributes:
+        verdict: "well inside", "at the edge" or "unknown".
+        percentile: The share of held-out sounds that it knows better, in percent: the largest of the three.
+        error_db: Mean error of its reconstruction.
+        loudest_db: The same in the loudest cells.
+        nats: Its -ELBO.
+    """
+
+    verdict: str
+    percentile: float
+    error_db: float
+    loudest_db: float
+    nats: float
+
+
+class Newness(NamedTuple):
+    """How new a latent is.
+
+    Attributes:
+        verdict: "a copy", "a relative" or "new".
+        percentile: The share of held-out sounds that lie closer to their nearest training sound, in percent.
+        distance: To the nearest training sound.
+    """
+
+    verdict: str
+    percentile: float
+    distance: float
+
+
+def measure(model: models.Model, training: Sounds, held_out: Sounds) -> Reference:
+    """A reference from both sides of a dataset."""
+    count = len(training.features)
+    chosen = np.arange(count)
+    if count > MOST_SOUNDS:
+        chosen = np.sort(np.random.default_rng(KEY).permutation(count)[:MOST_SOUNDS])
+    embeddings = _joined(_encoded(model, training.features, chosen), len(chosen)).astype(np.float16)
+    points = embeddings.astype(np.float32)
+    others = np.arange(len(held_out.features))
+    others = _joined(_encoded(model, held_out.features, others), len(others))
+    _, apart = nearest(points, others, 1)
+    measured = (*_scores(model, held_out), apart[:, 0])
+    parts = (np.percentile(values, PERCENTILES).astype(np.float32) for values in measured)
+    return Reference(embeddings, *parts, _calibration(model, held_out))
+
+
+def of(model: models.Model, kept: dict[str, np.ndarray], path: Path) -> Reference | None:
+    """The reference that stands in a model's file; None if its training was not ended.
+
+    Raises:
+        checkpoint.CheckpointError: What stands there does not fit.
+    """
+    if not kept:
+        return None
+    bins = (len(model.config.labels), BINS, 3)
+    shapes = dict.fromkeys(("error_db", "loudest_db", "nats", "spacing"), PERCENTILES.shape) | {"calibration": bins}
+    sounds = kept.get("embeddings", np.zeros((0, 0)))
+    shapes["embeddings"] = (max(1, len(sounds)), model.config.latent_dim)
+    found = {name: array.shape for name, array in kept.items()}
+    if found != shapes or not all(np.isfinite(array).all() for array in kept.values()):
+        raise checkpoint.CheckpointError(f"{path}: expected finite reference arrays {shapes}, found {found}")
+    return Reference(**kept)
+
+
+def keep(path: Path, training: Sounds, held_out: Sounds) -> None:
+    """Measure a model's reference and add it to the model's file, unless it stands there already."""
+    model, meta = checkpoint.load_model(path)
+    found, before = measure(model, training, held_out)._asdict(), meta.pop("reference")
+    if set(before) == set(found) and all(np.array_equal(before[name], found[name]) for name in found):
+        return
+    own = ("versions", "format", "sha256", "kind", "model", "audio", "stored")
+    checkpoint.save_model(path, model, {name: value for name, value in meta.items() if name not in own}, found)
+
+
+def known(model: models.Model, reference: Reference, features: np.ndarray) -> list[Known]:
+    """How well a model knows sounds, by their features uint8 (sounds, frames, mels)."""
+    blank = np.full((len(features), len(model.config.labels)), -1, np.int32)
+    sounds = Sounds(features, blank, blank.astype(np.float32), ("",) * len(features))
+    judged = []
+    among = (reference.error_db, reference.loudest_db, reference.nats)
+    for scores in zip(*_scores(model, sounds), strict=True):
+        place = max(map(_percentile, among, scores))
+        verdict = "well inside" if place <= INSIDE else "at the edge" if place <= EDGE else "unknown"
+        judged.append(Known(verdict, place, *map(float, scores)))
+    return judged
+
+
+def newness(reference: Reference, z: np.ndarray) -> list[Newness]:
+    """How new latents (n, latent) are."""
+    points = reference.embeddings.astype(np.float32)
+    _, apart = nearest(points, np.atleast_2d(z), 1, squares=squared(points))
+    judged = []
+    for distance in apart[:, 0]:
+        place = _percentile(reference.spacing, distance)
+        verdict = "a copy" if place < COPY else "a relative" if place <= RELATIVE else "new"
+        judged.append(Newness(verdict, place, float(distance)))
+    return judged
+
+
+def _percentile(among: np.ndarray, value: float) -> float:
+    """The share of values below one, in percent, from the percentiles of these values."""
+    return float(np.interp(value, among, PERCENTILES, left=0.0, right=100.0))
+
+
+def _scores(model: models.Model, sounds: Sounds) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each sound: mean error and that of the loudest cells, dB, and -ELBO, nats."""
+    # Every sound has the same noise, so that its score does not depend on its neighbours.
+    terms = sound_terms(model, sounds, BATCH, jax.random.key(KEY), same_noise=True)
+    numbers, loudest = np.arange(len(sounds.features)), []
+    for start, embeddings in zip(numbers[::BATCH], _encoded(model, sounds.features, numbers), strict=True):
+        features = np.asarray(sounds.features[numbers[start : start + BATCH]], np.float32) / models.LEVELS
+        rebuilt = np.asarray(model.decode(embeddings))[: len(features)]
+        loudest += map(_loudest_error, features.reshape(len(features), -1), rebuilt.reshape(len(features), -1))
+    return terms.error * model.audio.top_db, np.array(loudest) * model.audio.top_db, terms.recon + terms.kl
+
+
+def _loudest_error(features: np.ndarray, rebuilt: np.ndarray) -> float:
+    """Mean distance in the loudest cells of a sound, (cells,) twice."""
+    least = np.quantile(features, 1 - LOUDEST, method="higher")
+    cells = features >= least
+    return float(np.abs(features - rebuilt)[cells].mean())
+
+
+def _encoded(model: models.Model, features: np.ndarray, chosen: np.ndarray) -> Iterator[jax.Array]:
+    """Embeddings of chosen rows of stored features, in whole batches (32, latent); the last is filled up."""
+    for start in range(0, len(chosen), BATCH):
+        rows = np.resize(chosen[start : start + BATCH], BATCH)
+        yield model.encode(features[rows].astype(np.float32) / models.LEVELS)
+
+
+def _joined(batches: Iterable[jax.Array], count: int) -> np.ndarray:
+    return np.concatenate([np.asarray(batch) for batch in batches])[:count]
+
+
+def _calibration(model: models.Model, held_out: Sounds) -> np.ndarray:
+    table = np.zeros((len(model.config.labels), BINS, 3), np.float32)
+    if not len(table):
+        return table
+    parts = []
+    for start in range(0, len(held_out.features), BATCH):
+        rows = np.resize(np.arange(start, min(start + BATCH, len(held_out.features))), BATCH)
+        parts.append(model.classify(held_out.features[rows].astype(np.float32) / models.LEVELS))
+    for column, sets in enumerate(zip(*parts, strict=True)):
+        probabilities = np.concatenate([np.asarray(part) for part in sets])[: len(held_out.features)]
+        table[column] = reliability(probabilities, held_out.labels[:, column])
+    return table
+
+
+def reliability(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Count, mean confidence and share right in ten equal bins of confidence: (n, classes), (n,) -> (10, 3).
+
+    Truths of -1 do not count.
+    """
+    table = np.zeros((BINS, 3), np.float32)
+    asked = truth >= 0
+    confidence, right = probabilities.max(axis=1)[asked], (probabilities.argmax(axis=1) == truth)[asked]
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    for number in np.unique(place):
+        inside = place == number
+        table[number] = inside.sum(), confidence[inside].mean(), right[inside].mean()
+    return table

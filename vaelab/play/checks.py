@@ -1,0 +1,68 @@
+"""Checks of what a caller asks for, before any work is done."""
+
+import difflib
+import inspect
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vaelab import VaelabError, audio
+from vaelab.config import AudioConfig
+from vaelab.play import rendering
+
+
+class ToolError(VaelabError):
+    """Something asked of a model that it cannot do; the message says what would help."""
+
+
+def offsets_of(audio_files: Sequence[str | os.PathLike], offsets: Sequence[float] | None) -> list[float]:
+    """One offset a file, seconds; None is the start of each."""
+    if isinstance(audio_files, str | os.PathLike):
+        raise TypeError(f"audio_files: expected a list of files, found one: [{str(audio_files)!r}]")
+    offsets = [0.0] * len(audio_files) if offsets is None else [float(offset) for offset in offsets]
+    if len(offsets) != len(audio_files):
+        raise ToolError(f"offsets: expected {len(audio_files)} numbers, found {len(offsets)}")
+    if not all(0 <= offset < np.inf for offset in offsets):
+        raise ToolError(f"offsets: expected at least 0 seconds, found {offsets}")
+    return offsets
+
+
+def check_output(out_file: str | os.PathLike | None, bits: int, seconds: float | None, config: AudioConfig) -> None:
+    """Refuse what cannot be written or is too long.
+
+    Raises:
+        AudioError: Unknown suffix, or bits that the format does not have.
+        ToolError: A length that cannot be made.
+    """
+    if out_file is not None:
+        audio.check_writable(out_file, bits)
+    shortest, longest = config.n_fft / config.sample_rate, rendering.LONGEST_S
+    if seconds is not None and not shortest <= seconds <= longest:
+        raise ToolError(f"seconds: expected {shortest:.2g} to {longest:g}, found {seconds}; join longer ones")
+
+
+def unfinished(model: Path) -> str:
+    """What to tell who asks a model for what only the end of its training brings."""
+    return (
+        f"{model}: expected what the model remembers of its training, found none; the training did not end yet: run "
+        "`vaelab train --logdir` on it again"
+    )
+
+
+def refuse(misspelt: dict[str, Any], function: Callable) -> None:
+    """Raise a TypeError that suggests the keyword that was meant."""
+    valid = [name for name in inspect.signature(function).parameters if name != "misspelt"]
+    for name in misspelt:
+        close = difflib.get_close_matches(name, valid, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"valid keywords: {', '.join(valid)}"
+        raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}; {hint}")
+
+
+def numbered(path: Path, count: int) -> list[Path]:
+    """The path itself for one file; NAME_1, NAME_2, ... for several."""
+    if count == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(1, count + 1)]

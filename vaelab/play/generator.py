@@ -1,0 +1,337 @@
+"""Making sounds with a trained model: random, mixed, varied, moved, one after the other."""
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from vaelab.audio import Sound, descriptors
+from vaelab.models import checkpoint, familiarity, pretrained
+from vaelab.play import checks, directions, latent, provenance, rendering
+from vaelab.play import prior as priors
+from vaelab.play.checks import ToolError
+from vaelab.play.directions import Directions
+from vaelab.play.directions import shift as _shift  # within `generate`, `directions` is a setting
+from vaelab.play.rendering import BATCH, in_batches
+
+WALK = 0.3  # step of the walk that makes a generated sound longer than a clip, one step a clip
+
+
+class Refined(NamedTuple):
+    """An embedding after gradient steps: z (latent,), and the mean error of its decoding before and after, dB."""
+
+    z: np.ndarray
+    before_db: float
+    after_db: float
+
+
+class Generator:
+    """A trained model that makes sounds.
+
+    Attributes:
+        path: The model's file.
+        model: The model; `model.audio` and `model.config` are its settings.
+        meta: What else its file says.
+        sha256: Of the model's file.
+        reference: What the model remembers of its training; None if that did not end.
+        trained_on: The tapes that the model learned from, with their metadata.
+        known: Named directions that `generate(directions=...)` may use; `directions` fills it.
+    """
+
+    def __init__(self, model: str | os.PathLike):
+        """Load a model.
+
+        Args:
+            model: A logdir, a model file, or the name of a shipped model; an existing path wins.
+
+        Raises:
+            CheckpointError: No such model, or a damaged one.
+        """
+        self.path = pretrained.find(model)
+        self.model, self.meta = checkpoint.load_model(self.path)
+        self.sha256: str = self.meta["sha256"]
+        self.reference = familiarity.of(self.model, self.meta["reference"], self.path)
+        self.trained_on: list[dict[str, Any]] = self.meta.get("trained_on", [])
+        self.known = Directions()
+
+    def generate(
+        self,
+        out_file: str | os.PathLike | None = None,
+        audio_files: Sequence[str | os.PathLike] | None = None,
+        weights: Sequence[float] | None = None,
+        normalize_weights: bool = True,
+        variance: float = 0.0,
+        spread: float = 0.0,
+        temperature: float = 1.0,
+        prior: str | None = None,
+        offsets: Sequence[float] | None = None,
+        phase: bool = True,
+        count: int = 1,
+        seed: int | None = None,
+        directions: Mapping[str, float] | None = None,
+        refine: int = 0,
+        seconds: float | None = None,
+        bits: int = 16,
+        **misspelt: Any,
+    ) -> Sound | list[Sound]:
+        """Make new sounds: from random points of latent space, or from a weighted mix of files.
+
+        Args:
+            out_file: Where to write (.wav, .flac, .aiff); several are numbered NAME_1, NAME_2, ...
+            audio_files: Sounds to mix; None makes random sounds.
+            weights: One number a file, negative ones allowed; None is the mean.
+            normalize_weights: Divide by the signed sum; False is plain vector arithmetic.
+            variance: Of Gaussian noise added to the embedding. (SampleVAE took its value as a standard
+                deviation: its 0.5 is 0.25 here.)
+            spread: Scale of draws from each file's own posterior, through the flow; 1 is the posterior.
+            temperature: Scale of random points; below 1 they are more usual, above 1 stranger.
+            prior: Of random points: "sounds", each about one training sound, in the ways in which its relatives
+                differ (`play.prior`); or "normal", N(0, I), newer and less like real ones. None is "sounds" where
+                the model remembers its training, else "normal".
+            offsets: Start of the clip in each file, seconds.
+            phase: Take the phase of the (mixed) sources instead of finding one.
+            count: How many.
+            seed: Of all that is random; None takes a fresh one, prints it and keeps it in the recipe.
+            directions: Amounts by name, added to the embedding, as in {"brightness": 1.0}; see `directions`.
+            refine: Gradient steps on each file's embedding before it is mixed; see `refine`.
+            seconds: Length of the sound, at most 300; None is one clip. A longer sound wanders about its point.
+            bits: Of the written file: 16, 24, or 32 (float).
+            **misspelt: Any other keyword is refused with a suggestion.
+
+        Returns:
+            A Sound; for count > 1 a list.
+
+        Raises:
+            TypeError: An unknown keyword.
+            AudioError: A source cannot be read, or the file cannot be written.
+            LatentError: The weights, the variance, the spread or the temperature do not fit.
+            DirectionError: A direction that is not known.
+            ToolError: The count, the offsets, the length or the prior do not fit.
+        """
+        checks.refuse(misspelt, self.generate)
+        if count < 1:
+            raise ToolError(f"count: expected at least 1, found {count}")
+        if not audio_files and weights is not None:
+            raise latent.LatentError("weights: expected none without audio_files")
+        for name, value in {"spread": spread, "temperature": temperature}.items():
+            if not (value >= 0 and np.isfinite(value)):
+                raise latent.LatentError(f"{name}: expected a number of at least 0, found {value}")
+        if audio_files and prior is not None:
+            raise ToolError(f"prior: expected none with audio_files, found {prior!r}")
+        checks.check_output(out_file, bits, seconds, self.model.audio)
+        offsets = checks.offsets_of(audio_files or (), offsets)
+        if not audio_files:
+            prior = self._checked_prior(prior)
+        if seed is None:
+            seed = secrets.randbits(31)
+            if not audio_files or variance > 0 or spread > 0 or seconds is not None:
+                print(f"seed {seed}")
+        settings = {
+            "call": "generate",
+            "weights": None if weights is None else [float(weight) for weight in weights],
+            "normalize_weights": bool(normalize_weights),
+            "variance": float(variance),
+            "spread": float(spread),
+            "temperature": float(temperature),
+            "prior": prior,
+            "phase": bool(phase),
+            "count": int(count),
+            "seed": int(seed),
+            "directions": {name: float(amount) for name, amount in (directions or {}).items()},
+            "refine": int(refine),
+        }
+        key, walk_key = jax.random.split(jax.random.key(seed))
+        level, phases = None, None
+        if audio_files:
+            clips = self._read(audio_files, offsets)
+            shares = latent.normalized(len(clips), weights, normalize_weights)
+            z, level = rendering.mix(self.model, clips, shares, key, count, variance, spread, refine)
+            phases = rendering.mixed_phase(clips, shares, self.model.audio) if phase and seconds is None else None
+        else:
+            z = self._random(prior, key, count, temperature)
+        if directions:
+            z = z + _shift(self.known, directions)[None, :]
+        recipe = self._recipe(settings, audio_files or (), offsets)
+        sounds = []
+        for index, point in enumerate(z.astype(np.float32)):
+            if seconds is None:
+                sounds.append(rendering.sound(self.model, {**recipe, "index": index}, point, level, phases))
+            else:
+                steps = 1 + int(np.ceil(seconds / self.model.audio.clip_seconds))
+                points = latent.walk(jax.random.fold_in(walk_key, index), point, steps, WALK)
+                sounds.append(rendering.long_sound(self.model, {**recipe, "index": index}, points, seconds))
+        _save(sounds, out_file, bits)
+        return sounds if count > 1 else sounds[0]
+
+    def interpolate(
+        self,
+        audio_files: Sequence[str | os.PathLike] | None = None,
+        steps: int = 8,
+        out_file: str | os.PathLike | None = None,
+        seconds: float | None = None,
+        points: np.ndarray | None = None,
+        offsets: Sequence[float] | None = None,
+        straight: bool = False,
+        bits: int = 16,
+    ) -> list[Sound] | Sound:
+        """Go from sound to sound in equal steps: one sound a step, or one long sound that changes on the way.
+
+        Args:
+            audio_files: Sounds to pass through, in turn.
+            steps: How many, ends included.
+            out_file: Where to write; the steps are numbered NAME_1, NAME_2, ...
+            seconds: Length of one long sound, at most 300; None makes `steps` sounds of one clip.
+            points: Latents (n, latent) to pass through instead of files, such as `latent.walk` gives.
+            offsets: Start of the clip in each file, seconds.
+            straight: Straight lines instead of great arcs (slerp).
+            bits: Of the written files.
+
+        Returns:
+            A list of `steps` sounds, or one Sound if `seconds` is given.
+
+        Raises:
+            AudioError: A source cannot be read, or a file cannot be written.
+            LatentError: Fewer than two sounds or steps.
+            ToolError: Files and points, or neither; offsets or a length that do not fit.
+        """
+        if (audio_files is None) == (points is None):
+            raise ToolError("interpolate: expected either audio_files or points")
+        checks.check_output(out_file, bits, seconds, self.model.audio)
+        offsets = checks.offsets_of(audio_files or (), offsets)
+        levels = None
+        if audio_files is not None:
+            features, levels = rendering.stored_features(self._read(audio_files, offsets), self.model.audio)
+            points = in_batches(self.model.encode, features)
+        way = latent.path(self.checked_latents(points), steps, straight)
+        settings = {"call": "interpolate", "steps": steps, "straight": bool(straight), "phase": False}
+        recipe = self._recipe(settings, audio_files or (), offsets)
+        if seconds is not None:
+            made = rendering.long_sound(self.model, recipe, way, seconds)
+            _save([made], out_file, bits)
+            return made
+        if levels is None:
+            levels = [None] * steps
+        else:
+            levels = np.interp(np.linspace(0, len(levels) - 1, steps), np.arange(len(levels)), levels).tolist()
+        sounds = [
+            rendering.sound(self.model, {**recipe, "index": index}, point, level)
+            for index, (point, level) in enumerate(zip(way, levels, strict=True))
+        ]
+        _save(sounds, out_file, bits)
+        return sounds
+
+    def directions(
+        self,
+        audio_files: Sequence[str | os.PathLike],
+        labels: Sequence[str | None] | None = None,
+        expressions: Sequence[str] = (),
+    ) -> Directions:
+        """Find named directions on sounds, for `generate(directions=...)`.
+
+        Brightness, attack, noisiness, pitch and decay are measured on each sound and fitted; amount 1 raises one by a
+        standard deviation. With labels, each label is a direction from the mean of all, and expressions such as
+        "clap - snare" lead from one class to another.
+
+        Args:
+            audio_files: At least 20 sounds, better hundreds.
+            labels: One name a file, None where unknown.
+            expressions: Labels joined by " + " and " - ".
+
+        Returns:
+            All directions known now, each with its held-out R2; also kept as `known`.
+
+        Raises:
+            AudioError: A file cannot be read.
+            DirectionError: Too few sounds, labels that do not fit, or sounds that do not differ.
+        """
+        directions.check(len(audio_files), labels, expressions)
+        embeddings, measured = [], []
+        for start in range(0, len(audio_files), BATCH):
+            part = audio_files[start : start + BATCH]
+            clips = self._read(part, [0.0] * len(part))
+            embeddings.append(self._encode(clips))
+            measured += [descriptors.measure(clip, self.model.audio.sample_rate) for clip in clips]
+        self.known.update(directions.find(np.concatenate(embeddings), measured, descriptors.UNITS, labels, expressions))
+        return self.known
+
+    def refine(self, target: str | os.PathLike, steps: int = 100, offset: float = 0.0) -> Refined:
+        """Embed a sound more exactly than the encoder does, by gradient steps on its embedding.
+
+        Args:
+            target: A sound file.
+            steps: How many; 0 is the encoder's embedding.
+            offset: Start of the clip, seconds.
+
+        Raises:
+            AudioError: The file cannot be read.
+        """
+        features, _ = rendering.stored_features(self._read([target], [offset]), self.model.audio)
+        z, before, after = latent.refine(self.model, features, self.model.encode(features), steps)
+        top_db = self.model.audio.top_db
+        return Refined(np.asarray(z[0]), float(before[0]) * top_db, float(after[0]) * top_db)
+
+    def embed(self, audio_files: Sequence[str | os.PathLike]) -> np.ndarray:
+        """Deterministic embeddings of files: float32 (n, latent).
+
+        Raises:
+            AudioError: A file cannot be read.
+        """
+        return self._encode(self._read(audio_files, checks.offsets_of(audio_files, None)))
+
+    def decode(self, z: np.ndarray) -> list[Sound]:
+        """Sounds that points of latent space (n, latent) stand for; each peaks at -1 dBFS."""
+        recipe = self._recipe({"call": "decode", "phase": False}, (), ())
+        return [rendering.sound(self.model, recipe, point) for point in self.checked_latents(z)]
+
+    def reconstruct(self, features: np.ndarray) -> np.ndarray:
+        """What the model makes of features: (n, frames, mels) in [0, 1] -> the same, at eps = 0."""
+        return in_batches(self.model.decode, in_batches(self.model.encode, features))
+
+    def _checked_prior(self, prior: str | None) -> str:
+        if prior is None:
+            return "normal" if self.reference is None else "sounds"
+        if prior not in priors.PRIORS:
+            raise ToolError(f"prior: expected one of {', '.join(priors.PRIORS)}, found {prior!r}")
+        if prior == "sounds" and self.reference is None:
+            raise ToolError(f"prior 'sounds': {checks.unfinished(self.path)}")
+        return prior
+
+    def _random(self, prior: str, key: jax.Array, count: int, temperature: float) -> np.ndarray:
+        if prior == "sounds":
+            return priors.around(self.reference.embeddings, key, count, temperature)
+        return priors.normal(self.model.config.latent_dim, key, count, temperature)
+
+    def _read(self, audio_files: Sequence[str | os.PathLike], offsets: Sequence[float]) -> np.ndarray:
+        """Clips of files: (n, samples)."""
+        return rendering.read_clips(audio_files, checks.offsets_of(audio_files, offsets), self.model.audio)
+
+    def _encode(self, clips: np.ndarray) -> np.ndarray:
+        """Deterministic embeddings of clips: (n, samples) -> (n, latent)."""
+        return in_batches(self.model.encode, rendering.stored_features(clips, self.model.audio)[0])
+
+    def checked_latents(self, z: np.ndarray) -> np.ndarray:
+        """Latents as float32 (n, latent), one or several; a ValueError if they do not fit the model."""
+        z = np.atleast_2d(np.asarray(z, np.float32))
+        if z.ndim != 2 or z.shape[1] != self.model.config.latent_dim:
+            raise ValueError(f"z: expected shape (n, {self.model.config.latent_dim}), found {z.shape}")
+        if not np.isfinite(z).all():
+            raise ValueError("z: expected finite numbers, found NaN or infinity")
+        return z
+
+    def _recipe(self, settings: dict[str, Any], audio_files, offsets) -> dict[str, Any]:
+        """What a generated sound remembers, with full paths; those in a file are relative to it."""
+        sources = provenance.sources(audio_files, offsets, self.model.audio.clip_seconds)
+        name = pretrained.name_of(self.path)
+        model = {"name": name, "path": str(self.path.resolve()), "sha256": self.sha256}
+        learned = {"trained_on": self.trained_on} if self.trained_on else {}
+        return {**provenance.stamp(), **settings, "sources": sources, "model": model, **learned}
+
+
+def _save(sounds: Sequence[Sound], out_file: str | os.PathLike | None, bits: int) -> None:
+    if out_file is not None:
+        for sound, path in zip(sounds, checks.numbered(Path(out_file), len(sounds)), strict=True):
+            sound.save(path, bits)

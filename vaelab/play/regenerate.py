@@ -1,0 +1,57 @@
+"""A written sound again, from its recipe."""
+
+import os
+import warnings
+
+import numpy as np
+
+from vaelab.audio import Sound
+from vaelab.models import pretrained
+from vaelab.play import latent, provenance, rendering
+from vaelab.play.provenance import ProvenanceError
+from vaelab.play.tool import SoundSampleTool
+from vaelab.text import printable
+
+
+def regenerate(
+    path: str | os.PathLike, model: str | os.PathLike | SoundSampleTool | None = None, phase: bool | None = None
+) -> Sound:
+    """Make the sound of a written file again, from its recipe: bit by bit the same on the same machine.
+
+    Args:
+        path: A sound that `generate` or `interpolate` wrote.
+        model: Its model, or a tool that has it open; None looks among the shipped ones, then where the model was as
+            seen from the file.
+        phase: False leaves out the sources' phase, so that they need not be there; None is as recorded.
+
+    Raises:
+        AudioError: The file is missing or has no recipe.
+        CheckpointError: No such model.
+        ProvenanceError: Another model, a source that is missing or has changed, or a damaged recipe.
+    """
+    recipe = provenance.read(path)
+    tool = (
+        model if isinstance(model, SoundSampleTool) else SoundSampleTool(model or pretrained.of_recipe(recipe["model"]))
+    )
+    provenance.check_model(recipe, tool.path, tool.sha256)
+    if changed := provenance.other_versions(recipe):
+        warnings.warn(f"{printable(path)}: made with {changed}; its last bits may differ", stacklevel=2)
+    if phase is not None:
+        recipe["phase"] = phase
+    try:
+        return _follow(recipe, tool)
+    except (KeyError, ValueError, TypeError) as error:
+        raise ProvenanceError(f"{printable(path)}: expected a whole recipe, found one with {error}") from error
+
+
+def _follow(recipe: dict, tool: SoundSampleTool) -> Sound:
+    if "points" in recipe:
+        points = tool.checked_latents(np.asarray(recipe["points"], np.float32))
+        return rendering.long_sound(tool.model, recipe, points, recipe["seconds"])
+    phases = None
+    if recipe["phase"] and recipe["sources"]:
+        clips = provenance.clips(recipe["sources"], tool.model.audio)
+        shares = latent.normalized(len(clips), recipe["weights"], recipe["normalize_weights"])
+        phases = rendering.mixed_phase(clips, shares, tool.model.audio)
+    (z,) = tool.checked_latents(recipe["latent"])
+    return rendering.sound(tool.model, recipe, z, recipe["level_db"], phases)

@@ -1,0 +1,226 @@
+"""Between files and a model: clips, features and embeddings one way; samples at the right level the other way.
+
+Each sound is rendered by itself, so that its bytes do not depend on what else was asked for.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import signal
+
+from vaelab import audio, spectral
+from vaelab.audio import Sound
+from vaelab.config import AudioConfig
+from vaelab.model import Model
+from vaelab.play import latent
+
+BATCH = 32
+PEAK = 10 ** (-1 / 20)  # -1 dBFS, of the waveform between the samples
+OVERSAMPLING = 4
+FADE_IN_S = 0.0005
+ONSET = 0.1  # of the largest sample: where a sound begins
+LONGEST_S = 300.0  # rendered in one piece: 1 GB or so of spectra at 44.1 kHz
+
+
+def read_clips(paths: Sequence[str | os.PathLike], offsets: Sequence[float], config: AudioConfig) -> np.ndarray:
+    """The clip that starts at each offset (seconds) of each file: (n, samples).
+
+    Raises:
+        AudioError: A file cannot be read.
+    """
+    read = [
+        audio.read(path, config.sample_rate, at, config.clip_seconds) for path, at in zip(paths, offsets, strict=True)
+    ]
+    return np.stack([spectral.fit_length(samples, config) for samples in read])
+
+
+def stored_features(clips: np.ndarray, config: AudioConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Features rounded as the store keeps them, so that a file has one embedding; and levels in dB."""
+    parts = [spectral.mel(part, config) for part in padded(clips)]
+    features = np.concatenate([spectral.dequantise(spectral.quantise(part)) for part, _ in parts])
+    levels = np.concatenate([level for _, level in parts])
+    return features[: len(clips)], levels[: len(clips)]
+
+
+def mixed_phase(clips: np.ndarray, weights: np.ndarray, config: AudioConfig) -> np.ndarray:
+    """Phase of the weighted sum of clips whose onsets are moved to their mean place: (frames, bins), radians.
+
+    A mix of embeddings has one onset; unaligned, the sum would have one for each source.
+    """
+    begins = np.array([_onset(clip) for clip in clips])
+    shares = np.abs(weights) if np.any(weights) else np.ones(len(clips))
+    place = round(float(shares @ begins / shares.sum()))
+    moved = [_shifted(clip, place - begin) for clip, begin in zip(clips, begins, strict=True)]
+    return np.asarray(_phase((weights @ np.stack(moved))[None].astype(np.float32), config))[0]
+
+
+def mix(
+    model: Model,
+    clips: np.ndarray,
+    weights: np.ndarray,
+    key: jax.Array,
+    count: int = 1,
+    variance: float = 0.0,
+    spread: float = 0.0,
+    refine: int = 0,
+) -> tuple[np.ndarray, float]:
+    """Latents (count, latent) of weighted sums of clips' embeddings, and the level in dB of the mix.
+
+    Args:
+        model: Encodes.
+        clips: (n, samples).
+        weights: (n,), as they are.
+        key: Of what is random.
+        count: How many latents.
+        variance: Of Gaussian noise added to the sum.
+        spread: Scale of the draws from each clip's posterior.
+        refine: Gradient steps on each embedding.
+
+    The level is the mean of the sources', in dB, by the sizes of their weights.
+    """
+    features, levels = stored_features(clips, model.audio)
+    noise_key, spread_key = jax.random.split(key) if variance or spread else (key, key)
+    draws = np.zeros((1, len(clips), model.config.latent_dim), np.float32)
+    if spread > 0:
+        draws = np.asarray(spread * jax.random.normal(spread_key, (count, *draws.shape[1:])), np.float32)
+    embeddings = np.stack([in_batches(model.encode, features, eps) for eps in draws])
+    if refine:
+        embeddings = np.stack([latent.refine(model, features, part, refine)[0] for part in embeddings])
+    z = np.repeat(np.einsum("s,csl->cl", weights, embeddings), count // len(draws), axis=0)
+    if variance:
+        z = z + np.asarray(latent.noise(noise_key, z.shape, variance))
+    shares = np.abs(weights) / np.abs(weights).sum() if weights.any() else np.full(len(clips), 1 / len(clips))
+    return z, float(shares @ levels)
+
+
+def sound(
+    model: Model,
+    recipe: dict[str, Any],
+    z: np.ndarray,
+    level_db: float | None = None,
+    phase: np.ndarray | None = None,
+) -> Sound:
+    """The clip of `render`, with everything in its recipe that makes it again."""
+    recipe = {**recipe, "level_db": level_db, "latent": np.asarray(z).tolist()}
+    return Sound(render(model, z, level_db, phase), model.audio.sample_rate, recipe)
+
+
+def long_sound(model: Model, recipe: dict[str, Any], points: np.ndarray, seconds: float) -> Sound:
+    """The sound of `render_path`, with everything in its recipe that makes it again."""
+    recipe = {**recipe, "seconds": float(seconds), "points": points.tolist()}
+    return Sound(render_path(model, points, seconds), model.audio.sample_rate, recipe)
+
+
+def render(model: Model, z: np.ndarray, level_db: float | None = None, phase: np.ndarray | None = None) -> np.ndarray:
+    """The sound of one latent (latent,): float32 (samples,).
+
+    Args:
+        model: Decodes.
+        z: A point of its latent space.
+        level_db: Largest mel power, dB; lowered where the true peak would exceed -1 dBFS. None peaks there.
+        phase: Radians (frames, bins); None finds one.
+    """
+    config = model.audio
+    features = model.decode(jnp.asarray(z, jnp.float32)[None])
+    samples = spectral.invert(features, config, None if phase is None else jnp.asarray(phase)[None])[0]
+    return finished(np.array(samples), level_db, config)
+
+
+def render_path(model: Model, points: np.ndarray, seconds: float) -> np.ndarray:
+    """One sound of any length along a path (n, latent): float32 (samples,), peaking at -1 dBFS.
+
+    Clips decoded along the path overlap by three quarters and are cross-faded as mel power, by windows that sum to
+    one; the phase is then found for the whole at once, so that no clip has an edge in the sound.
+    """
+    config = model.audio
+    long = dataclasses.replace(config, clip_seconds=max(seconds, config.clip_seconds))
+    hop = max(1, config.frames // 4)
+    count = -(-long.frames // hop) + 3  # three clips begin before the sound does
+    power = 10 ** ((in_batches(model.decode, _resampled(points, count)) - 1) * (config.top_db / 10))
+    window = np.sin(np.pi * (np.arange(4 * hop) + 0.5) / (4 * hop)) ** 2 / 2
+    total = np.zeros(((count + 3) * hop, config.n_mels))
+    for index, clip in enumerate(power):
+        total[index * hop :][: 4 * hop] += window[:, None] * clip[: 4 * hop]
+    decibels = 10 * np.log10(total[3 * hop :][: long.frames])
+    features = np.clip(1 + (decibels - decibels.max()) / config.top_db, 0, 1).astype(np.float32)
+    samples = np.array(spectral.invert(features[None], long)[0])
+    return finished(samples[: round(seconds * config.sample_rate)], None, long)
+
+
+def true_peak(samples: np.ndarray) -> float:
+    """The largest magnitude of the waveform through the samples (samples,), four times oversampled."""
+    return max(float(np.abs(samples).max()), float(np.abs(signal.resample_poly(samples, OVERSAMPLING, 1)).max()))
+
+
+def in_batches(function: Callable, *arrays: np.ndarray) -> np.ndarray:
+    """Apply a function of batches to arrays of any length (at least 1)."""
+    parts = [function(*batch) for batch in zip(*map(padded, arrays), strict=True)]
+    return np.concatenate([np.asarray(part) for part in parts])[: len(arrays[0])]
+
+
+def padded(array: np.ndarray) -> list[np.ndarray]:
+    """Batches of 32, the last padded with its own first row to a power of two: few shapes to compile."""
+    parts = [array[start : start + BATCH] for start in range(0, len(array), BATCH)]
+    size = 1 << (len(parts[-1]) - 1).bit_length()
+    filler = np.repeat(parts[-1][:1], size - len(parts[-1]), axis=0)
+    return [*parts[:-1], np.concatenate([parts[-1], filler])]
+
+
+def finished(samples: np.ndarray, level_db: float | None, config: AudioConfig) -> np.ndarray:
+    """Samples (samples,) with faded ends, at a level (lowered where they would clip) or at -1 dBFS."""
+    samples = samples * _fades(len(samples), config)
+    gain = PEAK / max(true_peak(samples), 1e-9)
+    if level_db is not None:
+        # Decoded features seldom reach 1, so the level is measured and not taken from them.
+        _, measured = spectral.mel(jnp.asarray(samples)[None], config)
+        gain = min(gain, 10 ** ((level_db - float(measured[0])) / 20))
+    return (samples * gain).astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _fades(length: int, config: AudioConfig) -> np.ndarray:
+    """A gain (length,) that rises within half a millisecond and falls to 0 over the last half window.
+
+    There the dropped last frame leaves the samples unsure.
+    """
+    index = np.arange(length)
+    fade_in = (index + 1) / (FADE_IN_S * config.sample_rate)
+    fade_out = (length - 1 - index) / (config.n_fft // 2)
+    return (0.5 - 0.5 * np.cos(np.pi * np.minimum(1, np.minimum(fade_in, fade_out)))).astype(np.float32)
+
+
+@partial(jax.jit, static_argnames="config")
+def _phase(samples: jax.Array, config: AudioConfig) -> jax.Array:
+    return jnp.angle(spectral.stft(samples, config))
+
+
+def _onset(clip: np.ndarray) -> int:
+    """Where a clip begins, samples: 0 if it is silent."""
+    loudness = np.abs(clip)
+    return int(np.argmax(loudness >= ONSET * loudness.max()))
+
+
+def _shifted(clip: np.ndarray, by: int) -> np.ndarray:
+    """A clip moved later (or, by a negative number, earlier), filled with silence."""
+    moved = np.zeros_like(clip)
+    if by >= 0:
+        moved[by:] = clip[: len(clip) - by]
+    else:
+        moved[:by] = clip[-by:]
+    return moved
+
+
+def _resampled(points: np.ndarray, count: int) -> np.ndarray:
+    """`count` points equally spaced along a path of straight lines through points (n, latent)."""
+    points = np.asarray(points, np.float32)
+    at = np.linspace(0, len(points) - 1, count)
+    before = np.minimum(at.astype(int), max(len(points) - 2, 0))
+    after = np.minimum(before + 1, len(points) - 1)
+    share = (at - before)[:, None].astype(np.float32)
+    return (1 - share) * points[before] + share * points[after]

@@ -1,0 +1,337 @@
+"""What a user of a trained model calls: generate, embed, decode, classify, find similar sounds, ask what it knows."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vaelab import audio, data, library, slicing, spectral
+from vaelab.audio import Sound, timbre
+from vaelab.models import familiarity
+from vaelab.models.familiarity import Known, Newness, Reference
+from vaelab.play import checks, latent, rendering
+from vaelab.play.checks import ToolError
+from vaelab.play.generator import Generator, Refined
+from vaelab.play.rendering import in_batches
+from vaelab.text import printable
+
+__all__ = ["Answer", "Refined", "SoundSampleTool", "ToolError"]
+
+Target = str | os.PathLike | Sound | np.ndarray | Sequence[str | os.PathLike]
+READINGS = 3  # of a library whose files keep changing
+
+
+class Answer(NamedTuple):
+    """A file's class.
+
+    Attributes:
+        path: The file.
+        name: Of the most probable class; None if the file cannot be read.
+        probabilities: In the order of `class_names`, (classes,).
+        known: How well the model knows the sound; None if that cannot be told.
+        reason: Why the file cannot be read.
+    """
+
+    path: Path
+    name: str | None
+    probabilities: np.ndarray | None
+    known: Known | None
+    reason: str | None = None
+
+
+class SoundSampleTool(Generator):
+    """A trained model and, if wanted, a library of sounds to search.
+
+    Attributes:
+        library: The sounds of `library_dir`, or None.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike,
+        library_dir: str | os.PathLike | None = None,
+        library_segmentation: bool = False,
+        home: str | os.PathLike = data.HOME,
+        progress: bool = True,
+    ):
+        """Load a model, and open a library: what is new or changed in its folder is embedded.
+
+        Args:
+            model: A logdir, a model file, or the name of a shipped model; an existing path wins.
+            library_dir: Folder of sounds for `find_similar`.
+            library_segmentation: Take the segments within longer files as sounds of their own.
+            home: Where datasets are; libraries are kept there too.
+            progress: Show bars while a library is embedded.
+
+        Raises:
+            CheckpointError: No such model, or a damaged one.
+            LibraryError: The library has no readable sound.
+        """
+        super().__init__(model)
+        self._open: dict[str, Any] = {}
+        self.library: library.Library | None = None
+        if library_dir is not None:
+            self.open_library(library_dir, library_segmentation, home, progress)
+
+    def __repr__(self) -> str:
+        sounds = "no library" if self.library is None else f"{len(self.library)} sounds"
+        audio_config = self.model.audio
+        return (
+            f"SoundSampleTool({str(self.path)!r}: {self.model.config.latent_dim} latents, "
+            f"{audio_config.sample_rate} Hz, {audio_config.clip_seconds:g} s, {sounds})"
+        )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the first label set's classes, in the order of `predict`; empty without a classifier."""
+        return self.model.config.labels[0][1] if self.model.config.labels else ()
+
+    def open_library(
+        self,
+        library_dir: str | os.PathLike,
+        library_segmentation: bool = False,
+        home: str | os.PathLike = data.HOME,
+        progress: bool = True,
+    ) -> library.Library:
+        """Open the library of another folder; arguments and errors as for the tool itself."""
+        slicer = slicing.slice_file if library_segmentation else None
+        self._open = {
+            "folder": library_dir,
+            "home": Path(home) / library.FOLDER,
+            "slicer": slicer,
+            "progress": progress,
+        }
+        return self.refresh()
+
+    def refresh(self) -> library.Library:
+        """Look at the library's folder again: what is new or changed is embedded, what is gone is left out.
+
+        Raises:
+            ToolError: The tool has no library.
+            LibraryError: The folder has no readable sound any more.
+        """
+        if not self._open:
+            raise ToolError("library: expected one; open the tool with library_dir=FOLDER")
+
+        def embed(features: np.ndarray) -> np.ndarray:
+            return in_batches(lambda part: self.model.encode(spectral.dequantise(part)), features)
+
+        listener = library.Listener(embed, self.model.audio, self.sha256)
+        self.library = library.build(listener=listener, name=str(self.path.resolve()), **self._open)
+        return self.library
+
+    def find_similar(
+        self,
+        target: Target,
+        num_similar: int = 10,
+        weights: Sequence[float] | None = None,
+        offset: float = 0.0,
+        by: str = "timbre",
+        metric: str = "euclidean",
+        folder: str | os.PathLike | None = None,
+        label: str | None = None,
+        shortest: float = 0.0,
+        longest: float = np.inf,
+        **misspelt: Any,
+    ) -> tuple[list[Path], np.ndarray, np.ndarray]:
+        """The library's sounds nearest to a target, best first.
+
+        Args:
+            target: A file; several files, which are mixed; a generated sound; or a point of latent space (latent,).
+            num_similar: How many; fewer if there are no more.
+            weights: Of several files, as in `generate`.
+            offset: Start of the clip in the file, seconds.
+            by: "timbre" compares statistics over time (`vaelab.audio.timbre`), which sounds of a kind share;
+                "embedding" compares points of latent space, which tell when things happen. A mix or a point is decoded
+                for its timbre.
+            metric: "euclidean", or "cosine", which looks at directions only.
+            folder: Search below this one only.
+            label: Search this class only: the name of a folder directly below the library's.
+            shortest: Seconds.
+            longest: Seconds.
+            **misspelt: Any other keyword is refused with a suggestion.
+
+        Returns:
+            Paths, onsets in seconds, and distances.
+
+        Raises:
+            ToolError: The tool has no library.
+            AudioError: The file cannot be read.
+            LibraryError: No sound is as asked, or files keep changing while they are searched.
+        """
+        checks.refuse(misspelt, self.find_similar)
+        if self.library is None:
+            raise ToolError("find_similar: expected a library; open the tool with library_dir=FOLDER")
+        if num_similar < 1:
+            raise ToolError(f"num_similar: expected at least 1, found {num_similar}")
+        if by not in library.SPACES:
+            raise ToolError(f"by: expected one of {', '.join(library.SPACES)}, found {by!r}")
+        asked = self._timbre if by == "timbre" else self._point
+        for _ in range(READINGS):
+            point = asked(target, weights, offset)
+            within = self.library.within(folder, label, shortest, longest)
+            numbers, distances = self.library.search(point, num_similar, metric, within, by)
+            changed = self.library.changed(numbers)
+            if not changed:
+                return *self.library.named(numbers), distances
+            print(f"library: {len(changed)} files have changed, such as {printable(changed[0])}; looking again")
+            self.refresh()
+        raise library.LibraryError(f"{self.library.root}: expected files that stay as they are, found them changing")
+
+    def predict(
+        self, target: str | os.PathLike | Sound, offset: float = 0.0, labels: str | None = None
+    ) -> tuple[np.ndarray, str]:
+        """Classify a sound.
+
+        Args:
+            target: A sound file, or a generated sound.
+            offset: Start of the clip, seconds.
+            labels: Name of the label set; None is the first.
+
+        Returns:
+            Probabilities in the order of `class_names`, and the name of the most probable class.
+
+        Raises:
+            ToolError: The model has no classifier, or none of this name.
+            AudioError: The file cannot be read.
+        """
+        number, names = self._label_set(labels)
+        features, _ = rendering.stored_features(self._clips(target, offset), self.model.audio)
+        probabilities = np.asarray(self.model.classify(features)[number][0])
+        return probabilities, names[int(probabilities.argmax())]
+
+    def classify(
+        self, audio_files: Sequence[str | os.PathLike] | str | os.PathLike, labels: str | None = None
+    ) -> Iterator[Answer]:
+        """Classify files, or all sounds below a folder; one that cannot be read is named and passed over.
+
+        Raises:
+            ToolError: The model has no classifier or none of this name, or a folder holds no sound.
+        """
+        number, names = self._label_set(labels)
+        if isinstance(audio_files, str | os.PathLike):
+            paths = list(data.sound_files(audio_files)) if Path(audio_files).is_dir() else [Path(audio_files)]
+        else:
+            paths = [Path(path) for path in audio_files]
+        if not paths:
+            raise ToolError(f"{audio_files}: expected a sound, or a folder with sounds, found none")
+        return self._answers(paths, number, names)
+
+    def names_of(self, labels: str | None = None) -> tuple[str, ...]:
+        """The class names of a label set; None is the first.
+
+        Raises:
+            ToolError: The model has no classifier, or none of this name.
+        """
+        return self._label_set(labels)[1]
+
+    def calibration(self, labels: str | None = None) -> np.ndarray:
+        """How far probabilities can be trusted, from held-out sounds.
+
+        Returns:
+            Over ten equal bins of the chosen class's probability: how many sounds, their mean probability, and the
+            share that was right, (10, 3).
+
+        Raises:
+            ToolError: No classifier, or the model's training did not end.
+        """
+        return self._remembered().calibration[self._label_set(labels)[0]]
+
+    def how_known(self, target: str | os.PathLike | Sound, offset: float = 0.0) -> Known:
+        """How well the model knows a sound, compared with sounds held out of its training.
+
+        Raises:
+            ToolError: The model's training did not end.
+            AudioError: The file cannot be read.
+        """
+        remembered = self._remembered()
+        features, _ = spectral.mel(self._clips(target, offset), self.model.audio)
+        return familiarity.known(self.model, remembered, np.asarray(spectral.quantise(features)))[0]
+
+    def how_new(self, target: Target, weights: Sequence[float] | None = None) -> Newness:
+        """How far a sound or a point of latent space is from all training sounds, as real sounds are from each other.
+
+        Args:
+            target: As in `find_similar`. A generated sound is judged by the latent that it was made from.
+            weights: Of several files.
+
+        Raises:
+            ToolError: The model's training did not end.
+            AudioError: A file cannot be read.
+        """
+        remembered = self._remembered()
+        made = isinstance(target, Sound) and "latent" in (target.recipe or {})
+        point = np.asarray(target.recipe["latent"], np.float32) if made else self._point(target, weights, 0.0)
+        return familiarity.newness(remembered, self.checked_latents(point))[0]
+
+    def _point(self, target: Target, weights: Sequence[float] | None, offset: float) -> np.ndarray:
+        """The latent of whatever can be searched for (latent,)."""
+        if isinstance(target, np.ndarray) and target.dtype.kind == "f":
+            return self.checked_latents(target)[0]
+        if isinstance(target, Sound):
+            return self._encode(self._clips(target, offset))[0]
+        if isinstance(target, str | os.PathLike):
+            known = None if self.library is None else self.library.find(target, offset)
+            return self._encode(self._clips(target, offset))[0] if known is None else self.library.embeddings[known]
+        shares = latent.normalized(len(target), weights)
+        return shares @ self._encode(self._read(target, [offset] * len(target)))
+
+    def _timbre(self, target: Target, weights: Sequence[float] | None, offset: float) -> np.ndarray:
+        """The timbre of whatever can be searched for, rounded as a library keeps it (statistics,)."""
+        one = isinstance(target, str | os.PathLike)
+        known = self.library.find(target, offset) if one else None
+        if known is not None:
+            return self.library.index.columns["timbres"][known].astype(np.float32)
+        if one or isinstance(target, Sound):
+            features, _ = spectral.mel(self._clips(target, offset), self.model.audio)
+        else:
+            features = self.model.decode(self._point(target, weights, offset)[None])
+        heard = timbre.of(np.asarray(spectral.quantise(features)), library.CEPSTRA)[0]
+        return heard.astype(np.float16).astype(np.float32)
+
+    def _clips(self, target: str | os.PathLike | Sound, offset: float) -> np.ndarray:
+        """The clip of a file or a sound: (1, samples)."""
+        if not isinstance(target, Sound):
+            return self._read([target], [offset])
+        config = self.model.audio
+        samples = audio.resampled(target.samples, target.sample_rate, config.sample_rate)
+        return spectral.fit_length(samples[round(offset * config.sample_rate) :], config)[None]
+
+    def _label_set(self, labels: str | None) -> tuple[int, tuple[str, ...]]:
+        """Number and class names of a label set; None is the first."""
+        sets = dict(self.model.config.labels)
+        if not sets:
+            raise ToolError(
+                f"{self.path}: this model has no classifier; train one on a dataset made with "
+                "`vaelab make-dataset --classes`"
+            )
+        labels = labels or next(iter(sets))
+        if labels not in sets:
+            raise ToolError(f"labels: expected one of {', '.join(sets)}, found {labels!r}")
+        return list(sets).index(labels), sets[labels]
+
+    def _answers(self, paths: Sequence[Path], number: int, names: tuple[str, ...]) -> Iterator[Answer]:
+        for start in range(0, len(paths), rendering.BATCH):
+            clips, reasons = {}, {}
+            for path in paths[start : start + rendering.BATCH]:
+                try:
+                    clips[path] = self._clips(path, 0.0)[0]
+                except audio.AudioError as error:
+                    reasons[path] = error.reason
+            answers = {path: Answer(path, None, None, None, reason) for path, reason in reasons.items()}
+            if clips:
+                features, _ = rendering.stored_features(np.stack(list(clips.values())), self.model.audio)
+                known = [None] * len(clips)
+                if self.reference is not None:
+                    known = familiarity.known(self.model, self.reference, np.asarray(spectral.quantise(features)))
+                rows = in_batches(lambda part: self.model.classify(part)[number], features)
+                for path, row, judged in zip(clips, rows, known, strict=True):
+                    answers[path] = Answer(path, names[int(row.argmax())], row, judged)
+            yield from (answers[path] for path in paths[start : start + rendering.BATCH])
+
+    def _remembered(self) -> Reference:
+        if self.reference is None:
+            raise ToolError(checks.unfinished(self.path))
+        return self.reference

@@ -1,0 +1,145 @@
+"""A stretch of a tape played again by other sounds, in its own time: its model's, or its relatives' in a library."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vaelab import audio
+from vaelab.audio import Sound, built_in_tape
+from vaelab.datasets import segments
+from vaelab.datasets.segments import CutError, Segment
+from vaelab.play import provenance
+from vaelab.play.tool import SoundSampleTool
+from vaelab.text import printable, timecode
+
+OVERLAP = 0.25  # of the clips that a long segment is remade of
+FADE_S = 0.005  # where the next sound begins
+
+
+def transcode(
+    tool: SoundSampleTool,
+    folder: str | os.PathLike,
+    start: float = 0.0,
+    seconds: float = 60.0,
+    relatives: bool = False,
+) -> Sound:
+    """Replace each segment of a stretch of a tape; what replaces it begins when it does.
+
+    Between segments there is silence, and each sound ends where the next segment begins.
+
+    Args:
+        tool: The model; for relatives, with a library.
+        folder: What `cutting.cut_tape` made, with sounds.
+        start: Of the stretch on the tape, seconds.
+        seconds: Its length.
+        relatives: Take the library's nearest sound, at the segment's level, instead of the model's version.
+
+    Returns:
+        A sound whose recipe names the stretch of each segment in "sources", and in "played" what replaced it.
+
+    Raises:
+        CutError: The folder holds no cut tape, or no sound begins in the stretch.
+        ToolError: Relatives, but the tool has no library.
+        AudioError: A segment or a relative cannot be read.
+    """
+    folder, rate = Path(folder), tool.model.audio.sample_rate
+    chosen = [one for one in segments.read(folder).segments if one.path and start <= one.start < start + seconds]
+    if not chosen:
+        raise CutError(
+            f"{printable(folder)}: expected segments as files from {timecode(start)} to "
+            f"{timecode(start + seconds)}, found none"
+        )
+    track = np.zeros(round(seconds * rate), np.float32)
+    played = []
+    for one, end in zip(chosen, [*(after.start for after in chosen[1:]), start + seconds], strict=True):
+        original = audio.read(folder / one.path, rate)
+        made, what = (_relative if relatives else _remade)(tool, folder / one.path, original)
+        at = (
+            round((one.start - start) * rate)
+            + built_in_tape.onset_of(original, rate)
+            - built_in_tape.onset_of(made, rate)
+        )
+        _put(track, made, at, round((end - start) * rate), round(FADE_S * rate))
+        played.append(what)
+    recipe = {
+        **provenance.stamp(),
+        "call": "transcode",
+        "sources": _sources(folder, chosen),
+        "played": played,
+        "model": {"path": str(tool.path.resolve()), "sha256": tool.sha256},
+    }
+    return Sound(track / max(1.0, float(np.abs(track).max())), rate, recipe)
+
+
+def original(tool: SoundSampleTool, folder: str | os.PathLike, start: float = 0.0, seconds: float = 60.0) -> Sound:
+    """The same stretch as it is on the tape, at the model's rate.
+
+    Raises:
+        CutError: The folder holds no cut tape.
+        AudioError: The tape cannot be read, or is another one now.
+    """
+    cut, rate = segments.read(folder), tool.model.audio.sample_rate
+    samples = audio.read(cut.path, rate, start, seconds, cut.sha256)
+    return Sound(samples, rate, {"call": "read", "sources": [cut.stretch(start, len(samples) / rate)]})
+
+
+def _remade(tool: SoundSampleTool, path: Path, original: np.ndarray) -> tuple[np.ndarray, dict]:
+    """The model's version of a segment, of as many overlapping clips as it is long."""
+    clip = tool.model.audio.samples
+    step = clip - round(OVERLAP * clip)
+    count = max(1, -(-(len(original) - clip) // step) + 1)
+    made = np.zeros(clip + (count - 1) * step, np.float32)
+    for index in range(count):
+        offset = index * step / tool.model.audio.sample_rate
+        samples = tool.generate(audio_files=[path], offsets=[offset], seed=0).samples
+        made[index * step :][:clip] += samples * _joint(clip, clip - step, index > 0, index < count - 1)
+    return made, {"by": "model", "clips": count}
+
+
+def _joint(length: int, overlap: int, before: bool, after: bool) -> np.ndarray:
+    """A gain (length,) that fades in from a clip before and out to one after, both together 1."""
+    gain = np.ones(length, np.float32)
+    rise = np.sin(0.5 * np.pi * (np.arange(overlap) + 0.5) / overlap) ** 2
+    if before:
+        gain[:overlap] = rise
+    if after:
+        gain[-overlap:] = rise[::-1]
+    return gain
+
+
+def _relative(tool: SoundSampleTool, path: Path, original: np.ndarray) -> tuple[np.ndarray, dict]:
+    """The library's nearest sound, as loud at its loudest as the segment."""
+    files, onsets, distances = tool.find_similar(path, 1)
+    at = float(onsets[0])
+    rate = tool.model.audio.sample_rate
+    made = audio.read(files[0], rate, at, max(tool.model.audio.clip_seconds, len(original) / rate))
+    gain = np.sqrt(_loudest(original, rate) / max(_loudest(made, rate), 1e-12))
+    what = {"by": "relative", "name": files[0].name, "start": at, "distance": float(distances[0])}
+    return (made * gain).astype(np.float32), what
+
+
+def _loudest(samples: np.ndarray, rate: int) -> float:
+    """Power of the loudest 5 ms."""
+    return float(built_in_tape.frame_powers(samples, rate).max())
+
+
+def _put(track: np.ndarray, made: np.ndarray, at: int, end: int, fade: int) -> None:
+    """Play a sound on a track from a sample on, faded out where the next one begins."""
+    made = made[max(0, -at) : max(0, end - at)].copy()
+    at = max(0, at)
+    cut = at + len(made) >= end
+    if cut and (tail := min(fade, len(made))):
+        made[-tail:] *= np.linspace(1, 0, tail)
+    track[at : at + len(made)] += made[: len(track) - at]
+
+
+def _sources(folder: Path, chosen: Sequence[Segment]) -> list[dict]:
+    """The segments as recipes name sources, with their stretches of the tape."""
+    paths = [folder / str(one.path) for one in chosen]
+    named = provenance.sources(paths, [0.0] * len(paths), 0.0)
+    return [
+        {**source, "seconds": one.end - one.start, "tapes": provenance.tapes(source["path"])}
+        for source, one in zip(named, chosen, strict=True)
+    ]

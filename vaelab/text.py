@@ -1,0 +1,42 @@
+"""Names from outside as the page may show them: text that is neither HTML nor a formula, of bearable length."""
+
+import html
+import os
+from pathlib import Path
+
+NAME_LENGTH = 40
+
+
+def printable(path: str | os.PathLike) -> str:
+    """A path as one line of printable text, whatever bytes its name holds."""
+    text = os.fsdecode(path)
+    return text if text.isprintable() else ascii(text)
+
+
+def inert(text: str) -> str:
+    """Text as HTML that shows it and does nothing else.
+
+    Dollar signs and backslashes stand in elements of their own, where no formula can begin.
+    """
+    escaped = html.escape(printable(text))
+    return escaped.replace("\\", "<span>\\</span>").replace("$", "<span>$</span>")
+
+
+def short_name(path: str | os.PathLike) -> str:
+    """A file's name with its folder, which often says what it is; the end of it, where it is long."""
+    path = Path(path)
+    name = printable(f"{path.parent.name}/{path.stem}")
+    return name if len(name) <= NAME_LENGTH else f"…{name[-NAME_LENGTH + 1 :]}"
+
+
+def timecode(seconds: float) -> str:
+    """A moment as hh:mm:ss.mmm."""
+    minutes, milliseconds = divmod(round(1000 * seconds), 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d}.{milliseconds % 1000:03d}"
+
+
+def clock(seconds: float) -> str:
+    """A duration in seconds, minutes or hours, as suits its size."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,17 @@
+"""Training: the loop, its jitted step, batches, schedule, and the folder of a run.
+
+Doors:
+
+    train           a dataset to a model in a logdir, resumable
+    fit, gather     the loop alone, on features in memory or in the store
+    start           the model that a run starts from
+    train_step, batches    one step, and the rows that it is given
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["batches", "train_step"],
+    submod_attrs={"logdir": ["Evaluation", "TrainError"], "loop": ["fit", "gather", "start", "train"]},
+)

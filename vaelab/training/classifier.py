@@ -1,0 +1,146 @@
+"""Classifier heads in closed form: regularised least squares with a Gaussian kernel, solved before the first step.
+
+With k_i how like the known sounds' timbres a sound's is (`vaelab.networks.Ear`), K the same among the known ones, y_i
+the sound's class as a vector of one 1 and zeros, s_i its share of all weights, and b the mean of y under these shares,
+
+    minimise   sum_i s_i |k_i A + b - y_i|^2  +  PENALTY tr(A^T K A)
+
+which, with K = U diag(e) U^T, is ridge regression on k_i U diag(e)^(-1/2). Its one solution depends on the sounds
+alone, not on a rate, a schedule or the VAE beside it. Scores k A + b estimate the probabilities of classes, but may be
+negative; what a head says is softmax(sharpness * scores). The sharpness is the one under which the training sounds are
+most probable when each is judged by a solution without it. No other solutions are needed for that: with r_i = y_i -
+k_i A - b and u_i the derivative of sound i's score by y_i, the residual of a sound left out is r_i / (1 - u_i).
+
+Sources: Rifkin, Yeo and Poggio 2003, "Regularized least-squares classification"; Williams and Seeger 2001, "Using the
+Nystroem method to speed up kernel machines"; Guo et al. 2017, https://arxiv.org/abs/1706.04599.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy
+from scipy.special import log_softmax
+
+from vaelab import model as models
+from vaelab.models.evaluate import Sounds
+from vaelab.networks import EAR
+
+PENALTY = 1e-3
+LEAST_POWER = 1e-5  # of an axis, relative to the largest: fewer sounds than `EAR` are known several times
+MOST_SOUNDS = 8192  # evenly spaced ones stand for more
+BATCH = 64
+SHARPNESS = (1.0, 100.0)  # from hardly any difference to next to certainty
+
+
+def fitted(model: models.Model, training: Sounds) -> models.Model:
+    """The model with the known timbres and the heads that its training sounds call for.
+
+    Args:
+        model: Whose scale of timbre is that of the sounds already.
+        training: Sounds, with a label set for each head.
+
+    Returns:
+        Another model; a head none of whose labels is known says nothing.
+    """
+    labelled = np.flatnonzero((training.labels >= 0).any(axis=1))
+    if not len(labelled):
+        labelled = np.arange(len(training.labels))
+    chosen = labelled[_evenly(len(labelled), MOST_SOUNDS)]
+    timbres = _timbres(model, training.features, chosen)
+    known = _evenly(len(timbres), EAR)
+    ear = {"known": np.resize(timbres[known], (EAR, timbres.shape[1]))}
+    model = dataclasses.replace(model, params={**model.params, "ear": ear})
+    heard = np.asarray(_likeness(model, timbres), float)
+    axes = whitening(np.resize(heard[known], (EAR, EAR)))
+    inputs = heard @ axes
+    heads = {}
+    for column, (name, names) in enumerate(model.config.labels):
+        labels, weights = training.labels[chosen, column], training.weights[chosen, column]
+        kernel, bias = solve(inputs, labels, weights, len(names))
+        head = {"kernel": axes @ kernel, "bias": bias}
+        heads[models.HEAD + name] = {part: jnp.asarray(value, jnp.float32) for part, value in head.items()}
+    return dataclasses.replace(model, params={**model.params, **heads})
+
+
+def whitening(among: np.ndarray) -> np.ndarray:
+    """U diag(e)^(-1/2) of the likeness of known sounds to each other (known, known): (known, rank)."""
+    power, axes = np.linalg.eigh((among + among.T) / 2)
+    real = power > LEAST_POWER * power[-1]
+    return axes[:, real] / np.sqrt(power[real])
+
+
+def solve(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """The head of one label set.
+
+    Args:
+        inputs: (sounds, any).
+        labels: Classes (sounds,), -1 where unknown.
+        weights: Of each sound (sounds,), in any unit.
+        classes: How many.
+
+    Returns:
+        Kernel (any, classes) and bias (classes,); zeros where no label is known.
+    """
+    usable = (labels >= 0) & (weights > 0)
+    if not usable.any():
+        return np.zeros((inputs.shape[1], classes)), np.zeros(classes)
+    truth, shares = np.eye(classes)[labels[usable]], weights[usable].astype(float) / weights[usable].sum()
+    rate = shares @ truth
+    kernel, left_out = ridge(inputs[usable].astype(float), truth - rate, shares)
+    factor = sharpness(left_out + rate, truth, shares)
+    return factor * kernel, factor * rate
+
+
+def ridge(inputs: np.ndarray, aims: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The solution, and what a solution without it says of each sound.
+
+    Args:
+        inputs: (sounds, any).
+        aims: (sounds, classes).
+        shares: Weights (sounds,).
+
+    Returns:
+        Kernel (any, classes), and scores (sounds, classes).
+    """
+    pulled = inputs.T * shares
+    gram = pulled @ inputs + PENALTY * np.eye(inputs.shape[1])
+    solved = scipy.linalg.solve(gram, np.concatenate([pulled @ aims, pulled], axis=1), assume_a="pos")
+    kernel, reach = solved[:, : aims.shape[1]], solved[:, aims.shape[1] :]
+    own = (inputs.T * reach).sum(axis=0)
+    return kernel, aims - (aims - inputs @ kernel) / (1 - own)[:, None]
+
+
+def sharpness(scores: np.ndarray, truth: np.ndarray, shares: np.ndarray) -> float:
+    """The factor of scores (sounds, classes) under which their softmax makes the truth most probable."""
+
+    def nats(log_factor: float) -> float:
+        return -shares @ (truth * log_softmax(np.exp(log_factor) * scores, axis=1)).sum(axis=1)
+
+    found = scipy.optimize.minimize_scalar(nats, bounds=np.log(SHARPNESS), method="bounded")
+    return float(np.exp(found.x))
+
+
+def _evenly(count: int, most: int) -> np.ndarray:
+    return np.linspace(0, count - 1, min(count, most)).round().astype(int)
+
+
+def _timbres(model: models.Model, levels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Timbres of the chosen ones (n,) of stored features, uint8 (sounds, frames, mels), which are read in parts."""
+    parts = []
+    for start in range(0, len(chosen), BATCH):
+        rows = np.resize(chosen[start : start + BATCH], BATCH)
+        parts.append(np.asarray(_timbre(model, np.asarray(levels[rows])))[: len(chosen) - start])
+    return np.concatenate(parts)
+
+
+@jax.jit
+def _timbre(model: models.Model, levels: jax.Array) -> jax.Array:
+    features = levels.astype(jnp.float32) / models.LEVELS
+    return model.module.apply({"params": model.params}, features, method=lambda module, batch: module.timbre(batch))
+
+
+@jax.jit
+def _likeness(model: models.Model, timbres: jax.Array) -> jax.Array:
+    return model.module.apply({"params": model.params}, timbres, method=lambda module, batch: module.ear(batch))

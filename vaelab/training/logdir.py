@@ -1,0 +1,230 @@
+"""What a logdir remembers of a run: its settings, its newest states, its metrics, and its best model.
+
+run.json                     dataset, config and seed
+state-STEP.safetensors       all that is needed to go on as if nothing had happened; the newest two
+metrics.jsonl                one line for each evaluation
+best.safetensors             the model with the lowest held-out loss
+"""
+
+import dataclasses
+import errno
+import json
+import os
+import platform
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from vaelab import VaelabError, files
+from vaelab import model as models
+from vaelab.config import Config, TrainConfig
+from vaelab.data import load_dataset
+from vaelab.models import checkpoint, devices
+from vaelab.training.schedule import Schedule
+
+LABEL_SET = "class"
+STATES_KEPT = 2
+NO_WRITING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+
+
+class TrainError(VaelabError):
+    """Training that cannot start or go on; the message says why and what to do."""
+
+
+class Evaluation(NamedTuple):
+    """The held-out sounds as the averaged model sees them, given to `on_evaluation`.
+
+    Attributes:
+        step: Steps done.
+        metrics: Means over all held-out sounds, by name.
+        confusion: For each label set, counts int (true class, chosen class).
+        history: The metrics of all evaluations so far.
+        model: The averaged model.
+    """
+
+    step: int
+    metrics: dict[str, float]
+    confusion: dict[str, np.ndarray]
+    history: list[dict[str, float]]
+    model: models.Model
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a logdir remembers of its run."""
+
+    dataset: str
+    config: Config
+    seed: int
+
+
+def open_run(logdir: Path, dataset: str | None, config: Config | None, seed: int, home: str | Path) -> Settings:
+    """The run that `logdir` remembers, or a new one, written down. The classes are the dataset's.
+
+    Raises:
+        TrainError: A new run without a dataset, a resumed one with another dataset or config, or damaged settings.
+        DatasetError: No such dataset.
+    """
+    path = logdir / "run.json"
+    if path.exists():
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            run = Settings(kept["dataset"], Config.from_dict(kept["config"]), kept["seed"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise TrainError(f"{path}: expected a run's settings, found damaged text: {error}") from error
+        if dataset not in (None, run.dataset):
+            raise TrainError(f"{logdir}: holds a run on dataset {run.dataset!r}, not {dataset!r}; use another logdir")
+        if config is not None and _labelled(config, run.config.model.labels) != run.config:
+            raise TrainError(f"{logdir}: holds a run with another config; use another logdir")
+        return run
+    if dataset is None:
+        raise TrainError(f"{logdir}: holds no run to resume; name a dataset to start one (--dataset NAME)")
+    config = config or Config()
+    names = load_dataset(dataset, home).class_names
+    run = Settings(dataset, _labelled(config, ((LABEL_SET, names),)) if len(names) >= 2 else config, seed)
+    if devices.is_first():
+        kept = {"dataset": dataset, "config": run.config.to_dict(), "seed": seed}
+        with writing(logdir), files.replacing(path) as temporary:
+            temporary.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    return run
+
+
+@dataclass
+class Progress:
+    """All that a run carries from step to step; what is saved, so that a resumed run is the same run.
+
+    Attributes:
+        state: The newest.
+        schedule: Of the rate and the end.
+        history: Metrics of the evaluations so far.
+        pending: Metrics since the last evaluation, (steps,) each, possibly still on the device.
+    """
+
+    state: Any
+    schedule: Schedule
+    history: list[dict[str, float]]
+    pending: list[dict[str, Any]]
+
+    def means(self) -> dict[str, float]:
+        """The pending metrics' means over steps."""
+        entries = devices.fetch(self.pending)
+        names = entries[0] if entries else ()
+        joined = {name: np.concatenate([np.asarray(entry[name], float) for entry in entries]) for name in names}
+        self.pending = [{name: values.tolist() for name, values in joined.items()}] if joined else []
+        return {name: float(values.mean()) for name, values in joined.items()}
+
+    def take(self, seen: Evaluation, config: TrainConfig) -> bool:
+        """Go on after an evaluation; returns whether it is the best so far."""
+        self.history.append(seen.metrics)
+        self.pending = []
+        return self.schedule.update(seen.metrics["loss"], seen.step, config)
+
+
+def restore(logdir: Path, start: Any) -> Progress:
+    """The newest run in `logdir` that is whole, or the start; a damaged one is named and passed over.
+
+    Raises:
+        TrainError: There are states, but none is whole.
+    """
+    saved = sorted(logdir.glob("state-*.safetensors"), reverse=True)
+    for path in saved:
+        try:
+            tensors, meta = checkpoint.load(path)
+            state = checkpoint.fill(start, tensors, path)
+            progress = Progress(state, Schedule(**meta["schedule"]), meta["history"], meta["pending"])
+        except checkpoint.CheckpointError as error:
+            print(f"passed over: {error}")
+        except (KeyError, TypeError) as error:
+            print(f"passed over: {path}: expected a state of this version of vaelab, found another: {error}")
+        else:
+            _warn_of_differences(path, meta)
+            return progress
+    if saved:
+        raise TrainError(f"{logdir}: expected a whole state to resume from, found all damaged; start in a new logdir")
+    return Progress(start, Schedule(), [], [])
+
+
+@contextmanager
+def writing(logdir: Path) -> Iterator[None]:
+    """Be the only process that trains in a logdir; trouble with writing there is told as such.
+
+    Raises:
+        TrainError: Another process trains there, or the folder cannot be written to.
+        files.NoRoomError: The disk is full.
+    """
+    try:
+        with files.alone_in(logdir):
+            yield
+    except files.BusyError as error:
+        raise TrainError(
+            f"{logdir}: expected to be alone, found another training at work there; wait for it"
+        ) from error
+    except files.NoRoomError:
+        raise
+    except OSError as error:
+        if error.errno not in NO_WRITING:
+            raise
+        raise TrainError(
+            f"{logdir}: expected a folder that can be written to, found none ({error.strerror}); what it holds is "
+            "intact: change its permissions, or copy it to where you may write, and run again"
+        ) from error
+
+
+def save_run(logdir: Path, run: Progress) -> None:
+    """Write the run's state and metrics; states older than the newest two go."""
+    run.means()
+    meta = {
+        "kind": "train state",
+        "machine": machine(),
+        "schedule": dataclasses.asdict(run.schedule),
+        "history": run.history,
+        "pending": run.pending,
+    }
+    checkpoint.save(logdir / f"state-{int(run.state.step):08d}.safetensors", run.state, meta)
+    for old in sorted(logdir.glob("state-*.safetensors"))[:-STATES_KEPT]:
+        old.unlink()
+    with files.replacing(logdir / "metrics.jsonl") as temporary:
+        temporary.write_text("".join(json.dumps(metrics) + "\n" for metrics in run.history), encoding="ascii")
+
+
+def machine() -> dict[str, Any]:
+    """What besides versions decides the last bits of a number: the processor or accelerator, and how many."""
+    device = jax.devices()[0]
+    return {
+        "device": device.device_kind,
+        "devices": jax.device_count(),
+        "hosts": jax.process_count(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": platform.machine(),
+    }
+
+
+def save_best(logdir: Path, seen: Evaluation, seed: int, tapes: Sequence[dict[str, Any]] = ()) -> None:
+    """Write the evaluated model as the best, with the tapes that it learned from."""
+    meta = {"metrics": seen.metrics, "seed": seed} | ({"trained_on": list(tapes)} if tapes else {})
+    checkpoint.save_model(logdir / "best.safetensors", seen.model, meta)
+
+
+def _warn_of_differences(path: Path, meta: dict[str, Any]) -> None:
+    """A resumed run is the same run only with the same versions on the same machine."""
+    differences = []
+    for then, now in ((meta["versions"], checkpoint.versions()), (meta.get("machine", {}), machine())):
+        differences += [
+            f"{name} {then.get(name, 'unknown')} then, {now[name]} now" for name in now if then.get(name) != now[name]
+        ]
+    if differences:
+        warnings.warn(
+            f"{path}: resumed elsewhere, so its numbers will differ in their last digits from those of a run without "
+            f"pause: {'; '.join(differences)}",
+            stacklevel=3,
+        )
+
+
+def _labelled(config: Config, labels: tuple[tuple[str, tuple[str, ...]], ...]) -> Config:
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, labels=labels))

@@ -1,0 +1,99 @@
+"""The line that training shows while it runs, in terminal and notebook: losses, rate, speed, and time left."""
+
+import time
+from collections.abc import Callable, Mapping
+
+from tqdm.auto import tqdm
+
+from vaelab.config import TrainConfig
+from vaelab.training.schedule import Schedule
+
+FORMS = {
+    True: "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
+    False: "{desc}: step {n_fmt} [{elapsed}{postfix}]",
+}
+
+
+class Bar:
+    """Counts steps; its speed includes feed and evaluations, but not what comes before the first steps are done."""
+
+    def __init__(
+        self,
+        step: int,
+        num_steps: int | None,
+        config: TrainConfig,
+        show: bool = True,
+        clock: Callable[[], float] = time.perf_counter,
+    ):
+        """Begin at a step.
+
+        Args:
+            step: Steps done before.
+            num_steps: Step at which training ends at the latest, or None.
+            config: Knobs.
+            show: Whether to show anything.
+            clock: Seconds.
+        """
+        self._config, self._num_steps, self._clock = config, num_steps, clock
+        form = FORMS[num_steps is not None]
+        self._line = tqdm(total=num_steps, initial=step, desc="training", bar_format=form, disable=not show)
+        self._since: tuple[float, int] | None = None
+        self._held_out: Mapping[str, float] = {}
+        self._step = step
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._line.close()
+
+    def say(self, text: str) -> None:
+        """Print above the line."""
+        self._line.write(text)
+
+    def evaluated(self, metrics: Mapping[str, float]) -> None:
+        """Show an evaluation from now on."""
+        self._held_out = metrics
+
+    def done(self, step: int, loss: float, schedule: Schedule) -> None:
+        """Steps are done up to this one, the last with this loss."""
+        if self._since is None:
+            self._since = self._clock(), step  # what was before is compilation
+        self._line.update(step - self._step)
+        self._step = step
+        self._line.set_postfix_str(", ".join(self.texts(loss, schedule)))
+
+    def texts(self, loss: float, schedule: Schedule) -> list[str]:
+        """What the line says."""
+        said = [f"loss {loss:.0f}"]
+        if self._held_out:
+            held_out = self._held_out
+            said.append(
+                f"held out {held_out['loss']:.0f}, kl {held_out['kl']:.0f}, error {held_out['error_db']:.2f} dB"
+            )
+        said.append(f"rate {schedule.rate(self._step, self._config):.1e}")
+        if speed := self._steps_a_second():
+            said.append(f"{speed * self._config.batch_size:.0f} sounds/s")
+            said.append(self._left(speed, schedule))
+        return said
+
+    def _steps_a_second(self) -> float:
+        start, first = self._since or (0.0, self._step)
+        seconds = self._clock() - start
+        return (self._step - first) / seconds if self._step > first and seconds > 0 else 0.0
+
+    def _left(self, speed: float, schedule: Schedule) -> str:
+        """The rate can fall, or training end, no earlier than the first; it ends no later than the second."""
+        phase = schedule.phase_end(self._step, self._config) - self._step
+        if self._num_steps is None:
+            return f"this rate for at least {_clock(phase / speed)}"
+        rest = self._num_steps - self._step
+        if rest <= phase:
+            return f"{_clock(rest / speed)} left"
+        return f"this rate for at least {_clock(phase / speed)}, at most {_clock(rest / speed)} left"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,21 @@
+"""Pictures and widgets; `vaelab.widgets` is the public face.
+
+Doors:
+
+    plots                                 static pictures
+    Mixer, SoundMap, Confusions, Player    widgets for a notebook or a page
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["plots"],
+    submod_attrs={
+        "confusions": ["Confusions"],
+        "mixer": ["Mixer", "Row"],
+        "player": ["Player"],
+        "soundmap": ["SoundMap"],
+        "tape_map": ["TapeMap"],
+    },
+)

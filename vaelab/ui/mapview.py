@@ -1,0 +1,107 @@
+"""The map's canvas (`static/map.js`) as Python sees it: points, names, colours that everybody can tell apart."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import traitlets
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+
+from vaelab.text import printable
+
+STATIC = Path(__file__).parent / "static"
+# Okabe and Ito's palette without yellow, which is pale on white, or without black, on black; shapes double it.
+LIGHT = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#000000")
+DARK = ("#56b4e9", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#f0e442", "#ffffff")
+UNKNOWN = ("#a0a0a0", "#707070", 0)
+SHAPES = 5
+STEPS = 64  # of a scale
+MOST_GROUPS = 250
+NO_NAME, OTHERS = "(none)", "(others)"
+BEYOND = (2, 98)  # percentiles: a few odd sounds must not take all of a scale
+
+
+class MapView(anywidget.AnyWidget):
+    """A canvas of points; group 0 is for sounds without a name or a value.
+
+    Attributes:
+        points: float32 (n, 2), little-endian.
+        names: All names one after the other, UTF-8.
+        name_ends: uint32 (n,), where each ends, bytes.
+        groups: uint8 (n,), into the palette.
+        palette: A colour on white, one on black, and a shape for each group.
+        legend: {"names": [[group, name], ...], "scale": None or {"low", "high", "name"}}.
+        selected: uint32, the points that have a ring.
+        mark: {"at": [x, y], "near": [index, ...]} of the place decoded last; or empty.
+        asked: What the browser asks for: {"kind": "play", "index"}, {"kind": "decode", "x", "y"} or
+            {"kind": "lasso", "corners"}, with a "turn" that never comes again.
+    """
+
+    _esm = STATIC / "map.js"
+    _css = STATIC / "map.css"
+    points = traitlets.Bytes(b"").tag(sync=True)
+    names = traitlets.Bytes(b"").tag(sync=True)
+    name_ends = traitlets.Bytes(b"").tag(sync=True)
+    groups = traitlets.Bytes(b"").tag(sync=True)
+    palette = traitlets.List([]).tag(sync=True)
+    legend = traitlets.Dict({}).tag(sync=True)
+    selected = traitlets.Bytes(b"").tag(sync=True)
+    mark = traitlets.Dict({}).tag(sync=True)
+    asked = traitlets.Dict({}).tag(sync=True)
+
+    def __init__(self, coordinates: np.ndarray, names: Sequence[str]):
+        """Show points (n, 2) with their names, all of one colour."""
+        encoded = [printable(name).encode() for name in names]
+        super().__init__(
+            points=np.asarray(coordinates, "<f4").tobytes(),
+            names=b"".join(encoded),
+            name_ends=np.cumsum([len(name) for name in encoded]).astype("<u4").tobytes(),
+            **_named([None] * len(encoded)),
+        )
+
+    def colour(self, by: Sequence[str | None] | np.ndarray, name: str = "") -> None:
+        """Colour the points by names, or by numbers (n,) on a scale of this name; None and NaN stay grey."""
+        numeric = isinstance(by, np.ndarray) and by.dtype.kind in "fiu"
+        with self.hold_sync():
+            for trait, value in (_scaled(by.astype(float), name) if numeric else _named(by)).items():
+                setattr(self, trait, value)
+
+
+def _named(names: Sequence[str | None]) -> dict:
+    """Traits for a group for each name, the frequent ones if there are too many."""
+    counts = Counter(name for name in names if name is not None)
+    kept = sorted(name for name, _ in counts.most_common(MOST_GROUPS))
+    groups = {None: 0, **{name: number for number, name in enumerate(kept, start=1)}}
+    others = len(kept) + 1
+    chosen = np.array([groups.get(name, others) for name in names], np.uint8)
+    palette = [[*_pair(number), number // len(LIGHT) % SHAPES] for number in range(len(kept))]
+    shown = [[number, printable(name)] for name, number in groups.items() if name is not None]
+    shown += [[0, NO_NAME]] * bool(counts and (chosen == 0).any()) + [[others, OTHERS]] * bool((chosen == others).any())
+    return {
+        "palette": [list(UNKNOWN), *palette, list(UNKNOWN)],
+        "legend": {"names": shown, "scale": None},
+        "groups": chosen.tobytes(),
+    }
+
+
+def _scaled(values: np.ndarray, name: str) -> dict:
+    """Traits for a colour for each number, dark to bright on white, the other end of the same scale on black."""
+    known = np.isfinite(values)
+    low, high = np.percentile(values[known], BEYOND) if known.any() else (0.0, 1.0)
+    share = np.clip((np.where(known, values, low) - low) / max(high - low, 1e-12), 0, 1)
+    groups = np.where(known, 1 + np.round(share * (STEPS - 1)), 0).astype(np.uint8)
+    light, dark = (colormaps["cividis"](np.linspace(*ends, STEPS)) for ends in ((0.0, 0.85), (0.25, 1.0)))
+    palette = [[to_hex(on_white), to_hex(on_black), 0] for on_white, on_black in zip(light, dark, strict=True)]
+    scale = {"low": f"{low:.3g}", "high": f"{high:.3g}", "name": printable(name)}
+    return {
+        "palette": [list(UNKNOWN), *palette],
+        "legend": {"names": [[0, NO_NAME]] if not known.all() else [], "scale": scale},
+        "groups": groups.tobytes(),
+    }
+
+
+def _pair(number: int) -> tuple[str, str]:
+    return LIGHT[number % len(LIGHT)], DARK[number % len(DARK)]

@@ -1,0 +1,133 @@
+"""What a mixer is set to, as plain values: its sounds and controls, two slots to compare, and every step back."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vaelab.play.latent import LatentError
+from vaelab.text import printable
+
+SLOTS = ("A", "B")
+STEPS_BACK = 200
+MOST_TERMS = 6
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One sound of a mix.
+
+    Attributes:
+        path: Its file.
+        offset: Where in the file it starts, seconds.
+        weight: Its part of the sum.
+        mute: Left out.
+        solo: While any channel is solo, only those are heard.
+    """
+
+    path: Path
+    offset: float = 0.0
+    weight: float = 1.0
+    mute: bool = False
+    solo: bool = False
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything that a mix depends on.
+
+    Attributes:
+        channels: The sounds.
+        normalize: Whether weights are divided by their sum.
+        variance: Of the noise added to the embedding.
+        spread: Scale of draws from each sound's posterior.
+        seed: Of all that is random.
+    """
+
+    channels: tuple[Channel, ...]
+    normalize: bool = True
+    variance: float = 0.0
+    spread: float = 0.0
+    seed: int = 0
+
+    def heard(self) -> list[Channel]:
+        """The channels that take part.
+
+        Raises:
+            LatentError: None does.
+        """
+        if not self.channels:
+            raise LatentError("nothing to mix: add a sound")
+        alone = any(channel.solo for channel in self.channels)
+        heard = [one for one in self.channels if one.weight and not one.mute and (one.solo or not alone)]
+        if not heard:
+            raise LatentError("nothing to mix: every sound is muted, has weight 0, or stands back for a solo")
+        return heard
+
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments of `tool.generate`.
+
+        Raises:
+            LatentError: No sound takes part.
+        """
+        heard = self.heard()
+        return {
+            "audio_files": [channel.path for channel in heard],
+            "offsets": [channel.offset for channel in heard],
+            "weights": [channel.weight for channel in heard],
+            "normalize_weights": self.normalize,
+            "variance": self.variance,
+            "spread": self.spread,
+            "seed": self.seed,
+        }
+
+    def words(self) -> str:
+        """The sum, as in "1 kick_0001 − 0.5 drone_0003"; of many sounds only the first."""
+        terms, heard = [], self.heard()
+        for channel in heard[:MOST_TERMS]:
+            sign = "− " if channel.weight < 0 else "+ " if terms else ""
+            terms.append(f"{sign}{abs(channel.weight):g} {printable(channel.path.stem)}")
+        more = len(heard) - MOST_TERMS
+        return " ".join(terms) + (f" and {more} more" if more > 0 else "")
+
+
+class History:
+    """Two slots, each with its present setting and those before it.
+
+    Attributes:
+        slot: "A" or "B".
+    """
+
+    def __init__(self, first: Setting):
+        """Begin in slot A; B begins as a copy of A when it is first opened."""
+        self.slot = SLOTS[0]
+        self._settings = {self.slot: [first]}
+
+    @property
+    def present(self) -> Setting:
+        """The setting of the open slot."""
+        return self._settings[self.slot][-1]
+
+    def change(self, setting: Setting) -> bool:
+        """Take a new setting; False if it is the present one."""
+        if setting == self.present:
+            return False
+        self._settings[self.slot] = [*self._settings[self.slot][-STEPS_BACK:], setting]
+        return True
+
+    def undo(self) -> bool:
+        """Go one step back in the open slot; False at its beginning."""
+        if len(self._settings[self.slot]) == 1:
+            return False
+        self._settings[self.slot].pop()
+        return True
+
+    def open(self, slot: str) -> None:
+        """Go to a slot."""
+        self._settings.setdefault(slot, [self.present])
+        self.slot = slot
+
+
+def channels(paths: Iterable[Path], offsets: Iterable[float]) -> list[Channel]:
+    """Channels of weight 1 of sounds and where they start, seconds."""
+    return [Channel(Path(path), float(offset)) for path, offset in zip(paths, offsets, strict=True)]

@@ -1,0 +1,65 @@
+"""The player of the widgets: one sound with its waveform and spectrogram, heard in the browser (`static/player.js`)."""
+
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import traitlets
+
+from vaelab import spectral
+from vaelab.audio import Sound
+from vaelab.config import AudioConfig
+from vaelab.text import printable
+from vaelab.ui import plots
+
+STATIC = Path(__file__).parent / "static"
+
+
+class Player(anywidget.AnyWidget):
+    """Plays one sound at a time; the browser reports nothing back but `loop`.
+
+    Attributes:
+        title: What the sound is, shown as text and nothing else.
+        samples: float32, little-endian.
+        sample_rate: Hz.
+        turn: Counts the sounds; its change makes the browser take the new one.
+        autoplay: Whether a new sound plays at once. Browsers play nothing before the first click on a page.
+        loop: Whether it begins again at the end.
+        image: The spectrogram's colours, uint8 (bands, frames, 3), high pitches first; empty for none.
+        frames: Of the image.
+        bands: Of the image.
+        floor_db: What is black, dB below the sound's maximum.
+        pitches: Ticks of the image: places (0 lowest, 1 highest) and names.
+    """
+
+    _esm = STATIC / "player.js"
+    _css = STATIC / "player.css"
+    title = traitlets.Unicode("").tag(sync=True)
+    samples = traitlets.Bytes(b"").tag(sync=True)
+    sample_rate = traitlets.Int(44100).tag(sync=True)
+    turn = traitlets.Int(0).tag(sync=True)
+    autoplay = traitlets.Bool(False).tag(sync=True)
+    loop = traitlets.Bool(False).tag(sync=True)
+    image = traitlets.Bytes(b"").tag(sync=True)
+    frames = traitlets.Int(0).tag(sync=True)
+    bands = traitlets.Int(0).tag(sync=True)
+    floor_db = traitlets.Float(0.0).tag(sync=True)
+    pitches = traitlets.List([]).tag(sync=True)
+
+    def hear(self, made: Sound, title: str) -> None:
+        """Take a new sound, in one message; its picture may follow by `draw`."""
+        with self.hold_sync():
+            self.samples = np.clip(made.samples, -1, 1).astype("<f4").tobytes()
+            self.sample_rate = made.sample_rate
+            self.title = printable(title)
+            self.turn += 1
+
+    def draw(self, made: Sound, config: AudioConfig) -> None:
+        """Show a sound's spectrogram, as a model with this config sees it."""
+        features, _ = spectral.mel(spectral.fit_length(made.samples, config)[None], config)
+        colours = plots.painted(np.asarray(features[0]))
+        with self.hold_sync():
+            self.bands, self.frames = colours.shape[:2]
+            self.floor_db = float(config.top_db)
+            self.pitches = [[band / config.n_mels, name] for band, name in plots.pitches(config)]
+            self.image = colours.tobytes()

@@ -1,0 +1,290 @@
+"""Pictures: a dataset, spectrograms, training curves, confusion matrices, the latent map (matplotlib).
+
+Every function returns a figure of its own that no global state knows: it shows itself as the last value of
+a notebook cell, and `figure.savefig(path)` writes it. Names of files and classes are drawn as they are,
+never as formulas.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from io import BytesIO
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.image import AxesImage
+from matplotlib.ticker import LogLocator
+
+from vaelab.audio import Sound
+from vaelab.config import AudioConfig
+from vaelab.data import Dataset
+from vaelab.slicing import Heard
+from vaelab.spectral import filterbank
+from vaelab.text import printable, timecode
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart; markers double it.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
+MARKERS = "os^Dv"
+LONGEST_NAME = 28
+COLUMNS = 2400  # of the picture of a tape
+NO_LABEL = "(no class)"
+SOUND_COLOURS = "magma"
+FREQUENCIES = {200: "200", 1000: "1k", 3000: "3k", 10000: "10k"}  # ticks, Hz
+
+
+class Picture(Figure):
+    """A matplotlib figure that shows itself in a notebook without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = BytesIO()
+        self.savefig(buffer, format="png", dpi=90)
+        return buffer.getvalue()
+
+
+def dataset(found: Dataset) -> Picture:
+    """How many sounds each class has on each side, and how long they are."""
+    labels = [*found.class_names, None]
+    counts = {side: Counter(entry.label for entry in found.side(side)) for side in ("train", "validation")}
+    labels = [label for label in labels if any(counts[side][label] for side in counts)]
+    rows = np.arange(len(labels))
+    figure = Picture(figsize=(10, 1.4 + 0.28 * len(labels)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    start = np.zeros(len(labels))
+    for (side, count), colour in zip(counts.items(), COLOURS, strict=False):
+        widths = np.array([count[label] for label in labels])
+        left.barh(rows, widths, left=start, color=colour, label="held out" if side == "validation" else side)
+        start += widths
+    left.set(xlabel="sounds (count)", ylabel="class", ylim=(len(labels) - 0.4, -0.6))
+    left.set_yticks(rows, [NO_LABEL if label is None else plain(label) for label in labels])
+    figure.legend(loc="outside upper left", ncols=2, fontsize=8, frameon=False)
+    spread = np.linspace(-0.25, 0.25, 7)  # neighbours a little apart, so that equal durations stay visible
+    for row, label in enumerate(labels):
+        seconds = [entry.seconds for entry in found.entries if entry.label == label]
+        right.scatter(seconds, row + np.resize(spread, len(seconds)), s=7, alpha=0.5, color=COLOURS[0], linewidth=0)
+    right.set(xlabel="duration (s)", xscale="log")
+    right.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    right.xaxis.set_major_formatter("{x:g}")
+    right.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def training_curves(history: Sequence[Mapping[str, float]]) -> Picture:
+    """Loss in training and held out, and the held-out error in dB, over steps."""
+    figure = Picture(figsize=(9, 3), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    steps = [metrics["step"] for metrics in history]
+    dots = {"marker": ".", "markersize": 5}
+    left.plot(steps, [metrics["train_loss"] for metrics in history], color=COLOURS[1], label="training", **dots)
+    left.plot(steps, [metrics["loss"] for metrics in history], color=COLOURS[0], label="held out", **dots)
+    left.set(xlabel="step", ylabel="loss (nats per sound)")
+    left.legend()
+    right.plot(steps, [metrics["error_db"] for metrics in history], color=COLOURS[0], **dots)
+    right.set(xlabel="step", ylabel="held-out error (dB)", ylim=(0, None))
+    return figure
+
+
+def confusion(matrix: np.ndarray, names: Sequence[str]) -> Picture:
+    """A confusion matrix: colour is the share of each true class, the numbers are counts."""
+    side = 2.2 + 0.42 * len(names)
+    figure = Picture(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(matrix):
+        if count:
+            colour = "white" if shares[row, column] < 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+    ticks = range(len(names))
+    axes.set_xticks(ticks, [plain(name) for name in names], rotation=60, ha="right", rotation_mode="anchor")
+    axes.set_yticks(ticks, [plain(name) for name in names])
+    axes.set(xlabel="heard by the model as", ylabel="true class")
+    figure.colorbar(image, label="share of the true class")
+    return figure
+
+
+def spectrograms(features: np.ndarray, config: AudioConfig, titles: Sequence[str], columns: int = 5) -> Picture:
+    """Mel features (n, frames, mels) side by side, in dB below each clip's maximum."""
+    columns = min(len(features), columns)
+    rows = -(-len(features) // columns)
+    figure = Picture(figsize=(2.3 * columns + 1, 1.9 * rows + 0.6), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for ax, values, title in zip(axes.flat, features, titles, strict=False):
+        image = _spectrogram(ax, values, config)
+        ax.set_title(plain(title), fontsize=9)
+    for ax in axes.flat[len(features) :]:
+        ax.set_visible(False)
+    figure.supxlabel("time (s)", fontsize=9)
+    figure.supylabel("frequency (Hz)", fontsize=9)
+    figure.colorbar(image, ax=axes, label="dB below the maximum", shrink=min(1.0, 2 / rows))
+    return figure
+
+
+def pairs(originals: np.ndarray, rebuilt: np.ndarray, config: AudioConfig, titles: Sequence[str]) -> Picture:
+    """Features of sounds (n, frames, mels) above what the model makes of them."""
+    figure = spectrograms(np.concatenate([originals, rebuilt]), config, [*titles, *[""] * len(rebuilt)], len(originals))
+    first_of_row = figure.axes[0], figure.axes[len(originals)]
+    for ax, name in zip(first_of_row, ("original", "model"), strict=True):
+        ax.set_ylabel(name, fontsize=10)
+    return figure
+
+
+def sound(made: Sound, features: np.ndarray, config: AudioConfig) -> Picture:
+    """One sound: its waveform above its mel features (frames, mels)."""
+    figure = Picture(figsize=(7.5, 3.2), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
+    top.plot(np.arange(len(made.samples)) / made.sample_rate, made.samples, linewidth=0.5, color=COLOURS[0])
+    top.set(ylabel="amplitude", ylim=(-1, 1))
+    image = _spectrogram(bottom, features, config)
+    bottom.set(xlabel="time (s)", ylabel="frequency (Hz)")
+    figure.colorbar(image, ax=(top, bottom), label="dB below the maximum")
+    return figure
+
+
+def latent_map(coordinates: np.ndarray, labels: Sequence[str | None]) -> Picture:
+    """A flat map (n, 2) with a colour and marker for each label."""
+    figure = Picture(figsize=(8, 5.5), layout="constrained")
+    axes = figure.subplots()
+    names = sorted({label for label in labels if label is not None})
+    drawn = []
+    for position, name in enumerate([None, *names]):
+        chosen = np.array([label == name for label in labels])
+        if not chosen.any():
+            continue
+        look = {"s": 14, "color": "0.7"} if name is None else _look(position - 1)
+        points = axes.scatter(*coordinates[chosen].T, linewidth=0, **look)
+        drawn.append((points, NO_LABEL if name is None else plain(name)))
+    axes.set(xlabel="UMAP 1 (no unit)", ylabel="UMAP 2 (no unit)")
+    if names:
+        handles, titles = zip(*drawn, strict=True)
+        axes.legend(handles, titles, bbox_to_anchor=(1.01, 1), loc="upper left", fontsize=8, frameon=False)
+    return figure
+
+
+def tape(
+    heard: Heard, segments: Sequence[tuple[float, float]], start: float = 0.0, end: float | None = None
+) -> Picture:
+    """A recording from start to end (seconds): its level above its spectrum, with a line where each segment begins.
+
+    Args:
+        heard: The recording.
+        segments: (start, end) of each, seconds.
+        start: Of what is shown, seconds.
+        end: Of what is shown; None is the recording's.
+    """
+    end = heard.seconds if end is None else min(end, heard.seconds)
+    levels = heard.levels[int(start / heard.hop_s) : max(1, int(end / heard.hop_s))]
+    edges = np.linspace(0, len(levels), min(len(levels), COLUMNS), endpoint=False).astype(int)
+    columns = np.maximum.reduceat(levels, edges, axis=0).astype(np.float32)
+    figure = Picture(figsize=(12, 4), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
+    seconds = np.linspace(start, end, len(columns))
+    size = 10 ** ((10 * np.log10(np.sum(10 ** (columns / 10), axis=1)) + 3) / 20)
+    top.fill_between(seconds, -size, size, linewidth=0, color=COLOURS[0])
+    top.set(ylabel="amplitude", ylim=(-1, 1))
+    image = bottom.imshow(
+        columns.T,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=-90,
+        vmax=-10,
+        extent=(start, end, 0, columns.shape[1]),
+    )
+    bottom.set(ylabel="mel band", xlim=(start, end), ylim=(0, columns.shape[1]))
+    bottom.set_xlabel("time (hh:mm:ss)" if end - start > 120 else "time (s)")
+    if end - start > 120:
+        bottom.xaxis.set_major_formatter(lambda second, _: timecode(max(0, second))[:8])
+    shown = [one for one in segments if one[1] > start and one[0] < end]
+    top.vlines([first for first, _ in shown], -1, 1, color=COLOURS[3], linewidth=0.6)
+    bottom.hlines([0.4] * len(shown), *np.array(shown).reshape(-1, 2).T, color=COLOURS[5], linewidth=3)
+    figure.colorbar(image, ax=(top, bottom), label="dBFS")
+    return figure
+
+
+def tape_map(coordinates: np.ndarray, seconds: Sequence[float]) -> Picture:
+    """A flat map (n, 2) of a tape's segments, coloured by the time at which each begins."""
+    figure = Picture(figsize=(8, 5.5), layout="constrained")
+    axes = figure.subplots()
+    points = axes.scatter(*np.asarray(coordinates).T, s=22, c=seconds, cmap="viridis", linewidth=0)
+    axes.set(xlabel="UMAP 1 (no unit)", ylabel="UMAP 2 (no unit)")
+    bar = figure.colorbar(points, label="time on the tape (hh:mm:ss)")
+    bar.ax.yaxis.set_major_formatter(lambda second, _: timecode(max(0, second))[:8])
+    return figure
+
+
+def flow(stages: np.ndarray, pair: tuple[int, int]) -> Picture:
+    """Two latents of a posterior's draws (steps + 1, draws, latent) before the flow and after each of its steps."""
+    figure = Picture(figsize=(2.8 * len(stages) + 0.5, 3.1), layout="constrained")
+    titles = ["before the flow", *(f"after step {number}" for number in range(1, len(stages)))]
+    for ax, stage, title in zip(figure.subplots(1, len(stages), squeeze=False).flat, stages, titles, strict=True):
+        ax.scatter(*stage[:, pair].T, s=3, alpha=0.25, color=COLOURS[0], linewidth=0)
+        ax.set_title(f"{title}: correlation {np.corrcoef(stage[:, pair].T)[0, 1]:.2f}", fontsize=9)
+        ax.set(xlabel=f"latent {pair[0]} (no unit)", ylabel=f"latent {pair[1]} (no unit)")
+    return figure
+
+
+def correlations(stages: np.ndarray) -> Picture:
+    """Which latents of a posterior's draws (steps + 1, draws, latent) go together, before the flow and after it."""
+    figure = Picture(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for ax, stage, title in zip(axes, stages[[0, -1]], ("before the flow", "after it"), strict=True):
+        matrix = np.corrcoef(stage, rowvar=False) - np.eye(stage.shape[1])
+        image = ax.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
+        ax.set(title=title, xlabel="latent", ylabel="latent")
+    figure.colorbar(image, ax=axes, label="correlation")
+    return figure
+
+
+def painted(features: np.ndarray) -> np.ndarray:
+    """Mel features (frames, mels) in [0, 1] as colours: uint8 (mels, frames, 3), high pitches first."""
+    return colormaps[SOUND_COLOURS](np.clip(features.T[::-1], 0, 1), bytes=True)[..., :3]
+
+
+def pitches(config: AudioConfig) -> list[tuple[float, str]]:
+    """Round frequencies for an axis: at which of the bands, counted from 0 with halves at their centres, and names."""
+    centres = np.maximum.accumulate(filterbank(config).argmax(axis=1)) * config.sample_rate / config.n_fft
+    wanted = {hz: name for hz, name in FREQUENCIES.items() if centres[0] < hz < centres[-1]}
+    return [(float(np.interp(hz, centres, np.arange(len(centres)) + 0.5)), name) for hz, name in wanted.items()]
+
+
+def plain(text: str) -> str:
+    """Text that matplotlib draws as it is, on one line of bearable length.
+
+    No formula between dollar signs, no control character; what the font lacks becomes a box.
+    """
+    text = printable(text)
+    if len(text) > LONGEST_NAME:
+        text = f"{text[: LONGEST_NAME // 2]}…{text[-LONGEST_NAME // 2 + 1 :]}"
+    return "".join(letter if _is_in_font(letter) else "□" for letter in text).replace("$", r"\$")
+
+
+def _spectrogram(ax: Axes, features: np.ndarray, config: AudioConfig) -> AxesImage:
+    """Mel features (frames, mels) as an image, with ticks at round frequencies."""
+    image = ax.imshow(
+        (np.asarray(features).T - 1) * config.top_db,
+        origin="lower",
+        aspect="auto",
+        cmap=SOUND_COLOURS,
+        vmin=-config.top_db,
+        vmax=0,
+        extent=(0, config.clip_seconds, 0, config.n_mels),
+    )
+    seconds = np.linspace(0, config.clip_seconds, 3)
+    ax.set_xticks(seconds, [f"{second:g}" for second in seconds])
+    ticks = pitches(config)
+    ax.set_yticks([place for place, _ in ticks], [name for _, name in ticks])
+    return image
+
+
+def _look(position: int) -> dict[str, str | int]:
+    """The colour and marker of the label at a position: 40 combinations before one returns."""
+    colour, marker = COLOURS[position % len(COLOURS)], MARKERS[position // len(COLOURS) % len(MARKERS)]
+    return {"s": 22, "color": colour, "marker": marker}
+
+
+@lru_cache(maxsize=4096)
+def _is_in_font(letter: str) -> bool:
+    return get_font(findfont(FontProperties())).get_char_index(ord(letter)) != 0
