@@ -17,7 +17,7 @@ from vaelab import model as models
 from vaelab.config import ModelConfig
 from vaelab.models import checkpoint
 from vaelab.training import logdir
-from vaelab.training.logdir import Evaluation, Progress, TrainError
+from vaelab.training.logdir import Evaluation, RunState, TrainError
 from vaelab.training.schedule import Schedule
 
 NOBODY = 65534
@@ -33,9 +33,9 @@ class State:
 jax.tree_util.register_dataclass(State, ["a", "step"], [])
 
 
-def progress(step: int) -> Progress:
+def progress(step: int) -> RunState:
     history = [{"step": step, "loss": 1.5}]
-    return Progress(State(STATE["a"] + step, np.int32(step)), Schedule(best=1.5), history, [{"train_loss": [1.0, 2.0]}])
+    return RunState(State(STATE["a"] + step, np.int32(step)), Schedule(best=1.5), history, [{"train_loss": [1.0, 2.0]}])
 
 
 def contents(folder):

@@ -24,7 +24,7 @@ import numpy as np
 from vaelab import VaelabError, files
 from vaelab import model as models
 from vaelab.config import Config, TrainConfig
-from vaelab.data import load_dataset
+from vaelab.data import Dataset, load_dataset
 from vaelab.models import checkpoint, devices
 from vaelab.training.schedule import Schedule
 
@@ -56,16 +56,21 @@ class Evaluation(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a logdir remembers of its run."""
+class RunSettings:
+    """Settings of a run, kept as `run.json`."""
 
     dataset: str
     config: Config
     seed: int
 
 
-def open_run(logdir: Path, dataset: str | None, config: Config | None, seed: int, home: str | Path) -> Settings:
-    """The run that `logdir` remembers, or a new one, written down. The classes are the dataset's.
+def open_run(
+    logdir: Path, dataset: str | None, config: Config | None, seed: int, home: str | Path
+) -> tuple[RunSettings, Dataset]:
+    """Read the settings of the run in `logdir`, or write those of a new one, whose classes are the dataset's.
+
+    Returns:
+        The settings, and their dataset.
 
     Raises:
         TrainError: A new run without a dataset, a resumed one with another dataset or config, or damaged settings.
@@ -73,30 +78,36 @@ def open_run(logdir: Path, dataset: str | None, config: Config | None, seed: int
     """
     path = logdir / "run.json"
     if path.exists():
-        try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            run = Settings(kept["dataset"], Config.from_dict(kept["config"]), kept["seed"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise TrainError(f"{path}: expected a run's settings, found damaged text: {error}") from error
-        if dataset not in (None, run.dataset):
-            raise TrainError(f"{logdir}: holds a run on dataset {run.dataset!r}, not {dataset!r}; use another logdir")
-        if config is not None and _labelled(config, run.config.model.labels) != run.config:
+        settings = _read_settings(path)
+        if dataset not in (None, settings.dataset):
+            raise TrainError(
+                f"{logdir}: holds a run on dataset {settings.dataset!r}, not {dataset!r}; use another logdir"
+            )
+        if config is not None and _labelled(config, settings.config.model.labels) != settings.config:
             raise TrainError(f"{logdir}: holds a run with another config; use another logdir")
-        return run
+        return settings, load_dataset(settings.dataset, home)
     if dataset is None:
         raise TrainError(f"{logdir}: holds no run to resume; name a dataset to start one (--dataset NAME)")
-    config = config or Config()
-    names = load_dataset(dataset, home).class_names
-    run = Settings(dataset, _labelled(config, ((LABEL_SET, names),)) if len(names) >= 2 else config, seed)
+    config, loaded = config or Config(), load_dataset(dataset, home)
+    names = loaded.class_names
+    settings = RunSettings(dataset, _labelled(config, ((LABEL_SET, names),)) if len(names) >= 2 else config, seed)
     if devices.is_first():
-        kept = {"dataset": dataset, "config": run.config.to_dict(), "seed": seed}
+        text = json.dumps({"dataset": dataset, "config": settings.config.to_dict(), "seed": seed}, indent=1)
         with writing(logdir), files.replacing(path) as temporary:
-            temporary.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-    return run
+            temporary.write_text(text, encoding="utf-8")
+    return settings, loaded
+
+
+def _read_settings(path: Path) -> RunSettings:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        return RunSettings(settings["dataset"], Config.from_dict(settings["config"]), settings["seed"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise TrainError(f"{path}: expected a run's settings, found damaged text: {error}") from error
 
 
 @dataclass
-class Progress:
+class RunState:
     """All that a run carries from step to step; what is saved, so that a resumed run is the same run.
 
     Attributes:
@@ -126,7 +137,7 @@ class Progress:
         return self.schedule.update(seen.metrics["loss"], seen.step, config)
 
 
-def restore(logdir: Path, start: Any) -> Progress:
+def restore(logdir: Path, start: Any) -> RunState:
     """The newest run in `logdir` that is whole, or the start; a damaged one is named and passed over.
 
     Raises:
@@ -137,17 +148,17 @@ def restore(logdir: Path, start: Any) -> Progress:
         try:
             tensors, meta = checkpoint.load(path)
             state = checkpoint.fill(start, tensors, path)
-            progress = Progress(state, Schedule(**meta["schedule"]), meta["history"], meta["pending"])
+            run = RunState(state, Schedule(**meta["schedule"]), meta["history"], meta["pending"])
         except checkpoint.CheckpointError as error:
             print(f"passed over: {error}")
         except (KeyError, TypeError) as error:
             print(f"passed over: {path}: expected a state of this version of vaelab, found another: {error}")
         else:
             _warn_of_differences(path, meta)
-            return progress
+            return run
     if saved:
         raise TrainError(f"{logdir}: expected a whole state to resume from, found all damaged; start in a new logdir")
-    return Progress(start, Schedule(), [], [])
+    return RunState(start, Schedule(), [], [])
 
 
 @contextmanager
@@ -176,7 +187,7 @@ def writing(logdir: Path) -> Iterator[None]:
         ) from error
 
 
-def save_run(logdir: Path, run: Progress) -> None:
+def save_run(logdir: Path, run: RunState) -> None:
     """Write the run's state and metrics; states older than the newest two go."""
     run.means()
     meta = {

@@ -10,29 +10,30 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from vaelab import model as models
 from vaelab.audio import timbre
 from vaelab.config import Config, ModelConfig, TrainConfig
-from vaelab.data import Dataset, load_dataset
+from vaelab.data import Dataset
 from vaelab.datasets.feature_store import FeatureStore
 from vaelab.models import checkpoint, devices, familiarity
 from vaelab.models.evaluate import Sounds, balanced, evaluate
 from vaelab.pca import fit as fit_principal
 from vaelab.training import classifier, train_step
-from vaelab.training.batches import Resident, StoredRows, Streamed, feed, fits
-from vaelab.training.logdir import Evaluation, Progress, TrainError, open_run, restore, save_best, save_run, writing
+from vaelab.training.batches import StoredRows, feed, fits
+from vaelab.training.logdir import Evaluation, RunState, TrainError, open_run, restore, save_best, save_run, writing
 from vaelab.training.progress_bar import Bar
 from vaelab.training.schedule import warm_up
 
-DISPATCH_SECONDS = 0.5  # of work given to a device at a time, so that a stop is soon heard
+DISPATCH_SECONDS = 0.5  # of work dispatched at a time, so that a stop takes effect soon
 
 
 def train(
@@ -66,9 +67,8 @@ def train(
         DatasetError: No such dataset.
     """
     logdir = Path(logdir)
-    run = open_run(logdir, dataset, config, seed, home)
-    config = run.config
-    loaded = load_dataset(run.dataset, home)
+    settings, loaded = open_run(logdir, dataset, config, seed, home)
+    config = settings.config
     store = FeatureStore(Path(home) / ".store", config.audio)
     sources = {entry.sha256: loaded.source(entry) for entry in loaded.entries}
     failed = store.build(sources, progress and devices.is_first())
@@ -76,7 +76,7 @@ def train(
         if entry.sha256 in failed and devices.is_first():
             print(f"left out: {failed[entry.sha256]}: {entry.path!a}")
     sides = [gather(loaded, side, store, config.model, config.train) for side in ("train", "validation")]
-    model = fit(*sides, config, logdir, run.seed, num_steps, on_evaluation, progress, tapes=loaded.named_tapes())
+    model = fit(*sides, config, logdir, settings.seed, num_steps, on_evaluation, progress, tapes=loaded.named_tapes())
     if devices.is_first():
         with writing(logdir):
             familiarity.keep(logdir / "best.safetensors", *sides)
@@ -148,12 +148,33 @@ def fit(
         ConfigError: A batch cannot be split over the devices.
         files.NoRoomError: The disk is full.
     """
-    logdir = Path(logdir)
-    devices.mesh(config.train.batch_size)
+    logdir, every = Path(logdir), config.train.evaluate_every
+    mesh = devices.mesh(config.train.batch_size)
+    last = np.inf if num_steps is None else num_steps
     with writing(logdir) if devices.is_first() else nullcontext():
         model = start(training, config, logdir, jax.random.fold_in(jax.random.key(seed), 0), create)
-        run = _Training(model, training, held_out, config, logdir, seed, on_evaluation, tapes)
-        run.until(num_steps, progress and devices.is_first())
+        trainer = _Trainer(model, held_out, config, logdir, seed, mesh, on_evaluation, tapes)
+        rows = feed(training, seed, config.train, mesh)
+        show = progress and devices.is_first()
+        with stop_on_signal() as stopped, Bar(trainer.step, num_steps, config.train, show) as bar, closing(rows):
+            count, unread = trainer.dispatch_size(trainer.step, last), None
+            while count and not trainer.run.schedule.done and not devices.any_host(stopped.is_set()):
+                began, following = time.perf_counter(), trainer.dispatch_size(trainer.step + count, last)
+                features, indices = rows.take(trainer.step, count, following)
+                metrics = trainer.dispatch(features, indices, count)
+                trainer.check(unread, bar)  # the host reads one dispatch while the device computes the next
+                unread = (trainer.step, metrics)
+                if trainer.step % every == 0:
+                    trainer.check(unread, bar)
+                    unread = None
+                    trainer.evaluate_and_save(bar)
+                else:
+                    trainer.step_seconds = (time.perf_counter() - began) / count
+                count = following
+            trainer.check(unread, bar)
+            if stopped.is_set():
+                bar.say(f"stopped at step {trainer.step}; the same command goes on from there")
+        trainer.finish()
         devices.wait_for_all("saved")
         return _load(logdir / "best.safetensors", model)
 
@@ -188,100 +209,68 @@ def _load(path: Path, skeleton: models.Model) -> models.Model:
     return dataclasses.replace(skeleton, params=checkpoint.fill(skeleton.params, weights, path))
 
 
-class _Training:
-    """A run at work: what it holds, and the loop around it."""
+class _Trainer:
+    """The state of a run in this process, and the operations that `fit` puts in order."""
 
     def __init__(
         self,
         model: models.Model,
-        training: Sounds,
         held_out: Sounds,
         config: Config,
         logdir: Path,
         seed: int,
+        mesh: Mesh,
         on_evaluation: Callable[[Evaluation], None] | None,
         tapes: Sequence[dict[str, Any]],
     ):
         """Begin, or go on from the newest state in `logdir`."""
-        self.model, self.config, self.logdir, self.seed = model, config, logdir, seed
+        self.model, self.config, self.logdir, self.seed, self.mesh = model, config, logdir, seed, mesh
         self.held_out, self.on_evaluation, self.tapes = held_out, on_evaluation, tapes
-        self.mesh = devices.mesh(config.train.batch_size)
-        everywhere = devices.everywhere(self.mesh)
+        everywhere = devices.everywhere(mesh)
         key = jax.random.key(seed)
         trained, fixed = models.trainable(model.params)
-        self.noise_key = devices.place_key(jax.random.fold_in(key, 1), self.mesh)
+        self.noise_key = devices.place_key(jax.random.fold_in(key, 1), mesh)
         self.evaluation_key = jax.random.fold_in(key, 2)
-        self.run: Progress = restore(logdir, train_step.start(trained, config.train))
+        self.run: RunState = restore(logdir, train_step.start(trained, config.train))
         self.step = int(self.run.state.step)
         if not devices.agree(self.step):
             raise TrainError(f"{logdir}: expected one logdir that all hosts see, found different states")
         self.run.state = devices.place(self.run.state, everywhere)
-        self.feed: Resident | Streamed = feed(training, seed, config.train, self.mesh)
         self.fixed = devices.place(fixed, everywhere)
         self.step_seconds = 0.0
 
-    def until(self, num_steps: int | None, progress: bool) -> None:
-        """Train until the schedule ends, so many steps are done, or a signal asks to stop; save."""
-        config, last = self.config.train, np.inf if num_steps is None else num_steps
-        with stop_on_signal() as stopped, Bar(self.step, num_steps, config, progress) as bar:
-            try:
-                self._loop(last, stopped, bar)
-            finally:
-                self.feed.close()
-            if stopped.is_set():
-                bar.say(f"stopped at step {self.step}; the same command goes on from there")
-        between = self.step % config.evaluate_every != 0
-        if between:
-            self._save(save_run, self.run)  # before the last evaluation, of which a run that goes on knows nothing
-        if between or not self.run.history:
-            seen = self._judge()
-            if seen.metrics["loss"] < self.run.schedule.best:
-                self._save(save_best, seen, self.seed, self.tapes)
-            self._tell(seen)
-
-    def _loop(self, last: float, stopped: threading.Event, bar: Bar) -> None:
-        waiting: list[tuple[int, dict]] = []  # dispatches that the host has not looked at: one at most
-        count = self._next(self.step, last)
-        while count and not self.run.schedule.done and not devices.any_host(stopped.is_set()):
-            start, after = time.perf_counter(), self._next(self.step + count, last)
-            metrics = self._dispatch(count, after)
-            self.run.pending.append(metrics)
-            self.step += count
-            for step, earlier in waiting:
-                self._look(step, earlier, bar)
-            waiting = [(self.step, metrics)]
-            if self.step % self.config.train.evaluate_every == 0:
-                self._look(*waiting.pop(), bar)
-                self._evaluate(bar)
-            else:
-                self.step_seconds = (time.perf_counter() - start) / count
-            count = after
-        for step, earlier in waiting:
-            self._look(step, earlier, bar)
-
-    def _next(self, step: int, last: float) -> int:
-        """How many steps to give to the device at once, from a step on: none crosses an evaluation or the end."""
+    def dispatch_size(self, step: int, last: float) -> int:
+        """Number of steps to dispatch at once from a step on; none crosses an evaluation or the last step."""
         config = self.config.train
         count = config.steps_per_dispatch
         if self.step_seconds and jax.process_count() == 1:
             count = max(1, min(count, int(DISPATCH_SECONDS / self.step_seconds)))
         return int(min(count, config.evaluate_every - step % config.evaluate_every, max(0, last - step)))
 
-    def _dispatch(self, count: int, after: int) -> dict:
+    def dispatch(self, features: jax.Array, indices: np.ndarray, count: int) -> dict:
+        """Start `count` training steps without waiting for them; return their metrics, still on the device."""
         config = self.config.train
-        features, rows = self.feed.take(self.step, count, after)
         numbers = range(self.step, self.step + config.steps_per_dispatch)
         rate = np.array([self.run.schedule.rate(step, config) for step in numbers], np.float32)
         beta = np.array([config.beta * warm_up(step, config) for step in numbers], np.float32)
         data = train_step.Data(self.fixed, features)
-        batches = train_step.Batches(rows, rate, beta, np.int32(count))
+        batches = train_step.Batches(indices, rate, beta, np.int32(count))
         self.run.state, metrics = train_step.run_steps(
             self.run.state, data, batches, self.noise_key, self.model.module, self.config, self.mesh
         )
+        self.run.pending.append(metrics)
+        self.step += count
         return metrics
 
-    def _look(self, step: int, metrics: dict, bar: Bar) -> None:
-        """Look at the metrics of a dispatch that ended with a step, when it is done."""
+    def check(self, dispatched: tuple[int, dict] | None, bar: Bar) -> None:
+        """Wait for the metrics of a dispatch, (its last step, metrics), and show them.
+
+        Raises:
+            TrainError: A loss is not finite.
+        """
+        if dispatched is None:
+            return
+        step, metrics = dispatched
         losses = np.asarray(devices.fetch(metrics["train_loss"]))
         if not np.isfinite(losses).all():
             bad = step - len(losses) + 1 + int(np.flatnonzero(~np.isfinite(losses))[0])
@@ -291,34 +280,53 @@ class _Training:
             )
         bar.done(step, float(losses[-1]), self.run.schedule)
 
-    def _evaluate(self, bar: Bar) -> None:
-        seen = self._judge()
-        if not np.isfinite(seen.metrics["loss"]):
+    def evaluate_and_save(self, bar: Bar) -> None:
+        """Evaluate the averaged model, update the schedule, and save the state and the best model.
+
+        Raises:
+            TrainError: The held-out loss is not finite.
+        """
+        evaluation = self._evaluate()
+        if not np.isfinite(evaluation.metrics["loss"]):
             raise TrainError(
                 f"{self.logdir}: the held-out loss was not finite at step {self.step}; what was saved before is kept. "
                 "Try a lower learning_rate or gradient_clip in a new logdir"
             )
-        if self.run.take(seen, self.config.train):
-            self._save(save_best, seen, self.seed, self.tapes)
+        if self.run.take(evaluation, self.config.train):
+            self._save(save_best, evaluation, self.seed, self.tapes)
         self._save(save_run, self.run)
-        bar.evaluated(seen.metrics)
-        self._tell(seen)
+        bar.evaluated(evaluation.metrics)
+        self._report(evaluation)
 
-    def _judge(self) -> Evaluation:
+    def finish(self) -> None:
+        """Save and evaluate a run that ends between evaluations.
+
+        The state is saved first: this evaluation is no part of a run that is resumed.
+        """
+        between = self.step % self.config.train.evaluate_every != 0
+        if between:
+            self._save(save_run, self.run)
+        if between or not self.run.history:
+            evaluation = self._evaluate()
+            if evaluation.metrics["loss"] < self.run.schedule.best:
+                self._save(save_best, evaluation, self.seed, self.tapes)
+            self._report(evaluation)
+
+    def _evaluate(self) -> Evaluation:
         averaged = dataclasses.replace(self.model, params={**self.run.state.average, **self.fixed})
         metrics, confusion = evaluate(averaged, self.held_out, self.config.train, self.evaluation_key)
         rate = self.run.schedule.rate(self.step, self.config.train)
         metrics = {"step": self.step, "rate": rate, **metrics, **self.run.means()}
-        kept = jax.tree.map(np.array, devices.fetch(averaged))  # what is on the device is the next step's to overwrite
-        return Evaluation(self.step, metrics, confusion, [*self.run.history, metrics], kept)
+        copy = jax.tree.map(np.array, devices.fetch(averaged))  # the next step overwrites the device's
+        return Evaluation(self.step, metrics, confusion, [*self.run.history, metrics], copy)
 
-    def _save(self, write: Callable, *what) -> None:
+    def _save(self, write: Callable, *arguments) -> None:
         if devices.is_first():
-            write(self.logdir, *what)
+            write(self.logdir, *arguments)
 
-    def _tell(self, seen: Evaluation) -> None:
+    def _report(self, evaluation: Evaluation) -> None:
         if self.on_evaluation is not None and devices.is_first():
-            self.on_evaluation(seen)
+            self.on_evaluation(evaluation)
 
 
 @contextmanager
