@@ -1,4 +1,4 @@
-"""Which drum is it, of a kit never met? And, with --kits: which kit is it? `python -m experiments.classify`.
+"""Drum classes of kits never trained on and, with --kits, kit identification: `python -m experiments.classify`.
 
 Hydrogen's kits name their instruments. Drums: for each kit, a classifier learns from all other kits and is asked about
 the one it has never met. Kits: a classifier of the kit is asked about sounds drawn at random, a tenth at a time, and
@@ -25,7 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from experiments import measures
-from experiments.speed import HYDROGEN
+from experiments.real_sounds import HYDROGEN_KITS, pack
 from vaelab import audio, data, files
 from vaelab.audio import synth
 from vaelab.config import AudioConfig, Config, ModelConfig
@@ -46,7 +46,7 @@ SEED = 0
 
 
 def gather(
-    root: Path, home: Path, config: AudioConfig, most: int | None = None, built_in: int = 0
+    roots: Sequence[Path], home: Path, config: AudioConfig, most: int | None = None, built_in: int = 0
 ) -> tuple[list[Path], np.ndarray, np.ndarray, np.ndarray]:
     """All sounds of all kits, or so many of them, evenly spaced; and so many built-in ones of each kind of drum.
 
@@ -54,8 +54,8 @@ def gather(
         Files; uint8 features (sounds, frames, mels); instruments (sounds,), "" where the kit names none; and kits
         (sounds,), `BUILT_IN` for built-in ones.
     """
-    found = data.make_dataset([root], "kits", labels="hydrogen-instrument", home=home, progress=False)
-    entries = sorted(found.entries, key=lambda entry: entry.path)
+    found = data.make_dataset(roots, "kits", labels="hydrogen-instrument", home=home, progress=False)
+    entries = sorted(found.entries, key=lambda entry: (pack(found, entry), entry.path))
     paths, features, instruments, kits = _read(found, entries, home, config, most)
     if built_in:
         made = synth.write_dataset(home / "made", built_in, kinds=CLASSES_BUILT_IN, progress=False)
@@ -74,7 +74,7 @@ def _read(found: data.Dataset, entries: Sequence[data.Entry], home: Path, config
     entries = [entry for entry in entries if entry.sha256 in store]
     features, _ = store.rows([entry.sha256 for entry in entries])
     instruments = np.array([entry.label or "" for entry in entries])
-    return [found.source(e) for e in entries], features, instruments, np.array([e.path.split("/")[0] for e in entries])
+    return [found.source(e) for e in entries], features, instruments, np.array([pack(found, e) for e in entries])
 
 
 def ours(features: np.ndarray, labels: np.ndarray, unseen: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -123,11 +123,11 @@ def asked(features: np.ndarray, statistics: np.ndarray, labels: np.ndarray, fold
     return {name: confusion_matrix(labels[known], answers[known], len(names)) for name, answers in chosen.items()}
 
 
-def answer(root: Path, kits: bool = False, tiny: bool = False, built_in: int = 0) -> dict:
+def answer(roots: Sequence[Path], kits: bool = False, tiny: bool = False, built_in: int = 0) -> dict:
     """Both methods on all folds, pooled.
 
     Args:
-        root: A folder of Hydrogen kits.
+        roots: Hydrogen kits, or folders of them.
         kits: Ask for the kit, not for the drum.
         tiny: Ask few sounds, to see that all of it runs.
         built_in: Built-in sounds of each kind of drum to learn from as well.
@@ -135,7 +135,7 @@ def answer(root: Path, kits: bool = False, tiny: bool = False, built_in: int = 0
     start, cpu = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as scratch:
         paths, features, instruments, kit = gather(
-            root, Path(scratch), AudioConfig(), TINY_SOUNDS if tiny else None, built_in
+            roots, Path(scratch), AudioConfig(), TINY_SOUNDS if tiny else None, built_in
         )
         statistics = np.stack([mfcc_statistics(path) for path in paths])
     kit_names, kit_numbers = np.unique(kit, return_inverse=True)
@@ -208,7 +208,7 @@ def table(outcome: dict) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table; keep it with --keep."""
     parser = argparse.ArgumentParser(prog="python -m experiments.classify", description=__doc__.splitlines()[0])
-    parser.add_argument("--data-dir", type=Path, default=HYDROGEN, metavar="DIR", help="a folder of Hydrogen kits")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="a folder of Hydrogen kits (default: Debian's)")
     parser.add_argument("--kits", action="store_true", help="which kit is it?")
     parser.add_argument("--built-in", type=int, default=0, metavar="N", help="so many of each kind to learn from too")
     parser.add_argument("--tiny", action="store_true", help="few sounds, nothing kept: does all of it run?")
@@ -216,7 +216,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.kits and options.built_in:
         parser.error("--built-in: expected none with --kits, which asks for kits alone")
-    outcome = answer(options.data_dir, options.kits, options.tiny, options.built_in)
+    outcome = answer(
+        [options.data_dir] if options.data_dir else HYDROGEN_KITS, options.kits, options.tiny, options.built_in
+    )
     print(table(outcome))
     minutes = "{cpu:.1f} CPU minutes, {wall:.1f} by the clock".format(**outcome["minutes"])
     print(f"{outcome['labelled']} sounds of {outcome['kits']} kits; {minutes}; {os.cpu_count()} cores")

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import signal
 
 from experiments import measures, trained
-from experiments.real_sounds import HELD_OUT, HYDROGEN, SONIC_PI, built_in
+from experiments.real_sounds import HELD_OUT, HYDROGEN_KITS, SONIC_PI, built_in
 from experiments.run import shrink
 from vaelab import SoundSampleTool, audio, data, training
 from vaelab.audio import Sound
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             dataset, short = built_in(home), {"config": shrink(Config()), "num_steps": trained.TINY_STEPS}
         else:
             dataset, short = (
-                data.make_dataset([HYDROGEN], "drums", hold_out=HELD_OUT[:3], home=home, progress=False),
+                data.make_dataset(HYDROGEN_KITS, "drums", hold_out=HELD_OUT[:3], home=home, progress=False),
                 {},
             )
         training.train(logdir, dataset.name, home=home, progress=False, **short)

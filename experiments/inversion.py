@@ -1,4 +1,4 @@
-"""How well, and how fast, mel features become sound again: `python -m experiments.inversion`.
+"""Quality and speed of turning mel features back into sound: `python -m experiments.inversion`.
 
 Real one-shots become log-mel features, rounded as they are stored, and sound again in several ways. Judged by
 spectral convergence, the mean over STFT sizes of || |T| - |M| || / || |T| ||, at the sound's own level. Timings are
@@ -89,7 +89,7 @@ def limit(samples: jax.Array, config: AudioConfig) -> jax.Array:
 
 
 def ways(samples: np.ndarray, config: AudioConfig, label: str) -> dict[str, tuple[Callable, tuple, np.ndarray]]:
-    """What is compared: name -> (function of one batch, its arrays, gains)."""
+    """The methods compared: name -> (function of one batch, its arrays, gains)."""
     features, gains = measures.stored_features(samples, config)
     zero = jnp.zeros((1, config.frames, config.n_fft // 2 + 1))
 
@@ -143,7 +143,7 @@ def timed(found: dict, count: int, repeats: int) -> tuple[dict[str, np.ndarray],
 
 
 def equal_quality(quality: dict[str, np.ndarray], single: dict[str, np.ndarray]) -> str:
-    """How much faster ours is where it is as good as librosa's: in the mean, and sound for sound."""
+    """Speed-up over librosa at equal quality: in the mean, and sound by sound."""
     theirs = "librosa mel_to_audio, 32 rounds"
     slow = single[theirs]
     ladder = [f"{rounds} rounds" for rounds in LADDER]

@@ -1,4 +1,4 @@
-"""How long a mix of two files takes from the call to its samples, and where the time goes."""
+"""Latency of a mix of two files, from the call to its samples, and its breakdown."""
 
 import argparse
 import tempfile
@@ -50,7 +50,7 @@ def generate(options: argparse.Namespace) -> None:
 
 
 def parts(tool: SoundSampleTool, pair: list[Path]) -> dict[str, Callable]:
-    """What `generate` does, piece by piece."""
+    """The stages of `generate`, each as a function to be timed."""
     model, config = tool.model, tool.model.audio
     clips = rendering.read_clips(pair, [0.0, 0.0], config)
     weights = latent.normalized(2, [1, 2])

@@ -1,4 +1,4 @@
-"""What a trained model does with its latents: which it uses, and how far all posteriors together are from the prior."""
+"""Use of the latents by a trained model: active units, and the gap between the aggregate posterior and the prior."""
 
 from typing import Any
 

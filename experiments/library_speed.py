@@ -1,4 +1,4 @@
-"""How fast a folder becomes a library: `python -m experiments.speed library`."""
+"""Time to build a library from a folder: `python -m experiments.speed library`."""
 
 import tempfile
 import time

@@ -1,4 +1,4 @@
-"""What several measurements share: real one-shots, a measure of resynthesis, and a table on screen and as JSON."""
+"""Shared by the measurements: real one-shots, a measure of resynthesis, and a table on screen and as JSON."""
 
 import hashlib
 import json
@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.real_sounds import HYDROGEN_KITS, SONIC_PI
 from vaelab import audio, files, spectral
 from vaelab.config import AudioConfig
 from vaelab.data import sound_files
 from vaelab.models import checkpoint
 
 RESULTS = Path(__file__).parent / "results"
-FOLDERS = (Path("/usr/share/hydrogen/data/drumkits"), Path("/usr/share/sonic-pi/samples"))
+FOLDERS = (*HYDROGEN_KITS, SONIC_PI)
 SIZES = (128, 256, 512, 1024, 2048)  # of the windows, samples
 BATCH = 16
 LEAST_PEAK = 1e-3  # quieter files are not sounds to judge by
@@ -99,7 +100,11 @@ def report(name: str | None, command: str, columns: Sequence[str], rows: Sequenc
 def real_sounds_hash(folders: Sequence[Path] = FOLDERS) -> str | None:
     """A hash of the names and contents of the real sounds that are installed; None if there are none."""
     whole = hashlib.sha256()
-    paths = sorted((path.relative_to(folder).as_posix(), path) for folder in folders for path in sound_files(folder))
+    paths = sorted(
+        (path.relative_to(folder.parent if folder in HYDROGEN_KITS else folder).as_posix(), path)
+        for folder in folders
+        for path in sound_files(folder)
+    )
     for name, path in paths:
         whole.update(f"{name} {files.content_hash(path)}\n".encode())
     return whole.hexdigest()[:16] if paths else None

@@ -22,7 +22,7 @@ WAYS = {"query ms": "vaelab", "scikit-learn ms": "scikit-learn", "scipy loop ms"
 
 
 def result(name: str) -> dict[str, Any]:
-    """What is kept of a measurement."""
+    """Read the stored result of a measurement."""
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="ascii"))
 
 
@@ -46,7 +46,7 @@ def baseline(found: dict[str, Any]) -> Picture:
 
 
 def flow(found: dict[str, Any]) -> Picture:
-    """How much lower the loss is with a flow than without, in the same time: by seed, the mean, its standard error."""
+    """Gain in loss from a flow at equal training time: by seed, the mean, its standard error."""
     losses = {(record["run"], record["seed"]): record["best"]["loss"] for record in found["records"]}
     seeds = sorted({seed for _, seed in losses})
     figure, (axes,) = _figure(1)
@@ -140,7 +140,7 @@ def onsets(found: dict[str, Any]) -> Picture:
 
 
 def verdicts(known: dict[str, Any], new: dict[str, Any]) -> Picture:
-    """What a model of drums says of other sounds, and of sounds that it made."""
+    """A drum model's verdicts on foreign sounds and on sounds that it generated."""
     figure, panels = _figure(2, height=3.6, width=11)
     for axes, found in zip(panels, (known, new), strict=True):
         names, left = column(found, found["columns"][0]), np.zeros(len(found["rows"]))

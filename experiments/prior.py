@@ -1,4 +1,4 @@
-"""How good are the sounds that a model makes? `python -m experiments.prior`.
+"""Quality of generated sounds: `python -m experiments.prior`.
 
 Sounds made by the shipped model `general` are compared with real sounds that it never met, as many as these, in the
 first eight principal components of its training sounds' features:

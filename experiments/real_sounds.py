@@ -15,6 +15,23 @@ from vaelab.training import gather
 
 HYDROGEN = Path("/usr/share/hydrogen/data/drumkits")
 SONIC_PI = Path("/usr/share/sonic-pi/samples")
+KITS = (
+    "Audiophob",
+    "BJA_Pacific",
+    "ColomboAcousticDrumkit",
+    "ElectricEmpireKit",
+    "ForzeeStereo",
+    "Gimme A Hand 1.0",
+    "HardElectro1",
+    "Millo-Drums_v.1",
+    "Millo_MultiLayered2",
+    "Millo_MultiLayered3",
+    "The Black Pearl 1.0",
+    "VariBreaks",
+    "circAfrique v4",
+    "rumpf_kit_z01_h2",
+)  # of Debian's hydrogen-drumkits; other packages put more beside them
+HYDROGEN_KITS = tuple(HYDROGEN / kit for kit in KITS)
 HELD_OUT = ("BJA_Pacific", "ElectricEmpireKit", "Audiophob", "VariBreaks")
 
 
@@ -34,7 +51,7 @@ def dataset(home: Path) -> data.Dataset:
             "hydrogen-drumkits and sonic-pi-samples"
         )
     return data.make_dataset(
-        [HYDROGEN, SONIC_PI], "real", labels="hydrogen-instrument", hold_out=HELD_OUT, home=home, progress=False
+        [*HYDROGEN_KITS, SONIC_PI], "real", labels="hydrogen-instrument", hold_out=HELD_OUT, home=home, progress=False
     )
 
 
@@ -42,6 +59,12 @@ def built_in(home: Path) -> data.Dataset:
     """A few built-in sounds as a dataset below `home`, for short runs."""
     folder = synth.write_dataset(home / "sounds", per_class=4, sample_rate=16000, progress=False)
     return data.make_dataset([folder], "built_in", classes=True, train_ratio=0.75, home=home, progress=False)
+
+
+def pack(dataset: data.Dataset, entry: data.Entry) -> str:
+    """The kit or folder that a sound belongs to."""
+    root = Path(dataset.roots[entry.root])
+    return root.name if root.parent == HYDROGEN else entry.path.split("/")[0]
 
 
 def sides(

@@ -1,4 +1,4 @@
-"""What each shipped model is made from: sounds, split, labels and knobs.
+"""Recipes of the shipped models: sounds, split, labels and settings.
 
 A new shipped model is one entry of `RECIPES`; `python -m experiments.pretrain NAME` makes it.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from experiments.classify import CLASSES
-from experiments.real_sounds import HELD_OUT, HYDROGEN, SONIC_PI
+from experiments.real_sounds import HELD_OUT, HYDROGEN, HYDROGEN_KITS, SONIC_PI
 from vaelab import audio, data, slicing
 from vaelab.audio import built_in_tape, synth
 from vaelab.config import Config, ModelConfig
@@ -23,7 +23,7 @@ TAPE_SECONDS = (4.0, 0.8)  # of tape for each built-in sound of a kind
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a shipped model is made.
+    """Recipe of a shipped model.
 
     Attributes:
         about: It, in a sentence.
@@ -56,7 +56,7 @@ def built_in(folder: Path, per_class: int, kinds: Sequence[str] | None = None) -
 
 
 def _general(name: str, home: Path, size: int) -> data.Dataset:
-    roots = [HYDROGEN, SONIC_PI, built_in(home / "sounds", size)]
+    roots = [*HYDROGEN_KITS, SONIC_PI, built_in(home / "sounds", size)]
     return data.make_dataset(roots, name, hold_out=(*HELD_OUT, BUILT_IN[1]), home=home, progress=False)
 
 
@@ -64,11 +64,11 @@ def _drum_classes(name: str, home: Path, size: int) -> data.Dataset:
     made = synth.write_dataset(
         home / "sounds", size, kinds=[kind for kind in synth.KINDS if kind in CLASSES], progress=False
     )
-    found = data.make_dataset([HYDROGEN, made], name, labels="hydrogen-instrument", home=home, progress=False)
+    found = data.make_dataset([*HYDROGEN_KITS, made], name, labels="hydrogen-instrument", home=home, progress=False)
     entries = [
         dataclasses.replace(entry, label=label if label in CLASSES else None)
         for entry in found.entries
-        for label in [entry.label if entry.root == 0 else entry.path.split("/")[0]]
+        for label in [entry.label if Path(found.roots[entry.root]).parent == HYDROGEN else entry.path.split("/")[0]]
     ]
     dataset = dataclasses.replace(found, entries=tuple(entries))
     manifest.write(dataset, home)
@@ -76,7 +76,7 @@ def _drum_classes(name: str, home: Path, size: int) -> data.Dataset:
 
 
 def _drum_machines(name: str, home: Path, size: int) -> data.Dataset:
-    return data.make_dataset([HYDROGEN], name, labels="hydrogen-kit", home=home, progress=False)
+    return data.make_dataset(HYDROGEN_KITS, name, labels="hydrogen-kit", home=home, progress=False)
 
 
 def _industrial(name: str, home: Path, size: int) -> data.Dataset:

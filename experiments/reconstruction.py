@@ -1,4 +1,4 @@
-"""What a trained model makes of sounds: `python -m experiments.reconstruction [--model LOGDIR]`.
+"""Reconstruction of sounds by a trained model: `python -m experiments.reconstruction [--model LOGDIR]`.
 
 Spectral convergence as in `experiments.inversion`, through the model, with the source's phase against none. A
 picture of a few originals and their reconstructions is kept as reconstruction.png beside this file.

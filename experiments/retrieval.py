@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import soundfile
 
-from experiments import measures, trained
+from experiments import measures, real_sounds, trained
 from experiments.classify import CLASSES, mfcc_of
 from vaelab import SoundSampleTool, audio, library, pca
 from vaelab.audio import timbre
@@ -28,7 +28,7 @@ Space = Callable[[np.ndarray], np.ndarray]
 
 
 def changes(rate: int) -> dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]]:
-    """What happens to a sound (samples,) before it is searched for."""
+    """Alterations of a sound (samples,) before it is searched for."""
     late = round(SHIFT_S * rate)
 
     def noisy(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -68,7 +68,7 @@ def spaces(tool: SoundSampleTool, training: np.ndarray) -> dict[str, Space]:
     scale = timbre.fit(levels, library.CEPSTRA)
 
     def timbres(clips: np.ndarray) -> np.ndarray:
-        found = timbre.of(np.round(255 * features(clips)).astype(np.uint8), library.CEPSTRA)
+        found = timbre.statistics(np.round(255 * features(clips)).astype(np.uint8), library.CEPSTRA)
         return (found - scale.centre[None]) / scale.spread[None]
 
     return {
@@ -90,7 +90,7 @@ def precision(points: np.ndarray, labels: np.ndarray, packs: np.ndarray, asked: 
 
 
 def found_again(library: np.ndarray, asking: np.ndarray) -> float:
-    """How often a changed sound's nearest is the sound itself."""
+    """Share of altered sounds whose nearest neighbour is the original."""
     indices, _ = nearest(library, asking, 1)
     return float(np.mean(indices[:, 0] == np.arange(len(library))))
 
@@ -102,7 +102,7 @@ def measure(tool: SoundSampleTool, dataset: Dataset) -> list[list]:
     clips = measures.clips([dataset.source(entry) for entry in entries], config)
     held_out = np.array([entry.split == "validation" for entry in entries])
     labels = np.array([entry.label if entry.label in CLASSES else "" for entry in entries])
-    packs = np.array([f"{entry.root}/{entry.path.split('/')[0]}" for entry in entries])
+    packs = np.array([real_sounds.pack(dataset, entry) for entry in entries])
     drums = labels != ""
     rng = np.random.default_rng(0)
     changed = {
@@ -119,7 +119,7 @@ def measure(tool: SoundSampleTool, dataset: Dataset) -> list[list]:
 
 
 def _is_heard(dataset: Dataset, entry: Entry, rate: int) -> bool:
-    """Whether a sound is not silent."""
+    """True if a sound is not silent."""
     return float(np.abs(audio.read(dataset.source(entry), rate)).max()) > measures.LEAST_PEAK
 
 

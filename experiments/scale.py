@@ -43,7 +43,7 @@ def write_tree(root: Path, first: int, count: int) -> None:
 
 @dataclass
 class Cost:
-    """What a step took: seconds, decoded files, and the peak memory of the process tree in bytes."""
+    """Cost of a step: seconds, decoded files, and the peak memory of the process tree in bytes."""
 
     seconds: float = 0.0
     decoded: int = 0

@@ -1,4 +1,4 @@
-"""How fast exact search is, from a thousand sounds to a million: `python -m experiments.speed search`.
+"""Speed of exact search, from a thousand sounds to a million: `python -m experiments.speed search`.
 
 Each size is a library file of random embeddings, opened and asked in a process of its own, whose peak memory counts.
 Beside it stand a Python loop over scipy's Euclidean distance, and scikit-learn's brute force, on the same numbers.

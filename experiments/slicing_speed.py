@@ -1,4 +1,4 @@
-"""How fast and with how much memory a long tape is sliced: `python -m experiments.slicing_speed`.
+"""Speed and memory of slicing a long tape: `python -m experiments.slicing_speed`.
 
 A stereo wav at 44.1 kHz, a built-in performance over and over, sliced by a process of its own.
 """

@@ -1,4 +1,4 @@
-"""How fast vaelab is on this machine: `python -m experiments.speed features`, or `train`.
+"""Speed of vaelab on this machine: `python -m experiments.speed features`, or `train`.
 
 Each subcommand measures one thing beside a plain way of doing it, in the same run.
 """
@@ -14,17 +14,15 @@ from pathlib import Path
 
 import joblib
 
-HYDROGEN = Path("/usr/share/hydrogen/data/drumkits")
-SONIC_PI = Path("/usr/share/sonic-pi/samples")
-
 
 @contextmanager
 def sounds(folders: Sequence[Path], limit: int) -> Iterator[list[Path]]:
     """Real sounds: those below `folders`, or installed ones, or built-in ones written for the occasion."""
+    from experiments.real_sounds import HYDROGEN_KITS, SONIC_PI
     from vaelab.audio import synth
     from vaelab.data import sound_files
 
-    folders = folders or [folder for folder in (HYDROGEN, SONIC_PI) if folder.is_dir()]
+    folders = folders or [folder for folder in (*HYDROGEN_KITS, SONIC_PI) if folder.is_dir()]
     with tempfile.TemporaryDirectory() as scratch:
         if not folders:
             folders = [synth.write_dataset(Path(scratch) / "sounds", per_class=20)]
@@ -103,7 +101,7 @@ def features(options: argparse.Namespace) -> None:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long something takes."""
+    """Measure the seconds that a call takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

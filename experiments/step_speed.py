@@ -1,4 +1,4 @@
-"""How near the training step comes to what the machine can multiply: `python -m experiments.speed step`.
+"""Speed of the training step relative to the machine's matrix products: `python -m experiments.speed step`.
 
 Floating-point operations are counted from the shapes of every matrix product and convolution in the step's own
 program, forwards and backwards, two for each multiplication; nothing else counts. The bound is a product of two

@@ -120,7 +120,7 @@ def spread(values: Sequence[float], digits: int) -> str:
 
 
 def paired(runs: dict[str, list[dict[str, Any]]], against: str) -> list[str]:
-    """How much lower each run's loss is than another's, seed by seed."""
+    """Paired differences in loss between each run and another, seed by seed."""
     base = {record["seed"]: record for record in runs.get(against, [])}
     lines = []
     for name, records in runs.items():
@@ -160,7 +160,7 @@ def reached(runs: dict[str, list[dict[str, Any]]], run: str, within: float) -> l
 
 
 def step_milliseconds(name: str) -> float:
-    """How long a step of one of the timed models takes, by `results/step.json`."""
+    """Milliseconds of a training step of a timed model, from `results/step.json`."""
     timed = json.loads((RESULTS / "step.json").read_text(encoding="ascii"))
     column = timed["columns"].index("ms")
     return next(row[column] for row in timed["rows"] if row[0] == name)
@@ -173,7 +173,7 @@ def rows(columns: Sequence[str], cells: Sequence[Sequence[Any]]) -> list[str]:
 
 
 def versions(result: dict[str, Any]) -> str:
-    """What made the numbers."""
+    """Versions that produced the numbers."""
     made_with = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     sounds = f"; real sounds {result['real_sounds']}" if result.get("real_sounds") else ""
     return f"Made with {made_with}{sounds}.\n"

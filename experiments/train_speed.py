@@ -1,4 +1,4 @@
-"""How fast training is: `python -m experiments.speed train`.
+"""Speed of training: `python -m experiments.speed train`.
 
 Three speeds in one run, interleaved: the bare step (jitted, the same batch again and again), the fed loop (order, feed,
 dispatch, metrics to the host: all that `fit` does between evaluations), and training as a whole (evaluations, files and
@@ -160,9 +160,9 @@ def _report(config: Config, sides: list[Sounds], seconds: dict[str, float], whol
 
 def command(options: argparse.Namespace) -> None:
     """Of `experiments.speed`: the folders named, or installed ones, or built-in sounds."""
-    from experiments import speed
+    from experiments.real_sounds import HYDROGEN_KITS, SONIC_PI
 
-    folders = options.data_dir or [folder for folder in (speed.HYDROGEN, speed.SONIC_PI) if folder.is_dir()]
+    folders = options.data_dir or [folder for folder in (*HYDROGEN_KITS, SONIC_PI) if folder.is_dir()]
     with tempfile.TemporaryDirectory() as scratch:
         if not folders:
             from vaelab.audio import synth

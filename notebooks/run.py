@@ -93,7 +93,7 @@ def execute(path: Path, out: Path, kernel: str | None = None) -> None:
 
 
 def report(out: Path, executed: list[Path]) -> str:
-    """Where everything is."""
+    """Print the paths of all outputs."""
     sounds = sorted((out / "generated").glob("*.wav"))
     return "\n".join(
         [

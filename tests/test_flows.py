@@ -98,12 +98,12 @@ def step_facts(name: str) -> SimpleNamespace:
     def one(params):
         there = part(params, "forward", 0)
         return {
-            "logit": part(params, "made", 1)(z, context),
+            "logit": part(params, "conditioner", 1)(z, context),
             "forward": jacobian(there, z, context),
             "inverse": jacobian(part(params, "inverse", 0), there(z, context), context),
-            "made": [jacobian(part(params, "made", index), z, context) for index in (0, 1)],
+            "made": [jacobian(part(params, "conditioner", index), z, context) for index in (0, 1)],
             "made_by_context": [
-                jacobian(lambda context, z, index=index: part(params, "made", index)(z, context), context, z)
+                jacobian(lambda context, z, index=index: part(params, "conditioner", index)(z, context), context, z)
                 for index in (0, 1)
             ],
         }
@@ -364,7 +364,7 @@ def test_the_floor_is_where_it_says():
     z, context = np.ones((1, 2)), np.ones((1, 1))
     params = step.init(jax.random.key(0), z, context, method="forward")["params"]
     params |= {"b_m": np.array([5.0, -5.0]), "b_s": np.array([flows.LEAST_LOGIT + 0.5, flows.LEAST_LOGIT - 0.5])}
-    m, logit = step.apply({"params": params}, z, context, method="made")
+    m, logit = step.apply({"params": params}, z, context, method="conditioner")
     assert m.tolist() == [[5.0, -5.0]]
     assert logit.tolist() == [[flows.LEAST_LOGIT + 0.5, flows.LEAST_LOGIT]]
 

@@ -29,6 +29,8 @@ ROWS = [
 ]
 CORE = ("model", "networks", "flows", "pca")  # of one row, and in this order
 CODE = (r"\bpickle\b", r"joblib\.load", r"\beval\(", r"\bexec\(", r"yaml\.load", r"allow_pickle\s*=\s*True")
+EMPTY = {"found", "made", "kept", "known", "heard", "told", "said", "there", "one", "of"}  # as names say nothing
+QUESTIONS = ("What", "How", "Where", "Whether", "Which", "Who", "When")
 HEAVY = ("jax", "flax", "librosa", "umap", "matplotlib", "ipywidgets", "numba")
 
 
@@ -106,6 +108,25 @@ def test_every_door_opens(folder):
     module = importlib.import_module(f"vaelab.{folder}")
     assert module.__doc__
     assert all(getattr(module, name) is not None for name in module.__all__)
+
+
+def test_names_say_something():
+    """Functions, classes, methods and constants; `EMPTY` words alone are none."""
+    named = [
+        (path.name, node.lineno, getattr(node, "name", None) or node.id)
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) or (isinstance(node, ast.Name) and node.id.isupper())
+    ]
+    assert [name for name in named if name[2].strip("_").lower() in EMPTY] == []
+
+
+def test_docstrings_are_statements():
+    paths = [*modules(), *ROOT.glob("experiments/**/*.py")]
+    nodes = [(path, node) for path in paths for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    texts = [(path.name, ast.get_docstring(node) or "-") for path, node in nodes if isinstance(node, kinds)]
+    assert [text for text in texts if text[1].split()[0].strip(",:") in QUESTIONS] == []
 
 
 def run(code: str) -> str:

@@ -96,7 +96,7 @@ def test_average_error_is_that_of_the_mean_training_sound(small, tiny):
     sides = {}
     for side in ("train", "validation"):
         paths = [workspace.dataset().source(entry) for entry in workspace.dataset().side(side)]
-        sides[side] = workspace.features(workspace.heard(paths, tiny.audio), tiny.audio)
+        sides[side] = workspace.features(workspace.sounds_at_rate(paths, tiny.audio), tiny.audio)
     expected = np.abs(sides["validation"] - sides["train"].mean(axis=0)).mean() * tiny.audio.top_db
     assert workspace.average_error(tool) == pytest.approx(expected, rel=0.01)
 
@@ -124,7 +124,7 @@ def test_sounds_in_one_folder_have_no_class(tmp_path, monkeypatch, sounds):
 
 def test_heard_is_mono_and_of_one_length(tiny, sounds):
     paths = [sounds / "kick" / "kick_0001.wav", sounds / "drone" / "drone_0001.wav"]
-    heard = workspace.heard(paths, tiny.audio)
+    heard = workspace.sounds_at_rate(paths, tiny.audio)
     assert {sound.samples.shape for sound in heard} == {(tiny.audio.samples,)}
     assert workspace.features(heard, tiny.audio).shape == (2, tiny.audio.frames, tiny.audio.n_mels)
 

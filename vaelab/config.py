@@ -1,6 +1,4 @@
-"""The knobs: three frozen dataclasses that travel to and from JSON. No JAX in this room.
-
-from vaelab import VaelabError
+"""Every setting, as frozen dataclasses that convert to and from JSON. Free of JAX.
 
 A dataclass is the single list of its knobs; a JSON file holds overrides only; an unknown or impossible
 value is refused here, before any work, by a `ConfigError` that names the knob. All three are hashable, so
@@ -64,7 +62,7 @@ def _as_tuple(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class AudioConfig(_JsonConfig):
-    """How a clip of sound becomes a mel spectrogram, and back.
+    """Settings of the front end: from a clip of sound to mel features and back.
 
     Attributes:
         sample_rate: Hz.
@@ -192,7 +190,7 @@ def _are_label_sets(labels: Any) -> bool:
 
 @dataclass(frozen=True)
 class TrainConfig(_JsonConfig):
-    """How a model is trained, and when training ends by itself.
+    """Settings of training, and of when it ends by itself.
 
     The rate warms up, stays constant, and is lowered by `decay` over `decay_steps` each time `patience`
     evaluations in a row bring no improvement; a rate below `stop_rate` times the first ends training.
@@ -264,7 +262,7 @@ class TrainConfig(_JsonConfig):
 
 @dataclass(frozen=True)
 class SliceConfig(_JsonConfig):
-    """How a long recording is cut into segments.
+    """Settings of slicing a long recording into segments.
 
     Attributes:
         sensitivity: 0 to 1: how small a rise is an onset.

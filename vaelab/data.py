@@ -15,7 +15,7 @@ from vaelab import audio, files
 from vaelab.config import SliceConfig
 from vaelab.datasets import cutting, manifest, scan_cache, segments, splitting
 from vaelab.datasets.manifest import HOME, Dataset, DatasetError, Entry, check_name, load_dataset
-from vaelab.datasets.scan import LABELS, Found, Skipped, candidates, scan
+from vaelab.datasets.scan import LABELS, ScannedSound, Skipped, candidates, scan
 from vaelab.text import printable
 
 __all__ = [
@@ -80,7 +80,7 @@ def make_dataset(
     known_contents = scan_cache.Seen() if fresh else scan_cache.load(contents)
     found = list(scan(roots, labels, progress, known_contents))
     skipped = [{"path": one.path, "root": one.root, "reason": one.reason} for one in found if isinstance(one, Skipped)]
-    sounds = [one for one in found if isinstance(one, Found)]
+    sounds = [one for one in found if isinstance(one, ScannedSound)]
     entries, repeated = _one_per_content([_entry(one) for one in sounds])
     if len(entries) < 2:
         looked = ", ".join(printable(root) for root in roots)
@@ -204,14 +204,14 @@ def _roots(data_dirs: Sequence[str | os.PathLike]) -> list[Path]:
 
 
 def _tapes(roots: Sequence[Path], entries: Sequence[Entry]) -> tuple[list[dict], dict[tuple[int, str], dict]]:
-    """What is known of tapes that entries were cut from; see `segments.around`."""
+    """The tapes that entries were cut from; see `segments.around`."""
     try:
         return segments.around(roots, ((entry.root, entry.path) for entry in entries))
     except segments.CutError as error:
         raise DatasetError(f"{error}; slice the tape again, or remove the file") from error
 
 
-def _entry(found: Found) -> Entry:
+def _entry(found: ScannedSound) -> Entry:
     seconds = round(found.facts.seconds, 6)
     return Entry(found.path, found.root, found.facts.sha256, seconds, found.label, splitting.TRAIN)
 

@@ -47,7 +47,7 @@ def ranks(latent_dim: int, hidden: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mask(inputs: np.ndarray, outputs: np.ndarray, strict: bool) -> np.ndarray:
-    """Which output may see which input, by rank: bool (inputs, outputs).
+    """Mask of the inputs that each output depends on, by rank: bool (inputs, outputs).
 
     Args:
         inputs: Ranks (inputs,).
@@ -90,7 +90,7 @@ class IAFStep(nn.Module):
         self.b_m = self.param("b_m", zeros, (self.latent_dim,))
         self.b_s = self.param("b_s", zeros, (self.latent_dim,))
 
-    def made(self, z: jax.Array, context: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def conditioner(self, z: jax.Array, context: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The masked network: (batch, latent), (batch, context) -> m and the gate's logit, each (batch, latent)."""
 
         def masked(weights, allowed):
@@ -112,7 +112,7 @@ class IAFStep(nn.Module):
 
     def gated(self, z: jax.Array, context: jax.Array) -> tuple[jax.Array, jax.Array]:
         """z -> z' and the logarithm of each entry's gate, both (batch, latent)."""
-        m, logit = self.made(z, context)
+        m, logit = self.conditioner(z, context)
         return nn.sigmoid(logit) * z + nn.sigmoid(-logit) * m, nn.log_sigmoid(logit)
 
     def inverse(self, z: jax.Array, context: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -120,12 +120,12 @@ class IAFStep(nn.Module):
         _ = self.w_in  # the weights must exist before the loop traces them
 
         def solve(i, solved):
-            m, logit = self.made(solved, context)
+            m, logit = self.conditioner(solved, context)
             entry = z + (z - m) * jnp.exp(-logit)
             return jnp.where(jnp.arange(self.latent_dim)[None, :] == i, entry, solved)
 
         solved = jax.lax.fori_loop(0, self.latent_dim, solve, jnp.zeros_like(z))
-        return solved, -nn.log_sigmoid(self.made(solved, context)[1]).sum(axis=-1)
+        return solved, -nn.log_sigmoid(self.conditioner(solved, context)[1]).sum(axis=-1)
 
 
 class IAF(nn.Module):

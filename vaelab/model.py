@@ -39,7 +39,11 @@ from vaelab.pca import Principal
 
 LEVELS = 255  # features are stored in steps of 1 / 255; the Laplace likelihood counts in these units
 LEAST_SCALE = 0.5  # levels: no prediction of a rounded level can be sharper than the rounding
-FIXED = ("components", "timbre", "ear")  # weights that no step trains; so are those of heads
+FIXED = (
+    "components",
+    "timbre",
+    "ear",
+)  # parameters that training does not change; neither does it those of classifier heads
 HEAD = "head_"  # how the names of heads begin
 FIRST_SCALE = 0.2  # levels: of a band that the components explain entirely
 
@@ -49,7 +53,7 @@ class ShapeError(VaelabError, ValueError):
 
 
 class Terms(NamedTuple):
-    """What the loss is made of, for each sound.
+    """Terms of the loss for each sound.
 
     Attributes:
         recon: -log p(x|z), nats (batch,).
@@ -89,11 +93,11 @@ class IAFVAE(nn.Module):
             self.log_scale = self.param("log_scale", nn.initializers.constant(3.0), (self.mels,))
 
     def make_encoder(self) -> nn.Module:
-        """What maps features and coordinates to a `Posterior`."""
+        """Make the encoder, from features and coordinates to a `Posterior`."""
         return Encoder(self.config)
 
     def make_decoder(self) -> nn.Module:
-        """What maps latents to coordinates and an addition to linked features."""
+        """Make the decoder, from latents to coordinates and a residual of linked features."""
         return Decoder(self.config, self.frames, self.mels)
 
     def __call__(self, features: jax.Array, eps: jax.Array, labels: jax.Array) -> Terms:
@@ -122,7 +126,7 @@ class IAFVAE(nn.Module):
         return Terms(self.recon(features, output), kl, error, classes, chosen)
 
     def posterior(self, features: jax.Array, deterministic: bool = True) -> Posterior:
-        """What the encoder says of features (batch, frames, mels) in [0, 1]."""
+        """Encode features (batch, frames, mels) in [0, 1]."""
         _expect("features", features, jnp.floating, batch=None, frames=self.frames, mels=self.mels)
         none = jnp.zeros((features.shape[0], 0), features.dtype)
         coordinates = self.components.project(features) if self.config.components else none
@@ -173,8 +177,8 @@ class IAFVAE(nn.Module):
         """The decoder's output as features in [0, 1]."""
         return jnp.clip(output, 0, 1) if self.config.likelihood == "laplace" else nn.sigmoid(output)
 
-    def heard(self, features: jax.Array) -> jax.Array:
-        """What classifier heads read of features in [0, 1]: (batch, any)."""
+    def classifier_inputs(self, features: jax.Array) -> jax.Array:
+        """Inputs of the classifier heads, from features in [0, 1]: (batch, inputs)."""
         _expect("features", features, jnp.floating, batch=None, frames=self.frames, mels=self.mels)
         return self.ear(self.timbre(features))
 
@@ -204,7 +208,7 @@ class IAFVAE(nn.Module):
         """One (batch, classes) array for each label set."""
         if not self.heads:
             return ()
-        heard = self.heard(features)
+        heard = self.classifier_inputs(features)
         return tuple(head(heard) for head in self.heads)
 
 
@@ -306,7 +310,7 @@ _fresh_quickly = jax.jit(
 
 
 def trainable(params: dict) -> tuple[dict, dict]:
-    """What training changes, and what it leaves alone: the principal components, and all that classifies."""
+    """Split parameters into those that training changes and fixed ones: principal components and classifiers."""
     fixed = {name: leaf for name, leaf in params.items() if name in FIXED or name.startswith(HEAD)}
     return {name: leaf for name, leaf in params.items() if name not in fixed}, fixed
 

@@ -21,7 +21,7 @@ FIRST_LOG_STD = -2.0  # little noise at first, so that the decoder has something
 
 
 class Posterior(NamedTuple):
-    """What the encoder says of a batch: mean, log_std (batch, latent), context and hidden (batch, hidden)."""
+    """Posterior parameters of a batch: mean, log_std (batch, latent), context and hidden (batch, hidden)."""
 
     mean: jax.Array
     log_std: jax.Array
@@ -213,7 +213,7 @@ class Timbre(nn.Module):
 
 
 class Ear(nn.Module):
-    """How like the timbres of known sounds a timbre is: (batch, statistics) -> (batch, EAR). Not trained.
+    """RBF similarity of a timbre to landmark timbres: (batch, statistics) -> (batch, EAR). Not trained.
 
     exp(-d^2 / (2 KERNEL_WIDTH^2)) for each known sound, with d^2 the mean square distance of the statistics: a linear
     classifier of these draws smooth boundaries of any shape.

@@ -55,8 +55,8 @@ FALL_DB, SWELL_DB = 6.0, 3.0  # of a sound that dies away: at least in all, at m
 LOST = 0.1  # seconds of a file that may be missing at its end without a word
 
 
-class Heard(NamedTuple):
-    """What is kept of a recording.
+class BandLevels(NamedTuple):
+    """Band levels of a recording.
 
     Attributes:
         levels: Mean power of mel bands in dBFS, float16 (frames, bands).
@@ -71,7 +71,7 @@ class Heard(NamedTuple):
 
 @dataclass(frozen=True)
 class Curves:
-    """What each frame of a recording is like, float32 (frames,).
+    """Curves over the frames of a recording, float32 (frames,).
 
     Attributes:
         activity: How far the loudest bands are above the floor, dB.
@@ -97,10 +97,10 @@ def slice_recording(
         config: How; None is the default, which is the preset "one_shots".
 
     Returns:
-        (start, end) of each segment in seconds, in the order of time; they do not overlap. None is there where
+        (start, end) of each segment in seconds, in the order of time; they do not overlap. Empty if
         nothing rises above silence and hiss.
     """
-    return cuts(heard(samples, sample_rate), config)
+    return cuts(analyse(samples, sample_rate), config)
 
 
 def slice_file(path: str | os.PathLike, config: SliceConfig | None = None) -> list[tuple[float, float]]:
@@ -111,22 +111,22 @@ def slice_file(path: str | os.PathLike, config: SliceConfig | None = None) -> li
     Raises:
         AudioError: The file cannot be read.
     """
-    return cuts(hear(path), config)
+    return cuts(analyse_file(path), config)
 
 
-def heard(samples: np.ndarray, sample_rate: int) -> Heard:
+def analyse(samples: np.ndarray, sample_rate: int) -> BandLevels:
     """Keep what is needed of mono samples (samples,)."""
-    return Heard(*band_levels([np.asarray(samples, np.float32)], sample_rate), len(samples) / sample_rate)
+    return BandLevels(*band_levels([np.asarray(samples, np.float32)], sample_rate), len(samples) / sample_rate)
 
 
-def hear(path: str | os.PathLike) -> Heard:
+def analyse_file(path: str | os.PathLike) -> BandLevels:
     """Read a sound file, or the sound of a video, in blocks; see `slice_file`."""
     with audio.stream(path) as (rate, claimed, blocks):
         counted = _Counted(path, rate, claimed, blocks)
-        return Heard(*band_levels(counted, rate), counted.seconds)
+        return BandLevels(*band_levels(counted, rate), counted.seconds)
 
 
-def cuts(recording: Heard, config: SliceConfig | None = None) -> list[tuple[float, float]]:
+def cuts(recording: BandLevels, config: SliceConfig | None = None) -> list[tuple[float, float]]:
     """Cut what was heard; see `slice_recording`."""
     config, (levels, hop_s, seconds) = config or SliceConfig(), recording
     curves = _curves(levels)
@@ -199,7 +199,7 @@ class _Counted:
         except decoders.ERRORS as error:
             if not self.frames:
                 raise
-            reason = decoders.said(error)
+            reason = decoders.error_text(error)
             self.claimed = max(self.claimed, self.frames + self.rate)
         claimed_s = audio.claimed_seconds(self.path, self.claimed, self.rate)
         if claimed_s > self.seconds + LOST:
@@ -247,7 +247,7 @@ def _at(floor: np.ndarray, frames: np.ndarray) -> np.ndarray:
 
 
 def _rise(above: np.ndarray) -> np.ndarray:
-    """How far each band (frames, bands) is above what it and its neighbours were at most before, dB."""
+    """Rise of each band (frames, bands) above the recent maximum of itself and its neighbours, dB."""
     recent = ndimage.maximum_filter1d(ndimage.maximum_filter1d(above, 3, axis=1), MEMORY, axis=0, origin=MEMORY // 2)
     rise = np.zeros_like(above)
     rise[LAG:] = np.clip(above[LAG:] - recent[:-LAG], 0, MOST_DB)
@@ -276,7 +276,7 @@ def _onsets(curves: Curves, hop_s: float, config: SliceConfig) -> list[int]:
 
 
 def _is_an_end(loudness: np.ndarray, frame: int) -> bool:
-    """Whether a rise is the click of a sound that is cut off."""
+    """True if a rise is the click of a sound that is cut off."""
     before, after = loudness[max(0, frame - APART) : frame], loudness[frame + APART // 2 : frame + 2 * APART]
     return len(before) > 0 and len(after) > 0 and float(before.mean() - after.max()) > FALL_DB
 
@@ -335,13 +335,13 @@ def _parts(first: int, last: int, onsets: Sequence[int], hop_s: float, config: S
 
 
 def _is_hiss(loudness: np.ndarray, hop_s: float, config: SliceConfig) -> bool:
-    """Whether a segment is stationary and quiet, as hiss is that begins after silence."""
+    """True if a segment is stationary and quiet, such as hiss that begins after silence."""
     low, high = np.percentile(loudness, [10, 90])
     return len(loudness) * hop_s > STEADY_S and high < config.hiss_dbfs and high - low < STEADY_DB
 
 
 def _dies(curve: np.ndarray, second: int) -> bool:
-    """Whether a sound dies away from its beginning to its end, by a curve in dB: however long, it is one."""
+    """True if a sound decays from its beginning to its end, by a curve in dB; such a sound is never cut."""
     each = [np.median(part) for part in np.array_split(curve, max(3, round(len(curve) / second)))]
     return each[0] - each[-2] > FALL_DB / 2 and each[0] - each[-1] > FALL_DB and np.max(np.diff(each)) < SWELL_DB
 
@@ -364,7 +364,7 @@ def _not_too_long(
 
 
 def _change(levels: np.ndarray, low: int, high: int) -> np.ndarray:
-    """How different the half seconds before and after each frame from low to high are: (frames,), dB."""
+    """Spectral difference between the half seconds before and after each frame from low to high: (frames,), dB."""
     start = max(0, low - COMPARED)
     around = np.maximum(levels[start : high + COMPARED].astype(np.float32), SILENCE_DB)
     total = np.concatenate([np.zeros((1, BANDS)), np.cumsum(around, axis=0, dtype=np.float64)])
@@ -375,7 +375,7 @@ def _change(levels: np.ndarray, low: int, high: int) -> np.ndarray:
     return np.abs(after - before).mean(axis=1)
 
 
-def loudness(recording: Heard) -> np.ndarray:
+def loudness(recording: BandLevels) -> np.ndarray:
     """Mean power of each frame, dBFS (frames,)."""
     parts = range(0, max(1, len(recording.levels)), SPAN)
     return np.concatenate([_power_db(recording.levels[first : first + SPAN].astype(np.float32)) for first in parts])

@@ -1,4 +1,4 @@
-"""Names from outside as the page may show them: text that is neither HTML nor a formula, of bearable length."""
+"""Text for people: untrusted names made printable, inert in HTML and short; durations and time codes."""
 
 import html
 import os

@@ -1,4 +1,4 @@
-"""What notebooks show: tables with players, curves that grow while training runs, the mixer, the map, confusions.
+"""Widgets for notebooks: tables with players, live training curves, the mixer, the map, the confusion matrix.
 
 The public face of the rooms behind it. Views and callbacks only; the tool does every sum. Names of files and classes
 come from outside: they reach the page through `inert` alone, or as text nodes.

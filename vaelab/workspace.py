@@ -1,4 +1,4 @@
-"""What the notebooks share: sounds, a dataset and a model in the working folder, made when they are missing.
+"""Shared by the notebooks: sounds, a dataset and a model in the working folder, made when they are missing.
 
 Each notebook opens on its own: it asks here for what an earlier one would have made. Environment:
 
@@ -38,7 +38,7 @@ CLONE = Path("vaelab-source")
 
 
 def fast() -> bool:
-    """Whether runs are to be short."""
+    """True if runs are to be short (`VAELAB_FAST`)."""
     return os.environ.get("VAELAB_FAST", "") not in ("", "0")
 
 
@@ -176,14 +176,14 @@ def label(path: Path) -> str | None:
     return parts[0] if len(parts) > 1 else None
 
 
-def heard(paths: Iterable[Path], config: AudioConfig) -> list[Sound]:
-    """Sounds as the model hears them: mono, padded or cut to one length."""
+def sounds_at_rate(paths: Iterable[Path], config: AudioConfig) -> list[Sound]:
+    """Sounds at the model's sample rate: mono, padded or cut to one clip."""
     read = [audio.read(path, config.sample_rate, seconds=config.clip_seconds) for path in paths]
     return [Sound(spectral.fit_length(samples, config), config.sample_rate) for samples in read]
 
 
 def features(sounds: Sequence[Sound], config: AudioConfig) -> np.ndarray:
-    """Sounds as the model sees them: mel features (n, frames, mels) in [0, 1]."""
+    """Mel features of sounds (n, frames, mels) in [0, 1]."""
     clips = np.stack([spectral.fit_length(sound.samples, config) for sound in sounds])
     return np.asarray(spectral.mel(clips, config)[0])
 

@@ -39,7 +39,7 @@ def remembered(model, sides):
 
 
 def test_held_out_sounds_are_their_own_measure(model, sides, remembered):
-    judged = familiarity.known(model, remembered, sides[1].features)
+    judged = familiarity.familiarity_of(model, remembered, sides[1].features)
     places = np.array([one.percentile for one in judged])
     assert np.mean([one.verdict == "well inside" for one in judged]) == pytest.approx(0.83, abs=0.1)
     assert places.min() < 30
@@ -47,10 +47,10 @@ def test_held_out_sounds_are_their_own_measure(model, sides, remembered):
 
 
 def test_training_sounds_are_well_inside_and_noise_is_unknown(model, sides, remembered):
-    inside = [one.verdict for one in familiarity.known(model, remembered, sides[0].features)]
+    inside = [one.verdict for one in familiarity.familiarity_of(model, remembered, sides[0].features)]
     assert np.mean([verdict == "well inside" for verdict in inside]) > 0.8
     noise = RNG.integers(0, 256, sides[0].features.shape).astype(np.uint8)[:20]
-    foreign = familiarity.known(model, remembered, noise)
+    foreign = familiarity.familiarity_of(model, remembered, noise)
     assert {one.verdict for one in foreign} == {"unknown"}
     assert all(one.percentile == 100 for one in foreign)
 
@@ -59,14 +59,14 @@ def test_a_tone_is_unknown_by_its_loudest_cells(model, sides, remembered):
     """Silence but for one line that no sound of the family has: its mean error is small."""
     tone = np.zeros_like(sides[0].features[:1])
     tone[:, :, 5] = 255
-    (judged,) = familiarity.known(model, remembered, tone)
+    (judged,) = familiarity.familiarity_of(model, remembered, tone)
     assert judged.verdict == "unknown"
     assert judged.loudest_db > remembered.loudest_db[-1]
 
 
 def test_a_verdict_does_not_depend_on_neighbours(model, sides, remembered):
-    together = familiarity.known(model, remembered, sides[1].features[:40])
-    (alone,) = familiarity.known(model, remembered, sides[1].features[35:36])
+    together = familiarity.familiarity_of(model, remembered, sides[1].features[:40])
+    (alone,) = familiarity.familiarity_of(model, remembered, sides[1].features[35:36])
     assert alone.nats == pytest.approx(together[35].nats, rel=1e-5)
     assert alone.verdict == together[35].verdict
 
@@ -89,12 +89,12 @@ def test_held_out_latents_are_relatives_and_new(model, sides, remembered):
 def test_it_rides_in_the_models_file(model, sides, remembered, tmp_path):
     path = tmp_path / "best.safetensors"
     checkpoint.save_model(path, model, {"seed": 3, "metrics": {"loss": 1.0}})
-    assert familiarity.of(model, checkpoint.load_model(path)[1]["reference"], path) is None
+    assert familiarity.load_reference(model, checkpoint.load_model(path)[1]["reference"], path) is None
     familiarity.keep(path, *sides)
     loaded, meta = checkpoint.load_model(path)
     jax.tree.map(np.testing.assert_array_equal, loaded.params, model.params)
     assert (meta["seed"], meta["metrics"]) == (3, {"loss": 1.0})
-    found = familiarity.of(loaded, meta["reference"], path)
+    found = familiarity.load_reference(loaded, meta["reference"], path)
     jax.tree.map(np.testing.assert_array_equal, found, remembered)
     before = path.read_bytes()
     familiarity.keep(path, *sides)  # a run that goes on and finds nothing better
@@ -115,7 +115,7 @@ def test_it_rides_in_the_models_file(model, sides, remembered, tmp_path):
 def test_what_does_not_fit_is_refused(model, remembered, name, array):
     kept = {**remembered._asdict(), name: array}
     with pytest.raises(checkpoint.CheckpointError, match=r"m\.safetensors: expected finite reference arrays"):
-        familiarity.of(model, kept, "m.safetensors")
+        familiarity.load_reference(model, kept, "m.safetensors")
 
 
 def test_of_many_sounds_some_are_remembered(model, sides, monkeypatch):

@@ -14,7 +14,7 @@ HOSTILE = ["$x$", "two\nlines", "_hidden", "太鼓 \x07", r"a\b $1 \$", "long " 
 FEATURES = np.random.default_rng(0).random((len(HOSTILE), AUDIO.frames, AUDIO.n_mels))
 HISTORY = [{"step": 5, "train_loss": 3.0, "loss": 2.5, "error_db": 9.0}]
 
-HEARD = slicing.Heard(np.full((8000, slicing.BANDS), -60, np.float16), 0.005, 40.0)
+HEARD = slicing.BandLevels(np.full((8000, slicing.BANDS), -60, np.float16), 0.005, 40.0)
 
 
 def found(labels):

@@ -128,7 +128,7 @@ def assemble(
 
 
 def onset_of(samples: np.ndarray, sample_rate: int) -> int:
-    """Where a sound (samples,) begins: the first sample of the first 5 ms frame within 30 dB of the loudest."""
+    """Onset of a sound (samples,): the first sample of the first 5 ms frame within 30 dB of the loudest."""
     powers = frame_powers(samples, sample_rate)
     return int(np.argmax(powers >= powers.max() * 10 ** (-ONSET_DB / 10))) * _hop(sample_rate)
 

@@ -1,10 +1,8 @@
 """Decoders: an open file descriptor or path to blocks of samples, within policy.
 
-from vaelab import VaelabError
-
 libsndfile comes first. For the suffixes in `VIDEO` that it does not read, the optional PyAV follows: a file is
-opened by its absolute path, with no protocol but the file's own and no format but those named, so that no
-playlist, no script of files to join and no address can be opened in a sound's name.
+opened by its absolute path, with no protocol but the file's own and no format but those named, so that a
+file named as a sound cannot make FFmpeg open a playlist, other files or a network address.
 """
 
 import math
@@ -25,7 +23,7 @@ MAX_CHANNELS = 64
 
 
 class DecodeError(VaelabError):
-    """What a decoder expected, found, and what to do; the caller knows the file's name."""
+    """A file that cannot be decoded: the reason, and what to do; the caller adds the file's name."""
 
 
 ERRORS = (soundfile.LibsndfileError, DecodeError)
@@ -42,7 +40,7 @@ def open_sound(path: str | os.PathLike, handle: int) -> "Source":
         A context manager with samplerate (Hz), channels, frames (as the header claims), seek and read.
 
     Raises:
-        DecodeError, soundfile.LibsndfileError: `ERRORS`; `said` puts them into words.
+        DecodeError, soundfile.LibsndfileError: `ERRORS`; `error_text` puts them into words.
     """
     source = _open(path, handle)
     try:
@@ -53,7 +51,7 @@ def open_sound(path: str | os.PathLike, handle: int) -> "Source":
     return source
 
 
-def said(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """The reason in one of `ERRORS`."""
     if isinstance(error, soundfile.LibsndfileError):
         return f"expected a sound file; libsndfile says: {error.error_string}"
@@ -61,7 +59,7 @@ def said(error: Exception) -> str:
 
 
 def version(path: str | os.PathLike) -> str | None:
-    """What decodes a file of this name, with its version; None if it is not installed."""
+    """Name and version of the decoder for a file of this name; None if it is not installed."""
     if not _is_video(path):
         return f"libsndfile {soundfile.__libsndfile_version__}"
     try:
@@ -71,7 +69,7 @@ def version(path: str | os.PathLike) -> str | None:
 
 
 class ForwardSound(soundfile.SoundFile):
-    """What libsndfile decodes, read forwards.
+    """A file that libsndfile decodes, read forwards only.
 
     soundfile seeks after each block of a seekable file, which fails at the true end of a FLAC whose header
     claims more, and pads an Ogg with a hole. `seek` before the first block still works.
@@ -176,7 +174,7 @@ class VideoSound:
             raise DecodeError(f"expected a sound track that decodes; FFmpeg says: {_ffmpeg_said(error)}") from error
 
     def _position(self, frame) -> int:
-        """Where a decoded frame starts, in samples from the track's start."""
+        """Start of a decoded frame, in samples from the track's start."""
         if frame.pts is None:
             return 0
         return round((frame.pts - (self._stream.start_time or 0)) * frame.time_base * self.samplerate)

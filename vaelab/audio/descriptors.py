@@ -1,4 +1,4 @@
-"""What can be measured of a sound by itself: brightness, attack, noisiness, pitch, decay. Numpy only.
+"""Descriptors of a single sound: brightness, attack, noisiness, pitch, decay. NumPy only.
 
 All are on scales on which equal steps sound alike: octaves, decibels, decades of seconds.
 

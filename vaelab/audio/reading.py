@@ -40,7 +40,7 @@ class AudioError(VaelabError):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a look at a sound file finds.
+    """Properties of a sound file that has been examined.
 
     Attributes:
         sha256: Hash of the file's bytes.
@@ -113,7 +113,7 @@ def stream(path: str | os.PathLike) -> Iterator[tuple[int, int, Iterator[np.ndar
 
 
 def claimed_seconds(path: str | os.PathLike, frames: int, rate: int) -> float:
-    """How long a file says that it is: by the frames its decoder counts, and by a wav's own header."""
+    """Length in seconds that a file claims: the decoder's frame count, or a WAV's own header."""
     size, stated = os.path.getsize(path), riff.stated_size(Path(path))
     return frames / rate * max(1.0, stated / size)
 
@@ -189,7 +189,7 @@ def _decoder(path: str | os.PathLike, handle: int) -> Iterator[decoders.Source]:
         with decoders.open_sound(path, handle) as source:
             yield source
     except decoders.ERRORS as error:
-        raise AudioError(path, decoders.said(error)) from error
+        raise AudioError(path, decoders.error_text(error)) from error
 
 
 def _blocks(
@@ -236,7 +236,7 @@ def _measure(path: str | os.PathLike, handle: int) -> float:
 
 
 def _reaches(source: decoders.Source, frame: int) -> bool:
-    """Whether a frame that the header claims is really there; a few bytes can claim years."""
+    """True if a frame that the header claims can be read; a few bytes can claim years."""
     try:
         source.seek(max(0, frame))
         return len(source.read(1, dtype="float32", always_2d=True)) == 1

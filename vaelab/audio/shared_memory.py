@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a worker may put arrays: `size` bytes for each, one behind the other from `first` on.
+    """Slots in shared memory for a worker's arrays: `size` bytes each, consecutive from `first`.
 
     Attributes:
         path: Of the shelf, for the session's own workers.
@@ -66,7 +66,7 @@ class Shelf:
 
 
 def available() -> bool:
-    """Whether this system has such memory, and shows it to the session's workers."""
+    """True if this system has memory files that worker processes can open."""
     return hasattr(os, "memfd_create") and Path(f"/proc/{os.getpid()}/fd").is_dir()
 
 

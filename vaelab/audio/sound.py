@@ -135,7 +135,7 @@ def check_writable(path: str | os.PathLike, bits: int = 16) -> None:
 
 
 def has_recipe(path: str | os.PathLike) -> bool:
-    """Whether a file that can be read has a recipe in or beside it."""
+    """True if a readable file has a recipe in it or beside it."""
     path = Path(path)
     with regular(path):
         if path.suffix.lower() == ".wav":

@@ -252,7 +252,7 @@ KINDS: dict[str, Kind] = {
 
 def draw(kind: str, rng: np.random.Generator) -> dict[str, float]:
     """Draw every parameter of a kind within its range; an unknown kind is a ValueError."""
-    return {name: limits.draw(rng) for name, limits in _known(kind).parameters.items()}
+    return {name: limits.draw(rng) for name, limits in _checked_kinds(kind).parameters.items()}
 
 
 def render(
@@ -328,7 +328,7 @@ def write_dataset(
     if not 1 <= per_class < _SEEDS_PER_SET:
         raise ValueError(f"per_class: expected 1 to {_SEEDS_PER_SET - 1}, found {per_class}")
     for kind in kinds:
-        _known(kind)
+        _checked_kinds(kind)
     wanted = [(kind, index) for kind in kinds for index in range(1, per_class + 1)]
     truth = []
     for kind, index in tqdm(wanted, desc="synthesising", unit="sound", disable=not progress):
@@ -341,14 +341,14 @@ def write_dataset(
     return root
 
 
-def _known(kind: str) -> Kind:
+def _checked_kinds(kind: str) -> Kind:
     if kind not in KINDS:
         raise ValueError(f"kind: expected one of {', '.join(KINDS)}; found {kind!r}")
     return KINDS[kind]
 
 
 def _check(kind: str, parameters: dict[str, float], sample_rate: int) -> None:
-    ranges = _known(kind).parameters
+    ranges = _checked_kinds(kind).parameters
     if parameters.keys() != ranges.keys():
         raise ValueError(f"{kind}: expected parameters {', '.join(ranges)}; found {', '.join(parameters)}")
     for name, limits in ranges.items():

@@ -1,4 +1,4 @@
-"""What a classifier and a search hear: statistics of a cepstrum over time, and how long parts of a spectrum last.
+"""Timbre features for classification and search: statistics of the cepstrum over time, and decay times of band groups.
 
 The cepstrum of a frame is the cosine transform of its mel bands in dB; its first numbers are the level and the rough
 shape of the spectrum. Taken are their mean and deviation over the clip, those of their differences from frame to frame,
@@ -53,11 +53,11 @@ def lasting(features: jax.Array) -> jax.Array:
 def fit(levels: np.ndarray, cepstra: int) -> Scale:
     """The scale of stored features, uint8 (sounds, frames, mels); at most `MOST_SOUNDS` of them are read."""
     chosen = np.linspace(0, len(levels) - 1, min(len(levels), MOST_SOUNDS)).round().astype(int)
-    found = of(levels, cepstra, chosen)
+    found = stored_statistics(levels, cepstra, chosen)
     return Scale(found.mean(axis=0), np.maximum(found.std(axis=0), LEAST_SPREAD))
 
 
-def of(levels: np.ndarray, cepstra: int, chosen: np.ndarray | None = None) -> np.ndarray:
+def stored_statistics(levels: np.ndarray, cepstra: int, chosen: np.ndarray | None = None) -> np.ndarray:
     """The statistics of stored features, uint8 (sounds, frames, mels), or of the chosen: float32 (any, statistics)."""
     chosen = np.arange(len(levels)) if chosen is None else chosen
     parts = []

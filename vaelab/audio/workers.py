@@ -69,7 +69,7 @@ def _shelf(array_bytes: int) -> contextlib.AbstractContextManager:
 
 
 def _are_ours() -> bool:
-    """Whether workers are this session's; joblib may be set to use a cluster's."""
+    """True if joblib's workers run in this session and not on a cluster."""
     return isinstance(joblib.parallel.get_active_backend()[0], joblib.parallel.BACKENDS["loky"])
 
 

@@ -100,7 +100,7 @@ def _terminating() -> Iterator[None]:
 
 
 def page():
-    """What the page shows, as `serve` was told: the mixer, and above it the map where there is a library."""
+    """Build the page's content from the settings of `serve`: the mixer, and above it the map if there is a library."""
     from vaelab.library import umap_map
     from vaelab.models import devices
     from vaelab.play import SoundSampleTool
@@ -147,7 +147,7 @@ def _wait(server: subprocess.Popen, port: int, token: str, browser: bool) -> Non
 
 
 def _answers(port: int) -> bool:
-    """Whether something listens; the page itself would start a kernel."""
+    """True if the port accepts connections; asking for the page itself would start a kernel."""
     try:
         with socket.create_connection((ADDRESS, port), timeout=5):
             return True

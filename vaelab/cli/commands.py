@@ -1,4 +1,4 @@
-"""What each command of `vaelab` does, given its options; heavy imports wait until one is asked for."""
+"""The actions behind the commands of `vaelab`; each imports what it needs when it runs."""
 
 import os
 import sys
@@ -122,7 +122,7 @@ def classify(options) -> None:
 
 
 def tell_state(options) -> None:
-    """What is installed, and what is wrong."""
+    """Print the state of the installation."""
     from vaelab.cli import doctor
 
     found = doctor.examine()

@@ -1,4 +1,4 @@
-"""What is installed, what can be decoded, what the caches hold, and what is wrong with them."""
+"""Diagnosis of an installation: versions, devices, decoders, caches, and their problems."""
 
 import json
 import os
@@ -68,12 +68,12 @@ def versions() -> dict[str, str | None]:
 
 
 def as_json(found: dict[str, Any]) -> str:
-    """What was found, as JSON."""
+    """The diagnosis as JSON."""
     return json.dumps(found, indent=1)
 
 
 def as_text(found: dict[str, Any]) -> str:
-    """What was found, in lines."""
+    """The diagnosis as lines of text."""
     lines = [f"{name:<12} {version or 'not installed'}" for name, version in found["versions"].items()]
     lines += ["", f"{found['devices']['cores']} cores; jax computes on {', '.join(found['devices']['jax'])}"]
     lines += [f"{suffix:<5} {version or 'cannot be read'}" for suffix, version in found["decoders"].items()]

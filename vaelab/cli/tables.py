@@ -1,4 +1,4 @@
-"""What the command prints and writes of many sounds: as text, JSON and CSV."""
+"""Results for many sounds as text, JSON and CSV."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ Rows = Iterable[Mapping[str, Any]]
 def classes(
     tool: SoundSampleTool, sounds: Sequence[str | os.PathLike], labels: str | None = None
 ) -> Iterator[dict[str, Any]]:
-    """What each sound is, and each below a folder.
+    """Classify sound files, and all those below folders.
 
     A row holds its class and that class's probability, how well the model knows it, and the probability of every class;
     for a file that cannot be read the reason.

@@ -22,7 +22,7 @@ LOUD_MOMENT = 10  # frames
 
 @dataclasses.dataclass(frozen=True)
 class Drop:
-    """What is not wanted: segments no louder than hiss, and those nearly the same as one before."""
+    """Segments to leave out: those no louder than hiss, and near-duplicates of earlier ones."""
 
     silence: bool = False
     duplicates: bool = False
@@ -36,7 +36,7 @@ def cut_tape(
     references: bool = False,
     drop: Drop | None = None,
     labels: str | os.PathLike | None = None,
-) -> tuple[CutTape, slicing.Heard]:
+) -> tuple[CutTape, slicing.BandLevels]:
     """Slice a tape into a folder: a wav for each segment, `tape.json`, and `labels.txt` for Audacity.
 
     Where the folder was made before, what a person did to `labels.txt` since then counts: segments that were moved,
@@ -53,7 +53,7 @@ def cut_tape(
         labels: Another label file, to be used as it is, without slicing.
 
     Returns:
-        The segments, and what was heard, for a picture.
+        The segments, and what was recording, for a picture.
 
     Raises:
         AudioError: The tape cannot be read.
@@ -62,28 +62,28 @@ def cut_tape(
     path, folder, config = Path(path), Path(out_dir), config or SliceConfig()
     sha256 = audio.examine(path).sha256
     before = _before(folder, sha256)
-    heard = slicing.hear(path)
-    if heard.seconds < SHORTEST_S:
+    recording = slicing.analyse_file(path)
+    if recording.seconds < SHORTEST_S:
         raise CutError(
             f"{printable(path)}: expected a tape of at least {SHORTEST_S:g} s, which is one clip, found "
-            f"{heard.seconds:.2f} s; put single sounds in a folder and use make-dataset --data-dir"
+            f"{recording.seconds:.2f} s; put single sounds in a folder and use make-dataset --data-dir"
         )
-    found = [Segment(round(start, 6), round(end, 6)) for start, end in slicing.cuts(heard, config)]
-    chosen, removed = _chosen(found, before, folder, labels, heard.seconds)
+    found = [Segment(round(start, 6), round(end, 6)) for start, end in slicing.cuts(recording, config)]
+    chosen, removed = _chosen(found, before, folder, labels, recording.seconds)
     if not chosen:
-        loudest = float(slicing.loudness(heard).max())
+        loudest = float(slicing.loudness(recording).max())
         raise CutError(
-            f"{printable(path)}: expected sound that rises above hiss, found none in {heard.seconds:.1f} s "
+            f"{printable(path)}: expected sound that rises above hiss, found none in {recording.seconds:.1f} s "
             f"(nothing louder than {loudest:.0f} dBFS); check the recording, or raise the sensitivity"
         )
     automatic = {one.place for one in found}
-    kept, dropped = _without(chosen, automatic, heard, config, drop or Drop())
+    kept, dropped = _without(chosen, automatic, recording, config, drop or Drop())
     names = [None] * len(kept) if references else [_name(path.stem, one, automatic) for one in kept]
     kept = [dataclasses.replace(one, path=name) for one, name in zip(kept, names, strict=True)]
     cut = CutTape(
         os.path.realpath(path),
         sha256,
-        round(heard.seconds, 6),
+        round(recording.seconds, 6),
         {**(before.metadata if before else {}), **(metadata or {})},
         tuple(kept),
         (*(one for one in kept if one.place in automatic and not one.label), *removed),
@@ -96,11 +96,11 @@ def cut_tape(
     if not references:
         _write_sounds(path, cut, folder)
     segments.write(cut, folder)
-    return cut, heard
+    return cut, recording
 
 
 def _before(folder: Path, sha256: str) -> CutTape | None:
-    """What an earlier run left in the folder."""
+    """Read what an earlier run wrote into the folder."""
     if not (folder / segments.FILE).exists():
         return None
     before = segments.read(folder)
@@ -125,19 +125,23 @@ def _chosen(
 
 
 def _without(
-    chosen: list[Segment], automatic: set[tuple[float, float]], heard: slicing.Heard, config: SliceConfig, drop: Drop
+    chosen: list[Segment],
+    automatic: set[tuple[float, float]],
+    recording: slicing.BandLevels,
+    config: SliceConfig,
+    drop: Drop,
 ) -> tuple[list[Segment], dict[str, int]]:
     """Segments without those that are not wanted, and how many these were, by reason."""
     kept, dropped = [], {"silence": 0, "duplicates": 0}
     looks: list[tuple[np.ndarray, float]] = []
-    loudness = slicing.loudness(heard)
+    loudness = slicing.loudness(recording)
     for one in chosen:
-        first, last = round(one.start / heard.hop_s), max(1, round(one.end / heard.hop_s))
+        first, last = round(one.start / recording.hop_s), max(1, round(one.end / recording.hop_s))
         if one.place in automatic:
             if drop.silence and _loudest_moment(loudness[first:last]) < config.hiss_dbfs:
                 dropped["silence"] += 1
                 continue
-            look = _look(heard.levels[first:last]), one.end - one.start
+            look = _look(recording.levels[first:last]), one.end - one.start
             if drop.duplicates and any(_alike(look, other) for other in looks):
                 dropped["duplicates"] += 1
                 continue
@@ -162,11 +166,11 @@ def _look(levels: np.ndarray) -> np.ndarray:
 
 
 def _alike(one: tuple[np.ndarray, float], other: tuple[np.ndarray, float]) -> bool:
-    """Whether two segments, by look and length, are near-duplicates; where both are silent does not count."""
+    """True if two segments are near-duplicates by spectrum and length; cells that are silent in both do not count."""
     if max(one[1], other[1]) > LENGTHS * min(one[1], other[1]):
         return False
-    heard = np.maximum(one[0], other[0]) > 1 - DEPTH_DB
-    return float(np.abs(one[0] - other[0])[heard].mean()) < ALIKE_DB
+    recording = np.maximum(one[0], other[0]) > 1 - DEPTH_DB
+    return float(np.abs(one[0] - other[0])[recording].mean()) < ALIKE_DB
 
 
 def _name(stem: str, one: Segment, automatic: set[tuple[float, float]]) -> str:

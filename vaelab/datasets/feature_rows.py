@@ -95,5 +95,5 @@ def batch_size(front_end: AudioConfig) -> int:
 
 
 def holds(front_end: AudioConfig, samples: int) -> bool:
-    """Whether every window that touches a sound lies in a front end's frames."""
+    """True if every window that overlaps a sound lies within a front end's frames."""
     return front_end.frames * front_end.hop_length - front_end.n_fft // 2 >= samples

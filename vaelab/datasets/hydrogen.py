@@ -96,7 +96,7 @@ def read_kit(path: str | os.PathLike) -> Kit:
 
 
 class _Reading:
-    """What is known while a document is parsed."""
+    """State of the parser while a document is read."""
 
     def __init__(self):
         self.root, self.kit_name, self.instruments = "", "", {}

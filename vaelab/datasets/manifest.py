@@ -82,7 +82,7 @@ class Dataset:
         return [entry for entry in self.entries if entry.split == split]
 
     def source(self, entry: Entry) -> Path:
-        """Where an entry's file is."""
+        """Path of an entry's file."""
         return Path(self.roots[entry.root]) / entry.path
 
     def named_tapes(self) -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ class Dataset:
         ]
 
     def report(self) -> str:
-        """What was found, in a few lines.
+        """Summary in a few lines.
 
         Scanned = used + skipped, the sides, durations, classes, each reason with a count and an example, and
         about how long training will take.
@@ -121,7 +121,7 @@ class Dataset:
         return "\n".join(lines)
 
     def _tape_lines(self) -> list[str]:
-        """How much of each tape there is."""
+        """Lines on the number and length of each tape's segments."""
         lines = []
         for number, tape in enumerate(self.tapes):
             mine = [entry for entry in self.entries if entry.tape == number]
@@ -131,7 +131,7 @@ class Dataset:
         return lines
 
     def _class_lines(self) -> list[str]:
-        """How many sounds each class has, and which classes are on one side only."""
+        """Lines on the size of each class, and on classes that are on one side only."""
         if not self.class_names:
             return []
         counts = Counter(entry.label for entry in self.entries)

@@ -1,4 +1,4 @@
-"""What lies below folders: sounds, with their content, label and pack, and what is none, with the reason."""
+"""Scan folders for sounds, with content hash, label and pack; files that are no sounds are given with a reason."""
 
 import os
 import unicodedata
@@ -18,7 +18,7 @@ EXAMINED_TOGETHER = 64  # files per message to a worker
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ScannedSound:
     """A sound.
 
     Attributes:
@@ -47,7 +47,7 @@ class Skipped:
 
 def scan(
     roots: Sequence[Path], labels: str | None, progress: bool = True, known: scan_cache.Seen | None = None
-) -> Iterator[Found | Skipped]:
+) -> Iterator[ScannedSound | Skipped]:
     """Everything below some folders that is a sound, or looks like one.
 
     Args:
@@ -71,7 +71,7 @@ def scan(
         if facts is None:
             yield Skipped(root, path, reason)
         else:
-            yield Found(root, path, facts, *kits.label_and_pack(root, path, labels))
+            yield ScannedSound(root, path, facts, *kits.label_and_pack(root, path, labels))
     yield from kits.refused
 
 

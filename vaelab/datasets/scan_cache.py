@@ -1,4 +1,4 @@
-"""What a dataset's last scan found in files, so that the next one reads only those that are new or changed.
+"""Cache of a dataset's last scan, so that the next one reads only new or changed files.
 
 On a busy machine `python -m experiments.scale` took 39 s to make a dataset of 100,000 tiny files, and 13 to 17 s to
 make it again; real files are larger, and would have to come from their disk once more.
@@ -6,7 +6,7 @@ make it again; real files are larger, and would have to come from their disk onc
 A file counts as unchanged if its size, its times of change (of the content, and of the entry, which no program can
 set back) and its number are what they were before it was read. Files that changed just before the scan are not
 remembered, as clocks are coarse, and neither are files that were refused. The store compares contents before it
-computes, so that a file that fools this is refused there by name.
+computes, and a file that is replaced unnoticed is refused there by name.
 """
 
 import json
@@ -27,7 +27,7 @@ Mark = tuple[int, int, int, int]
 
 
 def mark(path: str | os.PathLike) -> Mark | None:
-    """What tells a file's state from another: size, two times in ns, number. None where there is no file."""
+    """Fingerprint of a file's state: size, two times in ns, inode. None if there is no file."""
     try:
         state = os.stat(path)
     except (OSError, ValueError):
@@ -75,7 +75,7 @@ class Seen:
 
 
 def load(path: Path) -> Seen:
-    """What an earlier scan saved; nothing if there was none, or if other decoders judged."""
+    """Load the cache of an earlier scan; empty if there is none, or if its decoders were others."""
     try:
         saved = json.loads(path.read_text(encoding="ascii"))
         if saved["format"] != FORMAT or saved["decoders"] != _versions():

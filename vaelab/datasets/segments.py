@@ -1,4 +1,4 @@
-"""What is known of a cut tape: its segments with time codes, as JSON (`tape.json`) and as labels for Audacity."""
+"""Segments of a cut tape with time codes, as JSON (`tape.json`) and as labels for Audacity."""
 
 import json
 import os
@@ -43,7 +43,7 @@ class Segment:
         return round(self.start, 6), round(self.end, 6)
 
     def shares(self, other: "Segment") -> float:
-        """How much of this segment another covers, 0 to 1."""
+        """Share of this segment that another covers, 0 to 1."""
         return max(0.0, min(self.end, other.end) - max(self.start, other.start)) / (self.end - self.start)
 
 
@@ -99,7 +99,7 @@ def metadata(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def report(cut: CutTape, folder: str | os.PathLike) -> str:
-    """What came of a tape, in a few lines."""
+    """Summary of a cut tape in a few lines."""
     lengths = [one.end - one.start for one in cut.segments]
     dropped = ", ".join(f"{count} {reason}" for reason, count in (cut.dropped or {}).items() if count)
     share = f"{timecode(sum(lengths))} of {timecode(cut.seconds)}"
@@ -161,7 +161,7 @@ def read(folder: str | os.PathLike) -> CutTape:
 
 
 def around(roots: Sequence[Path], paths: Iterable[tuple[int, str]]) -> tuple[list[dict], dict[tuple[int, str], dict]]:
-    """What the `tape.json` files beside sounds say of them.
+    """Tapes and segments of sounds, from the `tape.json` files beside them.
 
     Args:
         roots: Folders.
@@ -256,17 +256,17 @@ def _is_timecode(name: str) -> bool:
 
 
 def removed(found: Sequence[Segment], labels: Sequence[Segment]) -> list[Segment]:
-    """What the slicer found and a person took out of the label file, or moved."""
+    """Automatic segments that a person deleted from the label file, or moved."""
     left = {one.place for one in labels}
     return [one for one in found if one.place not in left]
 
 
 def edited(new: Sequence[Segment], found: Sequence[Segment], labels: Sequence[Segment]) -> list[Segment]:
-    """What the slicer finds now, with what a person did to what it found before: that person is right.
+    """Merge new segments with manual edits of the earlier ones; manual edits win.
 
     Args:
-        new: Found now.
-        found: Found the last time.
+        new: Segments of this run.
+        found: Segments of the earlier run.
         labels: What the label file holds: labels moved, added, renamed, and some missing.
     """
     by_slicer = {one.place for one in found}

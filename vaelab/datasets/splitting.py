@@ -1,4 +1,4 @@
-"""Which sounds are trained on and which are held out.
+"""Assignment of sounds to the training and the validation side.
 
 Sounds come in groups that stay together: one content, or one whole folder. Groups are drawn in the order of a hash
 of (seed, group), so that neither file names nor the order of scanning matter, and one is held out if that brings
@@ -60,7 +60,7 @@ def _draw(group: Hashable, seed: int) -> tuple[int, str]:
 
 
 def _gain(group: Counter, held_out: Counter, wanted: Mapping[str | None, float]) -> float:
-    """How much nearer the classes' held-out counts come to what is wanted if this group is held out.
+    """Decrease in distance from the target held-out counts of the classes if this group is held out.
 
     The fall of sum over classes of (wanted - held out)^2 / wanted.
     """

@@ -125,7 +125,7 @@ class Index:
         return found
 
     def equals(self, other: "Index") -> bool:
-        """Whether another index says the same in everything."""
+        """True if another index has the same content."""
         said = [(index.root, index.model, index.how, index.names) for index in (self, other)]
         return said[0] == said[1] and all(
             np.array_equal(column, other.columns[name]) for name, column in self.columns.items()

@@ -35,7 +35,7 @@ DECODED_TOGETHER = 8  # clips per message to a worker
 EMBEDDED_TOGETHER = 256
 CEPSTRA = 16  # of timbres: 256 statistics of a clip of the default front end
 SPACES = ("timbre", "embedding")
-KEPT = ("onsets", "seconds", "embeddings", "timbres")  # of a sound whose file is as it was
+COLUMNS = ("onsets", "seconds", "embeddings", "timbres")  # of a sound whose file is as it was
 NOT_KEPT = "the library is not kept and will be embedded anew next time"
 
 Slicer = Callable[[Path], Sequence[tuple[float, float]]]
@@ -43,7 +43,7 @@ Slicer = Callable[[Path], Sequence[tuple[float, float]]]
 
 @dataclass(frozen=True)
 class Listener:
-    """What embeds sounds.
+    """A model's encoder as a library uses it.
 
     Attributes:
         embed: uint8 features (n, frames, mels) -> float32 (n, latent).
@@ -89,7 +89,7 @@ class Library:
 
     @property
     def onsets(self) -> np.ndarray:
-        """Where in its file each sound starts, seconds (sounds,)."""
+        """Onset of each sound in its file, seconds (sounds,)."""
         return self.index.columns["onsets"]
 
     @cached_property
@@ -98,7 +98,7 @@ class Library:
         return tuple(self.root / self.index.path(number) for number in range(len(self)))
 
     def report(self) -> str:
-        """What was found, in a few lines."""
+        """Summary in a few lines."""
         lines = [
             f"library {printable(self.root)}: {len(self)} sounds, {self.embedded} embedded now, "
             f"{len(self) - self.embedded} known, {self.gone} gone, {len(self.skipped)} files skipped"
@@ -116,7 +116,7 @@ class Library:
         shortest: float = 0.0,
         longest: float = np.inf,
     ) -> np.ndarray | None:
-        """Which sounds are asked for, bool (sounds,); None for all of them.
+        """Mask of the sounds that match all conditions, bool (sounds,); None for all of them.
 
         Args:
             folder: Relative to the library's own, or absolute.
@@ -223,11 +223,11 @@ def build(
         raise LibraryError(f"{printable(folder)}: expected a folder of sounds as library, found none")
     how = {"slicing": slicer is not None, "decoders": [decoders.version("a.wav"), decoders.version("a.m4a")]}
     place = Path(home) / f"{_key(root, name, how['slicing'])}.safetensors"
-    old = _kept(place, str(root), how)
+    old = _load_index(place, str(root), how)
     known = scan_cache.Seen({} if old is None else _contents(old))
     found = list(scan.scan([root], "folder", progress, known))
     skipped = [{"path": one.path, "reason": one.reason} for one in found if isinstance(one, scan.Skipped)]
-    sounds = sorted((one for one in found if isinstance(one, scan.Found)), key=lambda one: one.path)
+    sounds = sorted((one for one in found if isinstance(one, scan.ScannedSound)), key=lambda one: one.path)
     if old is not None and old.model != listener.sha256:
         print(f"library {printable(root)}: the model has changed; its sounds are embedded anew")
     work = _Work(root, old if old is not None and old.model == listener.sha256 else None, known, slicer)
@@ -262,7 +262,7 @@ class _Work:
             self._before[old.columns["hashes"][number].tobytes().hex()].append(number)
 
     def done(
-        self, sounds: Sequence[scan.Found], listener: Listener, skipped: list[dict[str, str]], progress: bool
+        self, sounds: Sequence[scan.ScannedSound], listener: Listener, skipped: list[dict[str, str]], progress: bool
     ) -> tuple[list[Row], np.ndarray, np.ndarray]:
         """Rows, embeddings and timbres of all sounds; those that do not decode are added to the skipped ones."""
         new = {one.facts.sha256: one for one in reversed(sounds) if one.facts.sha256 not in self._before}
@@ -272,25 +272,26 @@ class _Work:
         rows, embeddings, timbres = [], [], []
         for one in sounds:
             sha256 = one.facts.sha256
-            for onset, seconds, embedding, heard in self._known(sha256) if sha256 in self._before else computed[sha256]:
+            columns = self._indexed(sha256) if sha256 in self._before else computed[sha256]
+            for onset, seconds, embedding, statistics in columns:
                 rows.append(Row(one.path, onset, seconds, sha256, self._mark(one.path), one.label))
                 embeddings.append(embedding)
-                timbres.append(heard)
+                timbres.append(statistics)
             if sha256 in failed:
                 skipped.append({"path": one.path, "reason": failed[sha256]})
         return rows, np.array(embeddings, np.float32), np.array(timbres, np.float16)
 
     def gone(self, rows: Sequence[Row]) -> int:
-        """How many files of the earlier index are not among rows."""
+        """Number of files of the earlier index that are not among rows."""
         before = {self.old.path(number) for numbers in self._before.values() for number in numbers}
         return len(before - {row.path for row in rows})
 
-    def _known(self, sha256: str) -> list[tuple[float, float, np.ndarray, np.ndarray]]:
+    def _indexed(self, sha256: str) -> list[tuple[float, float, np.ndarray, np.ndarray]]:
         columns, first = self.old.columns, self.old.path(self._before[sha256][0])
         numbers = [number for number in self._before[sha256] if self.old.path(number) == first]
-        return [tuple(columns[name][number] for name in KEPT) for number in numbers]
+        return [tuple(columns[name][number] for name in COLUMNS) for number in numbers]
 
-    def _segments(self, one: scan.Found, failed: dict[str, str]) -> list[tuple[float, float]]:
+    def _segments(self, one: scan.ScannedSound, failed: dict[str, str]) -> list[tuple[float, float]]:
         """Onset and length of each sound in a file."""
         if self.slicer is None:
             return [(0.0, one.facts.seconds)]
@@ -309,13 +310,13 @@ class _Work:
 
     def _computed(
         self,
-        new: Mapping[str, scan.Found],
+        new: Mapping[str, scan.ScannedSound],
         segments: Mapping[str, Sequence[tuple[float, float]]],
         listener: Listener,
         failed: dict[str, str],
         progress: bool,
     ) -> dict[str, list[tuple]]:
-        """What is kept of each segment (`KEPT`), by content; why a content has none is added to `failed`."""
+        """The columns `COLUMNS` of each segment, by content hash; reasons of failures are added to `failed`."""
         config, made = listener.audio, defaultdict(list)
         wanted = [(sha256, *segment) for sha256, parts in segments.items() for segment in parts]
         whole = self.slicer is None  # hashing a tape for each of its segments would take too long
@@ -341,7 +342,7 @@ class _Work:
                 else:
                     failed[wanted[number][0]] = reason
 
-        for numbers, embeddings, timbres in _heard(decoded(), listener):
+        for numbers, embeddings, timbres in _embedded(decoded(), listener):
             for number, embedding, heard in zip(numbers, embeddings, timbres, strict=True):
                 sha256, onset, length = wanted[number]
                 made[sha256].append((onset, length, embedding, heard))
@@ -349,33 +350,33 @@ class _Work:
         return {sha256: sorted(made[sha256], key=lambda one: one[0]) for sha256 in new}
 
 
-def _heard(
+def _embedded(
     decoded: Iterator[tuple[int, np.ndarray]], listener: Listener
 ) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
     """Numbers, embeddings and timbres of numbered samples, in large batches."""
     numbers, rows = [], []
 
-    def heard() -> tuple[list[int], np.ndarray, np.ndarray]:
+    def embedded() -> tuple[list[int], np.ndarray, np.ndarray]:
         levels = np.concatenate(rows)
-        return numbers, listener.embed(levels), timbre.of(levels, CEPSTRA)
+        return numbers, listener.embed(levels), timbre.stored_statistics(levels, CEPSTRA)
 
     for keys, values, _ in feature_rows.computed(decoded, listener.audio):
         numbers += keys
         rows.append(values)
         if len(numbers) >= EMBEDDED_TOGETHER:
-            yield heard()
+            yield embedded()
             numbers, rows = [], []
     if numbers:
-        yield heard()
+        yield embedded()
 
 
 def _key(root: Path, name: str, slicing: bool) -> str:
-    """What a library's file is called: one for each folder, model and way to cut."""
+    """File name of a library: one for each combination of folder, model and slicing."""
     return hashlib.sha256(json.dumps([os.fsdecode(root), name, slicing]).encode("ascii")).hexdigest()[:24]
 
 
-def _kept(place: Path, root: str, how: dict) -> Index | None:
-    """What was kept of this folder, by the same decoders; None if there is nothing, or nothing of use."""
+def _load_index(place: Path, root: str, how: dict) -> Index | None:
+    """Load the index kept of this folder by the same decoders; None if there is no usable one."""
     try:
         kept = index.load(place)
     except (FileNotFoundError, NotADirectoryError):
@@ -387,7 +388,7 @@ def _kept(place: Path, root: str, how: dict) -> Index | None:
 
 
 def _contents(old: Index) -> dict[tuple[str, str], tuple[scan_cache.Mark, str, float]]:
-    """What each file was, as a scan remembers it."""
+    """The index's files as entries of a scan cache."""
     rows = (old.row(number) for number in range(len(old)))
     return {(old.root, row.path): (row.mark, row.sha256, row.seconds) for row in rows if row.mark is not None}
 

@@ -1,4 +1,4 @@
-"""Where a library's sounds lie on its map: UMAP's coordinates, kept beside the library's index.
+"""UMAP coordinates of a library's sounds, cached beside its index, and the latent at a place of the map.
 
 A file holds one map, that of the newest embeddings, for each choice of UMAP's parameters:
 
@@ -46,7 +46,7 @@ def map_coordinates(library: Library, seed: int = 0, neighbors: int = 15, min_di
     how = {"seed": seed, "neighbors": neighbors, "min_dist": min_dist, "umap": _version()}
     digest = hashlib.sha256(np.ascontiguousarray(library.embeddings)).hexdigest()
     place = _place(library.place, how)
-    kept = _kept(place, digest, how)
+    kept = _load_cached(place, digest, how)
     if kept is not None and len(kept) == len(library):
         return kept
     print(f"map: laying out {len(library)} sounds with UMAP; this is kept for the next time", flush=True)
@@ -156,7 +156,7 @@ def load(path: str | os.PathLike) -> tuple[np.ndarray, dict[str, Any]]:
     return coordinates, meta
 
 
-def _kept(place: Path, digest: str, how: dict[str, Any]) -> np.ndarray | None:
+def _load_cached(place: Path, digest: str, how: dict[str, Any]) -> np.ndarray | None:
     """The coordinates that are kept of these embeddings; None if there are none, or none of use."""
     try:
         coordinates, meta = load(place)

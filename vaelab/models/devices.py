@@ -1,4 +1,4 @@
-"""Where arrays live: one mesh over all devices of all hosts, batches split over it, everything else on each device.
+"""Placement of arrays: one mesh over all devices of all hosts, batches split over it, everything else replicated.
 
 One device is a mesh of one, so that there is one way of training. Several hosts call `join` first; each then
 holds the whole dataset, computes the same order, and works on its part of each batch.
@@ -44,7 +44,7 @@ def join(coordinator: str, hosts: int | str, host: int | str) -> None:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and talks."""
+    """True in the one process that writes files and prints."""
     return jax.process_index() == 0
 
 
@@ -99,14 +99,14 @@ def mesh_of(tree: Any) -> Mesh | None:
 
 
 def any_host(flag: bool) -> bool:
-    """Whether the flag is set on any host; all must ask."""
+    """True if the flag is set on any host; a collective call."""
     if jax.process_count() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.array([flag])).any())
 
 
 def agree(number: int) -> bool:
-    """Whether all hosts have the same number; all must ask."""
+    """True if all hosts have the same number; a collective call."""
     if jax.process_count() == 1:
         return True
     return len(np.unique(multihost_utils.process_allgather(np.array([number])))) == 1

@@ -1,4 +1,4 @@
-"""Held-out sounds as a model sees them: all of them, with noise that never changes, and what the classes became."""
+"""Evaluation on held-out sounds: the ELBO's terms with fixed noise, reconstruction error, confusion matrices."""
 
 from typing import NamedTuple
 

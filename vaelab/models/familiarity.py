@@ -1,4 +1,4 @@
-"""What a model remembers of the sounds around its training, so that it can say what it knows.
+"""Familiarity of sounds to a model: errors and embeddings of its training and held-out sounds as a reference.
 
 When training ends, the model's file also holds where its training sounds lie, and how well it did on sounds held out:
 the percentiles of their error, of their -ELBO, and of their distance to the nearest training sound. A sound is judged
@@ -35,7 +35,7 @@ KEY = 0  # of the noise of an -ELBO
 
 
 class Reference(NamedTuple):
-    """What is remembered.
+    """Statistics of training and held-out sounds, kept in a model's file.
 
     Attributes:
         embeddings: Of training sounds, float16 (sounds, latent).
@@ -55,8 +55,8 @@ class Reference(NamedTuple):
     calibration: np.ndarray
 
 
-class Known(NamedTuple):
-    """How well a model knows a sound.
+class Familiarity(NamedTuple):
+    """Verdict on how familiar a sound is to a model.
 
     Attributes:
         verdict: "well inside", "at the edge" or "unknown".
@@ -74,7 +74,7 @@ class Known(NamedTuple):
 
 
 class Newness(NamedTuple):
-    """How new a latent is.
+    """Novelty of a latent.
 
     Attributes:
         verdict: "a copy", "a relative" or "new".
@@ -103,7 +103,7 @@ def measure(model: models.Model, training: Sounds, held_out: Sounds) -> Referenc
     return Reference(embeddings, *parts, _calibration(model, held_out))
 
 
-def of(model: models.Model, kept: dict[str, np.ndarray], path: Path) -> Reference | None:
+def load_reference(model: models.Model, kept: dict[str, np.ndarray], path: Path) -> Reference | None:
     """The reference that stands in a model's file; None if its training was not ended.
 
     Raises:
@@ -131,8 +131,8 @@ def keep(path: Path, training: Sounds, held_out: Sounds) -> None:
     checkpoint.save_model(path, model, {name: value for name, value in meta.items() if name not in own}, found)
 
 
-def known(model: models.Model, reference: Reference, features: np.ndarray) -> list[Known]:
-    """How well a model knows sounds, by their features uint8 (sounds, frames, mels)."""
+def familiarity_of(model: models.Model, reference: Reference, features: np.ndarray) -> list[Familiarity]:
+    """Familiarity of sounds to a model, from features uint8 (sounds, frames, mels)."""
     blank = np.full((len(features), len(model.config.labels)), -1, np.int32)
     sounds = Sounds(features, blank, blank.astype(np.float32), ("",) * len(features))
     judged = []
@@ -140,12 +140,12 @@ def known(model: models.Model, reference: Reference, features: np.ndarray) -> li
     for scores in zip(*_scores(model, sounds), strict=True):
         place = max(map(_percentile, among, scores))
         verdict = "well inside" if place <= INSIDE else "at the edge" if place <= EDGE else "unknown"
-        judged.append(Known(verdict, place, *map(float, scores)))
+        judged.append(Familiarity(verdict, place, *map(float, scores)))
     return judged
 
 
 def newness(reference: Reference, z: np.ndarray) -> list[Newness]:
-    """How new latents (n, latent) are."""
+    """Novelty of latents (n, latent)."""
     points = reference.embeddings.astype(np.float32)
     _, apart = nearest(points, np.atleast_2d(z), 1, squares=squared(points))
     judged = []

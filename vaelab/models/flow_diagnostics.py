@@ -23,7 +23,7 @@ class Draws(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """How far a posterior is from the nearest Gaussian without correlations, in two parts that add up, nats.
+    """Divergence of a posterior from the nearest Gaussian without correlations, as two summands in nats.
 
     Attributes:
         leaning: What a Gaussian with correlations can say of it.

@@ -1,4 +1,4 @@
-"""Where models are: files, logdirs, and those that come with the package."""
+"""Model lookup: files, logdirs, and the models that ship with the package."""
 
 import os
 from pathlib import Path

@@ -45,7 +45,7 @@ def check_output(out_file: str | os.PathLike | None, bits: int, seconds: float |
 
 
 def unfinished(model: Path) -> str:
-    """What to tell who asks a model for what only the end of its training brings."""
+    """Error text for a model whose training has not finished."""
     return (
         f"{model}: expected what the model remembers of its training, found none; the training did not end yet: run "
         "`vaelab train --logdir` on it again"

@@ -1,7 +1,5 @@
 """Directions in latent space with names: differences of labels, and descriptors fitted on measured sounds.
 
-from vaelab import VaelabError
-
 A descriptor y of embeddings z is fitted by ridge regression, y = w z + b, and judged on sounds left out. The
 direction is not w, which may leave the sounds' own region, but how z changes with the fitted descriptor in the data:
 

@@ -54,7 +54,7 @@ class Generator:
         self.path = pretrained.find(model)
         self.model, self.meta = checkpoint.load_model(self.path)
         self.sha256: str = self.meta["sha256"]
-        self.reference = familiarity.of(self.model, self.meta["reference"], self.path)
+        self.reference = familiarity.load_reference(self.model, self.meta["reference"], self.path)
         self.trained_on: list[dict[str, Any]] = self.meta.get("trained_on", [])
         self.known = Directions()
 
@@ -288,7 +288,7 @@ class Generator:
         return [rendering.sound(self.model, recipe, point) for point in self.checked_latents(z)]
 
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
-        """What the model makes of features: (n, frames, mels) in [0, 1] -> the same, at eps = 0."""
+        """Reconstruct features at eps = 0: (n, frames, mels) in [0, 1] -> the same shape."""
         return in_batches(self.model.decode, in_batches(self.model.encode, features))
 
     def _checked_prior(self, prior: str | None) -> str:
@@ -323,7 +323,7 @@ class Generator:
         return z
 
     def _recipe(self, settings: dict[str, Any], audio_files, offsets) -> dict[str, Any]:
-        """What a generated sound remembers, with full paths; those in a file are relative to it."""
+        """Recipe of a generated sound, with full paths; those in a file are relative to it."""
         sources = provenance.sources(audio_files, offsets, self.model.audio.clip_seconds)
         name = pretrained.name_of(self.path)
         model = {"name": name, "path": str(self.path.resolve()), "sha256": self.sha256}

@@ -1,4 +1,4 @@
-"""Where random sounds come from: the surroundings of a model's training sounds, or the standard normal prior.
+"""Random latents: near a model's training sounds, or from the standard normal prior.
 
 All posteriors together never fill the standard normal prior: between them are wide places that no decoder has met, and
 a draw from it mostly falls there. The density of what a model was trained on is better told by a Gaussian about each
@@ -6,8 +6,8 @@ training sound z_i, with the covariance of its k nearest ones z_j:
 
     z = z_i + temperature * WIDTH * sum_j e_j (z_j - z_i) / sqrt(k),       i uniform,   e ~ N(0, I)
 
-So a random sound varies one sound of the training in the ways its relatives differ from it. How new it is says
-`vaelab.models.familiarity`; how good, `python -m experiments.prior`.
+A random sound varies one training sound in the ways in which its neighbours differ from it. `vaelab.models.familiarity`
+measures its novelty, `python -m experiments.prior` its quality.
 
 Source: Vincent and Bengio 2003, "Manifold Parzen windows".
 """

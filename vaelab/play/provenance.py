@@ -1,4 +1,4 @@
-"""What a written sound remembers of its making, and the same sound again from that."""
+"""Recipes of written sounds: reading them, and checking the sources and the model that they name."""
 
 import os
 from collections.abc import Sequence

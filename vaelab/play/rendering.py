@@ -201,7 +201,7 @@ def _phase(samples: jax.Array, config: AudioConfig) -> jax.Array:
 
 
 def _onset(clip: np.ndarray) -> int:
-    """Where a clip begins, samples: 0 if it is silent."""
+    """Onset of a clip in samples; 0 if it is silent."""
     loudness = np.abs(clip)
     return int(np.argmax(loudness >= ONSET * loudness.max()))
 

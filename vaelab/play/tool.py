@@ -1,4 +1,4 @@
-"""What a user of a trained model calls: generate, embed, decode, classify, find similar sounds, ask what it knows."""
+"""`SoundSampleTool`: generate, embed, decode, classify, find similar sounds, judge familiarity and novelty."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from vaelab import audio, data, library, slicing, spectral
 from vaelab.audio import Sound, timbre
 from vaelab.models import familiarity
-from vaelab.models.familiarity import Known, Newness, Reference
+from vaelab.models.familiarity import Familiarity, Newness, Reference
 from vaelab.play import checks, latent, rendering
 from vaelab.play.checks import ToolError
 from vaelab.play.generator import Generator, Refined
@@ -37,7 +37,7 @@ class Answer(NamedTuple):
     path: Path
     name: str | None
     probabilities: np.ndarray | None
-    known: Known | None
+    known: Familiarity | None
     reason: str | None = None
 
 
@@ -228,7 +228,7 @@ class SoundSampleTool(Generator):
         return self._label_set(labels)[1]
 
     def calibration(self, labels: str | None = None) -> np.ndarray:
-        """How far probabilities can be trusted, from held-out sounds.
+        """Calibration of class probabilities on held-out sounds.
 
         Returns:
             Over ten equal bins of the chosen class's probability: how many sounds, their mean probability, and the
@@ -239,8 +239,8 @@ class SoundSampleTool(Generator):
         """
         return self._remembered().calibration[self._label_set(labels)[0]]
 
-    def how_known(self, target: str | os.PathLike | Sound, offset: float = 0.0) -> Known:
-        """How well the model knows a sound, compared with sounds held out of its training.
+    def how_known(self, target: str | os.PathLike | Sound, offset: float = 0.0) -> Familiarity:
+        """Familiarity of a sound to the model, relative to sounds held out of its training.
 
         Raises:
             ToolError: The model's training did not end.
@@ -248,10 +248,10 @@ class SoundSampleTool(Generator):
         """
         remembered = self._remembered()
         features, _ = spectral.mel(self._clips(target, offset), self.model.audio)
-        return familiarity.known(self.model, remembered, np.asarray(spectral.quantise(features)))[0]
+        return familiarity.familiarity_of(self.model, remembered, np.asarray(spectral.quantise(features)))[0]
 
     def how_new(self, target: Target, weights: Sequence[float] | None = None) -> Newness:
-        """How far a sound or a point of latent space is from all training sounds, as real sounds are from each other.
+        """Novelty of a sound or latent: its distance to training sounds, relative to those between real sounds.
 
         Args:
             target: As in `find_similar`. A generated sound is judged by the latent that it was made from.
@@ -288,7 +288,7 @@ class SoundSampleTool(Generator):
             features, _ = spectral.mel(self._clips(target, offset), self.model.audio)
         else:
             features = self.model.decode(self._point(target, weights, offset)[None])
-        heard = timbre.of(np.asarray(spectral.quantise(features)), library.CEPSTRA)[0]
+        heard = timbre.stored_statistics(np.asarray(spectral.quantise(features)), library.CEPSTRA)[0]
         return heard.astype(np.float16).astype(np.float32)
 
     def _clips(self, target: str | os.PathLike | Sound, offset: float) -> np.ndarray:
@@ -325,7 +325,9 @@ class SoundSampleTool(Generator):
                 features, _ = rendering.stored_features(np.stack(list(clips.values())), self.model.audio)
                 known = [None] * len(clips)
                 if self.reference is not None:
-                    known = familiarity.known(self.model, self.reference, np.asarray(spectral.quantise(features)))
+                    known = familiarity.familiarity_of(
+                        self.model, self.reference, np.asarray(spectral.quantise(features))
+                    )
                 rows = in_batches(lambda part: self.model.classify(part)[number], features)
                 for path, row, judged in zip(clips, rows, known, strict=True):
                     answers[path] = Answer(path, names[int(row.argmax())], row, judged)

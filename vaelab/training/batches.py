@@ -1,4 +1,4 @@
-"""What the device is given: the features that stay there, or the rows of the next steps read ahead from the store.
+"""Batches for the device: features that stay there, or rows of the next steps read ahead from the store.
 
 Which sounds a step sees is a pure function of (seed, step), so both ways train the same model, bit for bit.
 """
@@ -37,7 +37,7 @@ class Resident:
     """All features on the device, put there once."""
 
     def __init__(self, sounds: Sounds, seed: int, config: TrainConfig, mesh: Mesh):
-        """Put them there."""
+        """Copy the features to the device."""
         self._features = devices.place(np.asarray(sounds.features), devices.everywhere(mesh))
         self._seed, self._config, self._sounds = seed, config, len(sounds.features)
 
@@ -55,7 +55,7 @@ class Resident:
         return self._features, sounds_of(self._seed, step, count, self._config, self._sounds)
 
     def close(self) -> None:
-        """Nothing is under way."""
+        """Do nothing; for the interface of `Streamed`."""
 
 
 class Streamed:
@@ -91,18 +91,18 @@ class Streamed:
 
 
 def feed(sounds: Sounds, seed: int, config: TrainConfig, mesh: Mesh) -> Resident | Streamed:
-    """The way that the features' size and `device_megabytes` call for."""
+    """Choose the resident or the streamed feed by the features' size and `device_megabytes`."""
     way = Resident if fits(sounds.features.nbytes, config) else Streamed
     return way(sounds, seed, config, mesh)
 
 
 def fits(size: int, config: TrainConfig) -> bool:
-    """Whether so many bytes of features stay on the device."""
+    """True if features of this size in bytes are kept on the device."""
     return size <= config.device_megabytes * 2**20
 
 
 def sounds_of(seed: int, step: int, count: int, config: TrainConfig, sounds: int) -> np.ndarray:
-    """Which sounds some steps see, int32 (steps_per_dispatch, batch); rows beyond `count` are 0."""
+    """Row indices of several steps, int32 (steps_per_dispatch, batch); rows beyond `count` are 0."""
     chosen = np.zeros((config.steps_per_dispatch, config.batch_size), np.int32)
     for place in range(count):
         chosen[place] = batch_indices(seed, step + place, config.batch_size, sounds)
@@ -110,7 +110,7 @@ def sounds_of(seed: int, step: int, count: int, config: TrainConfig, sounds: int
 
 
 def batch_indices(seed: int, step: int, batch_size: int, sounds: int) -> np.ndarray:
-    """Which sounds a step sees, (batch,): epochs are shuffled one by one and read without gaps."""
+    """Row indices of a step, (batch,): epochs are shuffled one by one and read without gaps."""
     positions = step * batch_size + np.arange(batch_size)
     epochs, places = np.divmod(positions, sounds)
     chosen = np.empty(batch_size, np.int32)

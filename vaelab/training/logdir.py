@@ -1,4 +1,4 @@
-"""What a logdir remembers of a run: its settings, its newest states, its metrics, and its best model.
+"""Files of a run in its logdir: settings, newest states, metrics, and the best model.
 
 run.json                     dataset, config and seed
 state-STEP.safetensors       all that is needed to go on as if nothing had happened; the newest two
@@ -163,7 +163,7 @@ def restore(logdir: Path, start: Any) -> RunState:
 
 @contextmanager
 def writing(logdir: Path) -> Iterator[None]:
-    """Be the only process that trains in a logdir; trouble with writing there is told as such.
+    """Lock a logdir for one training process; errors in writing there become a TrainError.
 
     Raises:
         TrainError: Another process trains there, or the folder cannot be written to.
@@ -205,7 +205,7 @@ def save_run(logdir: Path, run: RunState) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """What besides versions decides the last bits of a number: the processor or accelerator, and how many."""
+    """Description of the hardware, which decides the last bits of a result together with the versions."""
     device = jax.devices()[0]
     return {
         "device": device.device_kind,

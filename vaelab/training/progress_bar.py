@@ -64,7 +64,7 @@ class Bar:
         self._line.set_postfix_str(", ".join(self.texts(loss, schedule)))
 
     def texts(self, loss: float, schedule: Schedule) -> list[str]:
-        """What the line says."""
+        """Texts of the progress line."""
         said = [f"loss {loss:.0f}"]
         if self._held_out:
             held_out = self._held_out

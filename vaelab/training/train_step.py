@@ -1,4 +1,4 @@
-"""What training steps do: the loss, AdamW, the running average of the weights; several steps in one dispatch.
+"""The jitted training step: loss, AdamW, the running average of the weights; several steps in one dispatch.
 
 The only optax. Everything random in a step is drawn from a key folded with the step's number, and how steps are
 grouped into dispatches changes nothing: the loop's body is compiled once and runs as often as it is told.
@@ -25,7 +25,7 @@ STREAMS = ("eps", "dropout", "augment")  # of a step's noise
 
 
 class TrainState(NamedTuple):
-    """What a step changes.
+    """State that a training step updates.
 
     Attributes:
         params: Weights that are trained.
@@ -41,7 +41,7 @@ class TrainState(NamedTuple):
 
 
 class Data(NamedTuple):
-    """What lies on the devices.
+    """Arrays that stay on the devices.
 
     Attributes:
         fixed: The weights that training leaves alone.
@@ -53,7 +53,7 @@ class Data(NamedTuple):
 
 
 class Batches(NamedTuple):
-    """What several steps are given; only the first `count` are done.
+    """Inputs of several steps, of which the first `count` are done.
 
     Attributes:
         rows: Rows of the features on the device (steps, batch).

@@ -24,7 +24,7 @@ SHADES = (0.0, 0.45)  # of the colour map: dark enough to tell, light enough for
 
 
 class Confusions(ipywidgets.VBox):
-    """How often sounds of each class (row) are heard as each class (column).
+    """Confusion matrix with a player: true classes as rows, predicted classes as columns.
 
     Attributes:
         tool: With a classifier.

@@ -70,7 +70,7 @@ class Row(ipywidgets.HBox):
         self.weight.value, self.mute.value, self.solo.value = channel.weight, channel.mute, channel.solo
 
     def controls(self) -> tuple[ipywidgets.Widget, ...]:
-        """What changes the sound."""
+        """The controls that change the sound."""
         return self.weight, self.mute, self.solo
 
 
@@ -129,7 +129,7 @@ class Mixer(ipywidgets.VBox):
 
     @property
     def setting(self) -> Setting:
-        """What the controls say."""
+        """The setting that the controls show."""
         rows = tuple(row.channel for row in self.rows)
         chance = round(self.variance.value, 6), round(self.spread.value, 6), self.seed.value
         return Setting(rows, self.normalize.value, *chance)

@@ -1,4 +1,4 @@
-"""What a mixer is set to, as plain values: its sounds and controls, two slots to compare, and every step back."""
+"""State of a mixer as plain values: sounds and controls, two slots to compare, and an undo history."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Setting:
     spread: float = 0.0
     seed: int = 0
 
-    def heard(self) -> list[Channel]:
+    def audible(self) -> list[Channel]:
         """The channels that take part.
 
         Raises:
@@ -70,7 +70,7 @@ class Setting:
         Raises:
             LatentError: No sound takes part.
         """
-        heard = self.heard()
+        heard = self.audible()
         return {
             "audio_files": [channel.path for channel in heard],
             "offsets": [channel.offset for channel in heard],
@@ -83,7 +83,7 @@ class Setting:
 
     def words(self) -> str:
         """The sum, as in "1 kick_0001 − 0.5 drone_0003"; of many sounds only the first."""
-        terms, heard = [], self.heard()
+        terms, heard = [], self.audible()
         for channel in heard[:MOST_TERMS]:
             sign = "− " if channel.weight < 0 else "+ " if terms else ""
             terms.append(f"{sign}{abs(channel.weight):g} {printable(channel.path.stem)}")

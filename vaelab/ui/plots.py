@@ -21,7 +21,7 @@ from matplotlib.ticker import LogLocator
 from vaelab.audio import Sound
 from vaelab.config import AudioConfig
 from vaelab.data import Dataset
-from vaelab.slicing import Heard
+from vaelab.slicing import BandLevels
 from vaelab.spectral import filterbank
 from vaelab.text import printable, timecode
 
@@ -45,7 +45,7 @@ class Picture(Figure):
 
 
 def dataset(found: Dataset) -> Picture:
-    """How many sounds each class has on each side, and how long they are."""
+    """Counts of each class on each side, and a histogram of durations."""
     labels = [*found.class_names, None]
     counts = {side: Counter(entry.label for entry in found.side(side)) for side in ("train", "validation")}
     labels = [label for label in labels if any(counts[side][label] for side in counts)]
@@ -164,18 +164,18 @@ def latent_map(coordinates: np.ndarray, labels: Sequence[str | None]) -> Picture
 
 
 def tape(
-    heard: Heard, segments: Sequence[tuple[float, float]], start: float = 0.0, end: float | None = None
+    recording: BandLevels, segments: Sequence[tuple[float, float]], start: float = 0.0, end: float | None = None
 ) -> Picture:
     """A recording from start to end (seconds): its level above its spectrum, with a line where each segment begins.
 
     Args:
-        heard: The recording.
+        recording: The recording.
         segments: (start, end) of each, seconds.
         start: Of what is shown, seconds.
         end: Of what is shown; None is the recording's.
     """
-    end = heard.seconds if end is None else min(end, heard.seconds)
-    levels = heard.levels[int(start / heard.hop_s) : max(1, int(end / heard.hop_s))]
+    end = recording.seconds if end is None else min(end, recording.seconds)
+    levels = recording.levels[int(start / recording.hop_s) : max(1, int(end / recording.hop_s))]
     edges = np.linspace(0, len(levels), min(len(levels), COLUMNS), endpoint=False).astype(int)
     columns = np.maximum.reduceat(levels, edges, axis=0).astype(np.float32)
     figure = Picture(figsize=(12, 4), layout="constrained")
@@ -227,7 +227,7 @@ def flow(stages: np.ndarray, pair: tuple[int, int]) -> Picture:
 
 
 def correlations(stages: np.ndarray) -> Picture:
-    """Which latents of a posterior's draws (steps + 1, draws, latent) go together, before the flow and after it."""
+    """Correlations between latents of a posterior's draws (steps + 1, draws, latent), before and after the flow."""
     figure = Picture(figsize=(9, 4), layout="constrained")
     axes = figure.subplots(1, 2)
     for ax, stage, title in zip(axes, stages[[0, -1]], ("before the flow", "after it"), strict=True):

@@ -92,7 +92,7 @@ class SoundMap(ipywidgets.VBox):
         self.chosen = np.zeros(0, np.uint32)
         self.labels: dict[int, str] = {}
         self.labels_file = Path(folder) / LABELS_FILE
-        self._colours = {**_known(tool), **(colours or {})}
+        self._colours = {**_attributes(tool), **(colours or {})}
         self.view = MapView(self.coordinates, [short_name(path) for path in tool.library.files])
         self._build(folder)
         super().__init__(self._lines())
@@ -273,8 +273,8 @@ class SoundMap(ipywidgets.VBox):
         return _titled(self.tool.library.files[index], float(self.tool.library.onsets[index]))
 
 
-def _known(tool: SoundSampleTool) -> dict[str, Sequence[str] | np.ndarray]:
-    """What is known of every sound of a library without reading it."""
+def _attributes(tool: SoundSampleTool) -> dict[str, Sequence[str] | np.ndarray]:
+    """Attributes of every sound of a library that need no decoding."""
     known = {"folder": [path.parent.name for path in tool.library.files]}
     if np.any(tool.library.onsets):
         known["time (s)"] = np.asarray(tool.library.onsets, float)

@@ -1,4 +1,4 @@
-"""One thread that does the newest job only, so that a view never waits and never makes what nobody wants any more."""
+"""A worker thread that runs only the most recent job, so that a view never waits for an outdated one."""
 
 import threading
 from collections import deque
@@ -72,7 +72,7 @@ class Latest:
             raise
 
     def _take(self) -> tuple[Job, Stopped] | None:
-        """What to do next; None ends the thread, within the lock, so that no job comes between."""
+        """Take the next job; None ends the thread, within the lock, so that no job comes between."""
         with self._changed:
             if self._kept:
                 return self._kept.popleft(), lambda: False
