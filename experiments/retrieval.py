@@ -68,7 +68,7 @@ def spaces(tool: SoundSampleTool, training: np.ndarray) -> dict[str, Space]:
     scale = timbre.fit(levels, library.CEPSTRA)
 
     def timbres(clips: np.ndarray) -> np.ndarray:
-        found = timbre.statistics(np.round(255 * features(clips)).astype(np.uint8), library.CEPSTRA)
+        found = timbre.stored_statistics(np.round(255 * features(clips)).astype(np.uint8), library.CEPSTRA)
         return (found - scale.centre[None]) / scale.spread[None]
 
     return {

@@ -23,7 +23,7 @@ ARGUMENTS = [
     "--autoplay-policy=no-user-gesture-required",
 ]
 MINUTE = 60_000  # milliseconds
-STATIC = Path(__file__).parent.parent / "vaelab" / "static"
+STATIC = Path(__file__).parent.parent / "vaelab" / "ui" / "static"
 PAGE = """<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><link rel="stylesheet" href="NAME.css">
 <body style="margin: 12px; BODY"><div id="widget"></div><script type="module">
 import widget from "./NAME.js";
