@@ -5,6 +5,7 @@ import importlib
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,9 @@ def folders() -> list[str]:
 def test_imports_run_downwards():
     row = {name: number for number, names in enumerate(ROWS) for name in names}
     assert {place(path) for path in modules()} == set(row)
+    arrows = Counter((place(path), name) for path in modules() for name, _ in imports(path) if name != place(path))
+    for (start, end), count in sorted(arrows.items(), key=lambda arrow: (row[arrow[0][0]], row[arrow[0][1]])):
+        print(f"{start:10} -> {end:10} {count}")
     upwards = {
         (str(path.relative_to(ROOT)), name)
         for path in modules()
