@@ -80,7 +80,7 @@ def _read(found: data.Dataset, entries: Sequence[data.Entry], home: Path, config
 def ours(features: np.ndarray, labels: np.ndarray, unseen: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Probabilities (unseen sounds, classes) by the classifier of a model of the other sounds."""
     column = labels[~unseen][:, None]
-    training = Sounds(features[~unseen], column, balanced(column), ())
+    training = Sounds(features[~unseen], column, balanced(column))
     config = Config(model=ModelConfig(components=16, labels=(("class", tuple(names)),)))  # no classifier reads them
     with tempfile.TemporaryDirectory() as logdir:
         model = start(training, config, Path(logdir), jax.random.key(SEED))

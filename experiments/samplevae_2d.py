@@ -37,7 +37,7 @@ class Encoder2D(nn.Module):
         zeros, first = nn.initializers.zeros_init(), nn.initializers.constant(FIRST_LOG_STD)
         log_std = nn.Dense(self.config.latent_dim, kernel_init=zeros, bias_init=first)(hidden)
         context = nn.elu(nn.Dense(self.config.hidden)(hidden))
-        return Posterior(mean, jnp.clip(log_std, *LOG_STD_RANGE), context, hidden)
+        return Posterior(mean, jnp.clip(log_std, *LOG_STD_RANGE), context)
 
 
 class Decoder2D(nn.Module):

@@ -114,7 +114,7 @@ def test_latents_are_described(tiny):
     model = models.create(tiny.model, tiny.audio, jax.random.key(0))
     rng = np.random.default_rng(0)
     shape = (20, tiny.audio.frames, tiny.audio.n_mels)
-    sounds = real_sounds.Sounds(rng.integers(0, 256, shape, np.uint8), np.zeros((20, 0)), np.zeros((20, 0)), ())
+    sounds = real_sounds.Sounds(rng.integers(0, 256, shape, np.uint8), np.zeros((20, 0)), np.zeros((20, 0)))
     values, shares = latents.draws(model, sounds, jax.random.key(1))
     assert values.shape == shares.shape == (latents.DRAWS, 20, tiny.model.latent_dim)
     told = latents.describe(model, sounds)
@@ -165,7 +165,7 @@ def test_made_sounds_are_compared(tiny):
     rng = np.random.default_rng(0)
     shape = (20, tiny.audio.frames, tiny.audio.n_mels)
     none = np.zeros((20, 0), np.int32)
-    sides = [real_sounds.Sounds(rng.integers(0, 256, shape, np.uint8), none, none, ())] * 2
+    sides = [real_sounds.Sounds(rng.integers(0, 256, shape, np.uint8), none, none)] * 2
     remembered = familiarity.measure(model, *sides)
     rows = [dict(zip(prior.COLUMNS, row, strict=True)) for row in prior.measure(model, remembered, sides, repeats=2)]
     assert len(rows) == 2 + len(prior.ways(remembered, 3))

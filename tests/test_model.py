@@ -132,7 +132,7 @@ def plane(steps: int) -> tuple[Model, Posterior]:
     """A model with two latents and one posterior of it, not centred and narrower than the prior."""
     model = random_model(dataclasses.replace(TINY, latent_dim=2, flow_steps=steps))
     context = np.random.default_rng(4).standard_normal((1, TINY.hidden))
-    return model, Posterior(np.array([[0.9, -0.7]]), np.array([[-0.4, 0.3]]), context, context)
+    return model, Posterior(np.array([[0.9, -0.7]]), np.array([[-0.4, 0.3]]), context)
 
 
 @pytest.mark.parametrize("steps", [0, 3])

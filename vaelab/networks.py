@@ -21,12 +21,11 @@ FIRST_LOG_STD = -2.0  # little noise at first, so that the decoder has something
 
 
 class Posterior(NamedTuple):
-    """Posterior parameters of a batch: mean, log_std (batch, latent), context and hidden (batch, hidden)."""
+    """Posterior parameters of a batch: mean, log_std (batch, latent) and context (batch, hidden)."""
 
     mean: jax.Array
     log_std: jax.Array
     context: jax.Array
-    hidden: jax.Array
 
 
 class Components(nn.Module):
@@ -166,7 +165,7 @@ class Encoder(nn.Module):
         linear = 0.0
         if config.components:
             linear = nn.Dense(config.latent_dim, use_bias=False, kernel_init=self._through_the_flow)(coordinates)
-        return Posterior(mean(hidden) + linear, jnp.clip(log_std, *LOG_STD_RANGE), context, hidden)
+        return Posterior(mean(hidden) + linear, jnp.clip(log_std, *LOG_STD_RANGE), context)
 
     def _through_the_flow(self, _key: jax.Array, shape: tuple[int, int], dtype: jnp.dtype) -> jax.Array:
         """The first coordinates, so scaled and turned that a fresh flow gives them back as they were."""

@@ -19,11 +19,7 @@ def sides(tiny):
     mixed = np.einsum("ns,sfm->nfm", RNG.dirichlet(np.ones(4), 400), shapes) + RNG.uniform(0, 4, (400, 1, 1))
     levels = np.clip(mixed, 0, 255).astype(np.uint8)
     labels = (levels[:, 0, :1].astype(int) > np.median(levels[:, 0, 0])).astype(np.int32)
-    names = tuple(map(str, range(200)))
-    return [
-        Sounds(levels[part], labels[part], np.ones((200, 1), np.float32), names)
-        for part in (slice(200), slice(200, 400))
-    ]
+    return [Sounds(levels[part], labels[part], np.ones((200, 1), np.float32)) for part in (slice(200), slice(200, 400))]
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ def case(tiny):
     features = np.random.default_rng(0).integers(0, 256, (10, 5, 6), np.uint8)
     labels = np.zeros((10, 1), np.int32)
     config = dataclasses.replace(tiny.train, batch_size=BATCH, steps_per_dispatch=CHUNK)
-    return Sounds(features, labels, labels.astype(np.float32), ()), config, devices.mesh(BATCH)
+    return Sounds(features, labels, labels.astype(np.float32)), config, devices.mesh(BATCH)
 
 
 def test_batches_are_shuffled_epochs_without_gaps():

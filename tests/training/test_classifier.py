@@ -110,7 +110,7 @@ def sounds(tiny, rng):
     model = models.create(config.model, config.audio, jax.random.key(0))
     scale = timbre.fit(levels, config.model.cepstra)._asdict()
     model = dataclasses.replace(model, params={**model.params, "timbre": scale})
-    return model, Sounds(levels, labels, balanced(labels), ())
+    return model, Sounds(levels, labels, balanced(labels))
 
 
 def test_each_label_set_is_learnt(sounds):

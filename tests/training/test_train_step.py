@@ -37,7 +37,7 @@ def case(tiny):
     labels = (np.arange(SOUNDS) % 2).astype(np.int32)[:, None]
     features = (shape[labels[:, 0]] + rng.integers(0, 20, (SOUNDS, *shape.shape[1:]))).astype(np.uint8)
     made = models.create(config.model, config.audio, jax.random.key(0))
-    return config, made, Sounds(features, labels, balanced(labels), ())
+    return config, made, Sounds(features, labels, balanced(labels))
 
 
 def run(case, count, config=None, looped=None, repeat=1):

@@ -18,13 +18,11 @@ class Sounds(NamedTuple):
         features: uint8 (sounds, frames, mels), in memory or read when indexed (`feed.StoredRows`).
         labels: int32 (sounds, label sets), -1 where unknown.
         weights: float32 (sounds, label sets), class weights; 0 where unknown.
-        names: Where each came from.
     """
 
     features: np.ndarray
     labels: np.ndarray
     weights: np.ndarray
-    names: tuple[str, ...]
 
 
 def balanced(labels: np.ndarray) -> np.ndarray:

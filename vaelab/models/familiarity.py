@@ -134,7 +134,7 @@ def keep(path: Path, training: Sounds, held_out: Sounds) -> None:
 def familiarity_of(model: models.Model, reference: Reference, features: np.ndarray) -> list[Familiarity]:
     """Familiarity of sounds to a model, from features uint8 (sounds, frames, mels)."""
     blank = np.full((len(features), len(model.config.labels)), -1, np.int32)
-    sounds = Sounds(features, blank, blank.astype(np.float32), ("",) * len(features))
+    sounds = Sounds(features, blank, blank.astype(np.float32))
     judged = []
     among = (reference.error_db, reference.loudest_db, reference.nats)
     for scores in zip(*_scores(model, sounds), strict=True):

@@ -106,8 +106,7 @@ def gather(
     features = rows[np.arange(len(rows))] if reads_all else rows
     columns = [[_index(names, entry.label) for entry in entries] for _, names in config.labels]
     labels = np.array(columns, np.int32).T.reshape(len(entries), len(config.labels))
-    names = tuple(str(dataset.source(entry)) for entry in entries)
-    return Sounds(features, labels, balanced(labels), names)
+    return Sounds(features, labels, balanced(labels))
 
 
 def fit(
