@@ -161,6 +161,7 @@ def fit(
                 began, following = time.perf_counter(), trainer.dispatch_size(trainer.step + count, last)
                 features, indices = rows.take(trainer.step, count, following)
                 metrics = trainer.dispatch(features, indices, count)
+                del features  # streamed rows leave the device with their dispatch
                 trainer.check(unread, bar)  # the host reads one dispatch while the device computes the next
                 unread = (trainer.step, metrics)
                 if trainer.step % every == 0:
