@@ -26,7 +26,7 @@ ROWS = [
     {"model", "networks", "flows", "pca"},
     {"slicing", "spectral"},
     {"audio"},
-    {"config", "files", "tensorfile", "text"},
+    {"config", "files", "progress", "tensorfile", "text"},
 ]
 CORE = ("model", "networks", "flows", "pca")  # of one row, and in this order
 CODE = (r"\bpickle\b", r"joblib\.load", r"\beval\(", r"\bexec\(", r"yaml\.load", r"allow_pickle\s*=\s*True")

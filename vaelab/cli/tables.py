@@ -28,8 +28,8 @@ def classes(
         labels: Which label set; None is the first.
     """
     names = tool.names_of(labels)
-    for one in sounds:
-        for answer in tool.classify(one, labels):
+    for sound in sounds:
+        for answer in tool.classify(sound, labels):
             row = {"file": str(answer.path), "class": answer.name, "probability": None, "known": None}
             row["percentile"] = row["reason"] = None
             probabilities = dict.fromkeys(names)
