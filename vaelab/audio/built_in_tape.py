@@ -97,16 +97,9 @@ def assemble(
     hum_dbfs: float = -np.inf,
     dropouts_per_minute: float = 0.0,
 ) -> Tape:
-    """Put sounds on a tape; those that do not end on it are left out.
+    """Put sounds, (start in seconds, kind, samples) each, on a tape; those that do not end on it are left out.
 
-    Args:
-        played: Start (seconds), kind and samples of each.
-        seconds: Length of the tape.
-        sample_rate: Hz.
-        rng: Of hiss and dropouts.
-        hiss_dbfs: Level of the hiss.
-        hum_dbfs: Level of the hum.
-        dropouts_per_minute: How many on average.
+    `rng` draws hiss and dropouts; the rest is as in `perform`.
     """
     samples = np.zeros(round(seconds * sample_rate), np.float32)
     events = []
@@ -152,8 +145,6 @@ def hiss(samples: int, rng: np.random.Generator, dbfs: float) -> np.ndarray:
 
 def hum(samples: int, sample_rate: int, dbfs: float) -> np.ndarray:
     """The mains and its harmonics (samples,), of a mean power."""
-    if dbfs == -np.inf:
-        return np.zeros(samples, np.float32)
     gain = 10 ** (dbfs / 20) / np.sqrt(sum(size**2 for size in HUM.values()) / 2)
     turns = np.arange(samples) * (MAINS_HZ / sample_rate)
     waves = [size * np.sin(2 * np.pi * order * turns) for order, size in HUM.items()]

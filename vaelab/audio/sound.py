@@ -15,7 +15,7 @@ import soundfile
 
 from vaelab import files
 from vaelab.audio import riff
-from vaelab.audio.reading import AudioError, Facts, claimed_seconds, duration, examine, read, regular, resampled, stream
+from vaelab.audio.reading import AudioError, Facts, claimed_seconds, examine, read, regular, resampled, stream
 from vaelab.text import printable
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "Sound",
     "check_writable",
     "claimed_seconds",
-    "duration",
     "examine",
     "has_recipe",
     "printable",

@@ -294,6 +294,7 @@ def sound(kind: str, seed: int, sample_rate: int = 44100) -> tuple[np.ndarray, d
 def write_dataset(
     root: str | Path,
     per_class: int = 40,
+    *,
     seed: int = 0,
     sample_rate: int = 44100,
     kinds: Iterable[str] | None = None,
@@ -331,8 +332,7 @@ def write_dataset(
         samples, parameters = sound(kind, sound_seed, sample_rate)
         write(root / path, samples, sample_rate)
         truth.append({"path": path, "kind": kind, "seed": sound_seed, "parameters": parameters})
-    with files.replacing(root / "parameters.json") as temporary:
-        temporary.write_text(json.dumps(truth, indent=1), encoding="ascii")
+    files.write_text(root / "parameters.json", json.dumps(truth, indent=1))
     return root
 
 

@@ -122,8 +122,7 @@ class FeatureStore:
         with files.replacing(rows) as temporary:
             temporary.write_bytes(buffer.getbuffer())
         try:
-            with files.replacing(index) as temporary:
-                temporary.write_text(json.dumps({"decoder": decoder, "sha256": hashes}), encoding="ascii")
+            files.write_text(index, json.dumps({"decoder": decoder, "sha256": hashes}))
         except OSError:
             if not index.exists():  # another writer may have finished the same shard
                 rows.unlink(missing_ok=True)

@@ -100,11 +100,7 @@ class Dataset:
         ]
 
     def report(self) -> str:
-        """Summary in a few lines.
-
-        Scanned = used + skipped, the sides, durations, classes, each reason with a count and an example, and
-        about how long training will take.
-        """
+        """Counts, sides, durations and classes in a few lines; each reason for skipping, with an example."""
         seconds = np.array([entry.seconds for entry in self.entries])
         train, validation = len(self.side("train")), len(self.side("validation"))
         lines = [
@@ -175,11 +171,7 @@ def load_dataset(name: str, home: str | os.PathLike = HOME) -> Dataset:
 
 
 def write(dataset: Dataset, home: str | os.PathLike) -> None:
-    """Write a dataset's manifest, whole or not at all.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+    """Write a dataset's manifest, whole or not at all; raises an OSError if it cannot be written."""
     names = Entry.__slots__
     manifest: dict[str, Any] = {
         "format": FORMAT,
@@ -192,16 +184,11 @@ def write(dataset: Dataset, home: str | os.PathLike) -> None:
         "skipped": dataset.skipped,
         "tapes": dataset.tapes,
     }
-    with files.replacing(Path(home) / dataset.name / "manifest.json") as temporary:
-        temporary.write_text(json.dumps(manifest, indent=1), encoding="ascii")
+    files.write_text(Path(home) / dataset.name / "manifest.json", json.dumps(manifest, indent=1))
 
 
 def check_name(name: str) -> None:
-    """Refuse a dataset's name that is no plain name of a folder.
-
-    Raises:
-        DatasetError: It is not.
-    """
+    """Refuse, with a DatasetError, a dataset's name that is no plain name of a folder."""
     plain = name.isprintable() and len(os.fsencode(name)) <= MAX_NAME
     if not plain or not name.strip() or name.startswith(".") or Path(name).name != name:
         raise DatasetError(f"dataset name: expected a plain folder name of 1 to {MAX_NAME} bytes, found {name!r}")
@@ -209,16 +196,7 @@ def check_name(name: str) -> None:
 
 def _inside(entry: Entry, roots: Sequence[str]) -> Entry:
     """Refuse an entry that points out of its root: manifests are passed around."""
-    for name, kind in (
-        ("path", str),
-        ("root", int),
-        ("sha256", str),
-        ("seconds", float),
-        ("label", str | None),
-        ("tape", int | None),
-        ("start", float | None),
-        ("end", float | None),
-    ):
+    for name, kind in Entry.__annotations__.items():
         if not isinstance(getattr(entry, name), kind):
             raise TypeError(f"{name} of a sound: {getattr(entry, name)!a}")
     parts = entry.path.split("/")
@@ -232,9 +210,5 @@ def _inside(entry: Entry, roots: Sequence[str]) -> Entry:
 def _tape(tape: dict[str, Any]) -> dict[str, Any]:
     """A manifest's tape, made sure of."""
     metadata = {str(key): str(value) for key, value in tape["metadata"].items()}
-    return {
-        "path": str(tape["path"]),
-        "sha256": str(tape["sha256"]),
-        "seconds": float(tape["seconds"]),
-        "metadata": metadata,
-    }
+    text = {name: str(tape[name]) for name in ("path", "sha256")}
+    return {**text, "seconds": float(tape["seconds"]), "metadata": metadata}

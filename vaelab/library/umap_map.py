@@ -29,19 +29,10 @@ from vaelab.text import printable
 FORMAT = 1
 
 
-def map_coordinates(library: Library, seed: int = 0, neighbors: int = 15, min_dist: float = 0.1) -> np.ndarray:
-    """The coordinates of a library's sounds, float32 (sounds, 2); drawn only if they are not kept yet.
+def map_coordinates(library: Library, *, seed: int = 0, neighbors: int = 15, min_dist: float = 0.1) -> np.ndarray:
+    """The coordinates of a library's sounds, float32 (sounds, 2), by `fit_umap`; drawn only if they are not kept yet.
 
     Drawing takes seconds for a thousand sounds and minutes for many, and says so in a line.
-
-    Args:
-        library: An open library.
-        seed: As the others, of `fit_umap`.
-        neighbors: How many count as near.
-        min_dist: How close points may lie.
-
-    Raises:
-        LibraryError: Fewer than four sounds, or UMAP is not installed.
     """
     how = {"seed": seed, "neighbors": neighbors, "min_dist": min_dist, "umap": _version()}
     digest = hashlib.sha256(np.ascontiguousarray(library.embeddings)).hexdigest()
@@ -50,7 +41,7 @@ def map_coordinates(library: Library, seed: int = 0, neighbors: int = 15, min_di
     if cached is not None and len(cached) == len(library):
         return cached
     print(f"map: laying out {len(library)} sounds with UMAP; this is kept for the next time", flush=True)
-    coordinates = fit_umap(library.embeddings, seed, neighbors, min_dist)
+    coordinates = fit_umap(library.embeddings, seed=seed, neighbors=neighbors, min_dist=min_dist)
     try:
         save(place, coordinates, digest, how)
     except OSError as error:
@@ -59,7 +50,7 @@ def map_coordinates(library: Library, seed: int = 0, neighbors: int = 15, min_di
 
 
 def fit_umap(
-    embeddings: np.ndarray, seed: int = 0, neighbors: int = 15, min_dist: float = 0.1, fitted: int = 20_000
+    embeddings: np.ndarray, *, seed: int = 0, neighbors: int = 15, min_dist: float = 0.1, fitted: int = 20_000
 ) -> np.ndarray:
     """Flat coordinates that keep neighbours together: (n, latent) -> (n, 2). The same seed, the same map.
 
@@ -122,15 +113,10 @@ def latent_at(
 
 
 def save(path: str | os.PathLike, coordinates: np.ndarray, digest: str, how: dict[str, Any]) -> None:
-    """Write a map, whole or not at all.
-
-    Raises:
-        files.NoRoomError: The disk is full.
-    """
+    """Write a map, whole or not at all."""
     meta = {"format": FORMAT, "embeddings": digest, "how": how}
-    tensors = {"coordinates": np.ascontiguousarray(coordinates, np.float32)}
     with files.replacing(path) as temporary:
-        tensorfile.write(temporary, tensors, meta)
+        tensorfile.write(temporary, {"coordinates": np.ascontiguousarray(coordinates, np.float32)}, meta)
 
 
 def load(path: str | os.PathLike) -> tuple[np.ndarray, dict[str, Any]]:
@@ -157,7 +143,7 @@ def load(path: str | os.PathLike) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _load_cached(place: Path, digest: str, how: dict[str, Any]) -> np.ndarray | None:
-    """The coordinates that are kept of these embeddings; None if there are none, or none of use."""
+    """The cached coordinates of these embeddings; None if there are none, or none of use."""
     try:
         coordinates, meta = load(place)
     except (FileNotFoundError, NotADirectoryError):
