@@ -57,34 +57,21 @@ LOST = 0.1  # seconds of a file that may be missing at its end without a word
 
 
 class BandLevels(NamedTuple):
-    """Band levels of a recording.
+    """Band levels of a recording."""
 
-    Attributes:
-        levels: Mean power of mel bands in dBFS, float16 (frames, bands).
-        hop_s: From frame to frame, seconds.
-        seconds: Duration.
-    """
-
-    levels: np.ndarray
-    hop_s: float
-    seconds: float
+    levels: np.ndarray  # mean power of mel bands in dBFS, float16 (frames, bands)
+    hop_s: float  # from frame to frame, seconds
+    seconds: float  # duration
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Curves over the frames of a recording, float32 (frames,).
+    """Curves over the frames of a recording, float32 (frames,)."""
 
-    Attributes:
-        activity: How far the loudest bands are above the floor, dB.
-        rise: How far the fastest rising bands are above their recent maximum, dB.
-        loudness: Mean power, dBFS.
-        raised: How far the floor is above the recording's lowest, dB.
-    """
-
-    activity: np.ndarray
-    rise: np.ndarray
-    loudness: np.ndarray
-    raised: np.ndarray
+    activity: np.ndarray  # how far the loudest bands are above the floor, dB
+    rise: np.ndarray  # how far the fastest rising bands are above their recent maximum, dB
+    loudness: np.ndarray  # mean power, dBFS
+    raised: np.ndarray  # how far the floor is above the recording's lowest, dB
 
 
 def slice_recording(

@@ -31,19 +31,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Tape:
-    """A recording, and what is on it.
+    """A recording, and what is on it."""
 
-    Attributes:
-        samples: float32 (samples,) in [-1, 1].
-        sample_rate: Hz.
-        events: In the order of time.
-        dropouts: (start, end) of each, seconds.
-    """
-
-    samples: np.ndarray
-    sample_rate: int
-    events: tuple[Event, ...]
-    dropouts: tuple[tuple[float, float], ...]
+    samples: np.ndarray  # float32 (samples,) in [-1, 1]
+    sample_rate: int  # Hz
+    events: tuple[Event, ...]  # in the order of time
+    dropouts: tuple[tuple[float, float], ...]  # (start, end) of each, seconds
 
     @property
     def seconds(self) -> float:

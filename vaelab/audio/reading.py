@@ -39,15 +39,11 @@ class AudioError(VaelabError):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Properties of a sound file that has been examined.
+    """Properties of a sound file that has been examined."""
 
-    Attributes:
-        sha256: Hash of the file's bytes.
-        seconds: Duration: measured where the file ends within `PROBE_SECONDS`, else the header's claim if the
-            end can be reached, else as far as it decodes, at most `MAX_SECONDS`.
-    """
-
-    sha256: str
+    sha256: str  # hash of the file's bytes
+    # duration: measured where the file ends within `PROBE_SECONDS`, else the header's claim if the end can be reached,
+    # else as far as it decodes, at most `MAX_SECONDS`
     seconds: float
 
 

@@ -15,17 +15,11 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Slots in shared memory for a worker's arrays: `size` bytes each, consecutive from `first`.
+    """Slots in shared memory for a worker's arrays: `size` bytes each, consecutive from `first`."""
 
-    Attributes:
-        path: Of the shelf, for the session's own workers.
-        first: Offset of the first place, bytes.
-        size: Of a place, bytes.
-    """
-
-    path: str
-    first: int
-    size: int
+    path: str  # of the shelf, for the session's own workers
+    first: int  # offset of the first place, bytes
+    size: int  # of a place, bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,29 +28,17 @@ class DatasetError(VaelabError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One sound of a dataset.
+    """One sound of a dataset."""
 
-    Attributes:
-        path: Relative to its root, with forward slashes.
-        root: Index into the dataset's roots.
-        sha256: Hash of the file's bytes.
-        seconds: Duration.
-        label: Class name, or None.
-        split: "train" or "validation".
-        tape: Index into the dataset's tapes, or None.
-        start: Where on the tape it begins, seconds, or None.
-        end: Where it ends.
-    """
-
-    path: str
-    root: int
-    sha256: str
-    seconds: float
-    label: str | None
-    split: str
-    tape: int | None = None
-    start: float | None = None
-    end: float | None = None
+    path: str  # relative to its root, with forward slashes
+    root: int  # index into the dataset's roots
+    sha256: str  # hash of the file's bytes
+    seconds: float  # duration
+    label: str | None  # class name, or None
+    split: str  # "train" or "validation"
+    tape: int | None = None  # index into the dataset's tapes, or None
+    start: float | None = None  # where on the tape it begins, seconds, or None
+    end: float | None = None  # where it ends
 
 
 @dataclass(frozen=True)

@@ -19,21 +19,13 @@ EXAMINED_TOGETHER = 64  # files per message to a worker
 
 @dataclass(frozen=True, slots=True)
 class ScannedSound:
-    """A sound.
+    """A sound."""
 
-    Attributes:
-        root: Index of its root.
-        path: Relative to it, with forward slashes.
-        facts: Its content.
-        label: Class name, or None.
-        pack: Name of the folder that its like stays together with.
-    """
-
-    root: int
-    path: str
-    facts: audio.Facts
-    label: str | None
-    pack: str
+    root: int  # index of its root
+    path: str  # relative to it, with forward slashes
+    facts: audio.Facts  # its content
+    label: str | None  # class name, or None
+    pack: str  # name of the folder that its like stays together with
 
 
 @dataclass(frozen=True, slots=True)

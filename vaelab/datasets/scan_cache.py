@@ -35,17 +35,12 @@ def mark(path: str | os.PathLike) -> Mark | None:
 
 @dataclass
 class Seen:
-    """Contents by file.
+    """Contents by file."""
 
-    Attributes:
-        known: Mark, content hash and seconds of each (root, path) from the scan before.
-        current: The same from this scan.
-        start_ns: When this scan began.
-    """
-
+    # mark, content hash and seconds of each (root, path) from the scan before
     known: Contents = field(default_factory=dict)
-    current: Contents = field(default_factory=dict)
-    start_ns: int = field(default_factory=time.time_ns)
+    current: Contents = field(default_factory=dict)  # the same from this scan
+    start_ns: int = field(default_factory=time.time_ns)  # when this scan began
 
     def recall(self, root: str, path: str, state: Mark | None) -> tuple[str, float] | None:
         """Content hash and seconds of a file that is as it was; None where it must be read."""

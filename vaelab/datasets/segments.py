@@ -25,19 +25,12 @@ class CutError(VaelabError):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of a tape.
+    """A stretch of a tape."""
 
-    Attributes:
-        start: Seconds from the tape's beginning.
-        end: Seconds.
-        label: What a person called it, or "".
-        path: Its file, by name, or None for a mere reference.
-    """
-
-    start: float
-    end: float
-    label: str = ""
-    path: str | None = None
+    start: float  # seconds from the tape's beginning
+    end: float  # seconds
+    label: str = ""  # what a person called it, or ""
+    path: str | None = None  # its file, by name, or None for a mere reference
 
     @property
     def place(self) -> tuple[float, float]:
@@ -56,25 +49,16 @@ class Segment:
 
 @dataclass(frozen=True)
 class CutTape:
-    """A tape and its segments.
+    """A tape and its segments."""
 
-    Attributes:
-        path: The tape, absolute.
-        sha256: Of its bytes.
-        seconds: Its duration.
-        metadata: Free keys and values, such as those in `OFFERED`.
-        segments: In the order of time.
-        found: Those that the slicer found and that were written as labels, also if a person removed them since.
-        dropped: How many were, by reason.
-    """
-
-    path: str
-    sha256: str
-    seconds: float
-    metadata: dict[str, str]
-    segments: tuple[Segment, ...]
+    path: str  # the tape, absolute
+    sha256: str  # of its bytes
+    seconds: float  # its duration
+    metadata: dict[str, str]  # free keys and values, such as those in `OFFERED`
+    segments: tuple[Segment, ...]  # in the order of time
+    # those that the slicer found and that were written as labels, also if a person removed them since
     found: tuple[Segment, ...] = ()
-    dropped: dict[str, int] | None = None
+    dropped: dict[str, int] | None = None  # how many were, by reason
 
     def about(self) -> dict[str, Any]:
         """The tape as manifests and models name it."""

@@ -37,17 +37,11 @@ Slicer = Callable[[Path], Sequence[tuple[float, float]]]
 
 @dataclass(frozen=True)
 class Listener:
-    """A model's encoder as a library uses it.
+    """A model's encoder as a library uses it."""
 
-    Attributes:
-        embed: uint8 features (n, frames, mels) -> float32 (n, latent).
-        audio: The front end of these features.
-        sha256: Names the model; embeddings by another are never used.
-    """
-
-    embed: Callable[[np.ndarray], np.ndarray]
-    audio: AudioConfig
-    sha256: str
+    embed: Callable[[np.ndarray], np.ndarray]  # uint8 features (n, frames, mels) -> float32 (n, latent)
+    audio: AudioConfig  # the front end of these features
+    sha256: str  # names the model; embeddings by another are never used
 
 
 class Embedded(NamedTuple):

@@ -63,21 +63,13 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Index:
-    """The sounds of a folder as one model embeds them.
+    """The sounds of a folder as one model embeds them."""
 
-    Attributes:
-        root: The folder, absolute.
-        model: The sha256 of the model's file.
-        how: What else decides the rows, such as slicing; JSON.
-        names: Of labels.
-        columns: The tensors above by name, memory maps.
-    """
-
-    root: str
-    model: str
-    how: dict[str, Any]
-    names: tuple[str, ...]
-    columns: dict[str, np.ndarray]
+    root: str  # the folder, absolute
+    model: str  # the sha256 of the model's file
+    how: dict[str, Any]  # what else decides the rows, such as slicing; JSON
+    names: tuple[str, ...]  # of labels
+    columns: dict[str, np.ndarray]  # the tensors above by name, memory maps
 
     def __len__(self) -> int:
         return len(self.columns["onsets"])

@@ -105,19 +105,12 @@ def _read_settings(path: Path) -> RunSettings:
 
 @dataclass
 class RunState:
-    """State that a run carries from step to step, and saves, so that a resumed run is the same run.
+    """State that a run carries from step to step, and saves, so that a resumed run is the same run."""
 
-    Attributes:
-        state: The newest.
-        schedule: Of the rate and the end.
-        history: Metrics of the evaluations so far.
-        pending: Metrics since the last evaluation, (steps,) each, possibly still on the device.
-    """
-
-    state: Any
-    schedule: Schedule
-    history: list[dict[str, float]]
-    pending: list[dict[str, Any]]
+    state: Any  # the newest
+    schedule: Schedule  # of the rate and the end
+    history: list[dict[str, float]]  # metrics of the evaluations so far
+    pending: list[dict[str, Any]]  # metrics since the last evaluation, (steps,) each, possibly still on the device
 
     def means(self) -> dict[str, float]:
         """The pending metrics' means over steps."""

@@ -25,31 +25,21 @@ BEYOND = (2, 98)  # percentiles: a few odd sounds must not take all of a scale
 
 
 class MapView(anywidget.AnyWidget):
-    """A canvas of points; group 0 is for sounds without a name or a value.
-
-    Attributes:
-        points: float32 (n, 2), little-endian.
-        names: All names one after the other, UTF-8.
-        name_ends: uint32 (n,), where each ends, bytes.
-        groups: uint8 (n,), into the palette.
-        palette: A colour on white, one on black, and a shape for each group.
-        legend: {"names": [[group, name], ...], "scale": None or {"low", "high", "name"}}.
-        selected: uint32, the points that have a ring.
-        mark: {"at": [x, y], "near": [index, ...]} of the place decoded last; or empty.
-        asked: What the browser asks for: {"kind": "play", "index"}, {"kind": "decode", "x", "y"} or
-            {"kind": "lasso", "corners"}, with a "turn" that never comes again.
-    """
+    """A canvas of points; group 0 is for sounds without a name or a value."""
 
     _esm = STATIC / "map.js"
     _css = STATIC / "map.css"
-    points = traitlets.Bytes(b"").tag(sync=True)
-    names = traitlets.Bytes(b"").tag(sync=True)
-    name_ends = traitlets.Bytes(b"").tag(sync=True)
-    groups = traitlets.Bytes(b"").tag(sync=True)
-    palette = traitlets.List([]).tag(sync=True)
+    points = traitlets.Bytes(b"").tag(sync=True)  # float32 (n, 2), little-endian
+    names = traitlets.Bytes(b"").tag(sync=True)  # all names one after the other, UTF-8
+    name_ends = traitlets.Bytes(b"").tag(sync=True)  # uint32 (n,), where each ends, bytes
+    groups = traitlets.Bytes(b"").tag(sync=True)  # uint8 (n,), into the palette
+    palette = traitlets.List([]).tag(sync=True)  # a colour on white, one on black, and a shape for each group
+    # {"names": [[group, name], ...], "scale": None or {"low", "high", "name"}}
     legend = traitlets.Dict({}).tag(sync=True)
-    selected = traitlets.Bytes(b"").tag(sync=True)
-    mark = traitlets.Dict({}).tag(sync=True)
+    selected = traitlets.Bytes(b"").tag(sync=True)  # uint32, the points that have a ring
+    mark = traitlets.Dict({}).tag(sync=True)  # {"at": [x, y], "near": [index, ...]} of the place decoded last; or empty
+    # what the browser asks for: {"kind": "play", "index"}, {"kind": "decode", "x", "y"} or {"kind": "lasso",
+    # "corners"}, with a "turn" that never comes again
     asked = traitlets.Dict({}).tag(sync=True)
 
     def __init__(self, coordinates: np.ndarray, names: Sequence[str]):
