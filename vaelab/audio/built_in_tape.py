@@ -53,16 +53,9 @@ def perform(
     dropouts_per_minute: float = 3.0,
     kinds: Sequence[str] | None = None,
 ) -> Tape:
-    """Play and record a performance.
+    """Play and record a performance, of which the seed decides everything.
 
-    Args:
-        seconds: Length of the tape.
-        seed: Not negative; decides everything.
-        sample_rate: Hz, at least 8000.
-        hiss_dbfs: Level of the hiss; -inf for none.
-        hum_dbfs: Level of the hum; -inf for none.
-        dropouts_per_minute: How many on average.
-        kinds: Names in `synth.KINDS` to play; None for all.
+    It plays the `kinds` (of `synth.KINDS`; None for all), over hiss and hum of these levels (-inf for none).
 
     Raises:
         ValueError: An unknown kind, or a number out of range.

@@ -30,14 +30,9 @@ ERRORS = (soundfile.LibsndfileError, DecodeError)
 
 
 def open_sound(path: str | os.PathLike, handle: int) -> "Source":
-    """Open a sound for reading forwards.
+    """Open a sound for reading forwards: a context manager with `seek` and `read`.
 
-    Args:
-        path: Its name: decides whether PyAV may try.
-        handle: A descriptor of it at its start, which stays open.
-
-    Returns:
-        A context manager with samplerate (Hz), channels, frames (as the header claims), seek and read.
+    The name decides whether PyAV may try; `handle`, a descriptor of the file at its start, stays open.
 
     Raises:
         DecodeError, soundfile.LibsndfileError: `ERRORS`; `error_text` puts them into words.
@@ -90,11 +85,6 @@ class VideoSound:
     """
 
     def __init__(self, path: str | os.PathLike):
-        """Open a file.
-
-        Raises:
-            DecodeError: PyAV is not installed, the format is none of those allowed, or there is no sound track.
-        """
         try:
             import av
         except ImportError as error:

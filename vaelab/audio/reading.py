@@ -54,17 +54,14 @@ def read(
     seconds: float | None = None,
     sha256: str | None = None,
 ) -> np.ndarray:
-    """Read a stretch of a sound file, mixed down to mono and resampled.
+    """Read a stretch of a sound file, mixed down to mono and resampled: float32 (samples,).
 
     Args:
         path: A regular file that libsndfile decodes, or PyAV for the suffixes in `decoders.VIDEO`.
         sample_rate: Wanted rate, Hz.
         offset: Start, seconds.
-        seconds: Longest stretch to read; None reads to the end, at most `MAX_SECONDS`.
+        seconds: Longest stretch to read, shorter where the file ends; None reads to the end, at most `MAX_SECONDS`.
         sha256: Refuse the file if its content is another.
-
-    Returns:
-        float32 (samples,): at most `seconds * sample_rate` samples; shorter where the file ends.
 
     Raises:
         AudioError: The file is missing, is not a regular file, cannot be decoded, has an impossible rate or too

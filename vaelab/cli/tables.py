@@ -17,15 +17,10 @@ Rows = Iterable[Mapping[str, Any]]
 def classes(
     tool: SoundSampleTool, sounds: Sequence[str | os.PathLike], labels: str | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Classify sound files, and all those below folders.
+    """Classify sound files, and all those below folders, in a label set (None is the first).
 
     A row holds its class and that class's probability, how well the model knows it, and the probability of every class;
     for a file that cannot be read the reason.
-
-    Args:
-        tool: Classifies.
-        sounds: Files and folders.
-        labels: Which label set; None is the first.
     """
     names = tool.names_of(labels)
     for sound in sounds:
@@ -56,11 +51,7 @@ def as_json(rows: Rows) -> str:
 
 
 def write_csv(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Write a table, whole or not at all; names that cannot be printed are escaped.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+    """Write a table, whole or not at all; names that cannot be printed are escaped."""
     with files.replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([printable(name) for name in rows[0]])

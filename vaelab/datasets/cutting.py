@@ -47,8 +47,7 @@ def cut_tape(
         path: An audio file, or a video with `vaelab[video]`.
         out_dir: Folder of the segments.
         config: How to slice.
-        metadata: Of the tape; goes into every segment and from there into every recipe. Values given add to those of
-            an earlier run.
+        metadata: Of the tape, for every recipe; adds to that of an earlier run.
         references: Write no wavs: `tape.json` alone says where the segments are.
         drop: What to leave out; nothing that a person made is.
         labels: Another label file, to be used as it is, without slicing.

@@ -83,11 +83,7 @@ class Library:
     ) -> np.ndarray | None:
         """Mask of the sounds that match all conditions, bool (sounds,); None for all of them.
 
-        Args:
-            folder: Relative to the library's own, or absolute.
-            label: A class, as the folders directly below the library's are called.
-            shortest: Seconds.
-            longest: Seconds.
+        The folder is relative to the library's own, or absolute; a label is the name of a folder directly below that.
 
         Raises:
             LibraryError: No sound is left, or no such label.
@@ -120,12 +116,7 @@ class Library:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Numbers and distances of the `count` nearest sounds, or of all there are; see `search.nearest`.
 
-        Args:
-            query: An embedding (latent,), or the statistics of a timbre (statistics,).
-            count: How many.
-            metric: As the others, of `vaelab.library.search.nearest`.
-            within: Where to search.
-            by: "embedding", or "timbre": in units of the library's deviations.
+        The query is an embedding (latent,), or by "timbre" its statistics, compared in units of their deviations here.
         """
         available = len(self) if within is None else int(np.count_nonzero(within))
         if by == "embedding":

@@ -54,14 +54,8 @@ def fit_umap(
 ) -> np.ndarray:
     """Flat coordinates that keep neighbours together: (n, latent) -> (n, 2). The same seed, the same map.
 
-    Needs the extra `vaelab[notebook]`.
-
-    Args:
-        embeddings: (n, latent).
-        seed: Of UMAP, and of the choice of those it is fitted on.
-        neighbors: How many count as near; few show fine clusters, many the large shape.
-        min_dist: How close points may lie.
-        fitted: The map is fitted on at most so many; the others are laid into it.
+    Needs the extra `vaelab[notebook]`. Few neighbors show fine clusters, many the large shape; `min_dist` is how close
+    points may lie. The map is fitted on at most `fitted` embeddings, and the others are laid into it.
 
     Raises:
         LibraryError: Fewer than four embeddings, of which no map can be drawn; or UMAP is not installed.
@@ -93,16 +87,9 @@ def fit_umap(
 def latent_at(
     coordinates: np.ndarray, embeddings: np.ndarray, place: Sequence[float], count: int = 8
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The latent that a place of a map stands for: the mean of its neighbours' by inverse distance on the map.
+    """The latent (latent,) at a place (2,) of a map (n, 2), and the indices of its neighbours, nearest first.
 
-    Args:
-        coordinates: (n, 2).
-        embeddings: (n, latent).
-        place: (2,). On a point it is that point's own latent.
-        count: How many neighbours, at most n.
-
-    Returns:
-        The latent (latent,), and the neighbours' indices, nearest first.
+    It is the mean of the neighbours' embeddings by inverse distance on the map: on a point that point's own.
     """
     distances = np.linalg.norm(np.asarray(coordinates) - np.asarray(place, np.float32)[None, :], axis=1)
     count = min(count, len(distances))

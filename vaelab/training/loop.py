@@ -134,17 +134,9 @@ def fit(
     goes on from the newest state found there. Of several hosts (`devices.join`), the first one writes, and all
     see the same logdir.
 
-    Args:
-        training: Sounds to train on.
-        held_out: Sounds to evaluate on, all of them each time, with the same noise.
-        config: All knobs.
-        logdir: Where to.
-        seed: Of weights, order and noise.
-        num_steps: Total steps after which to stop at the latest.
-        on_evaluation: Called after each evaluation.
-        progress: Show a bar.
-        create: Makes the model to start from; see `vaelab.model.create`.
-        tapes: That the sounds come from; the model names them, and so does what it generates.
+    The sounds held out are all evaluated each time, with the same noise. `create` makes the model to start from, as
+    `vaelab.model.create` does. `tapes` are those that the sounds come from: the model names them, and so does what it
+    generates. The other arguments are those of `train`.
 
     Returns:
         The best model by held-out loss.

@@ -32,12 +32,7 @@ def key(sha256: str, onset: float) -> Key:
 
 
 def read(path: str | os.PathLike) -> dict[Key, tuple[str, str]]:
-    """(label, path) of each sound; nothing where there is no file.
-
-    Raises:
-        LabelError: The file is not one of labels.
-        OSError: It cannot be read.
-    """
+    """(label, path) of each sound; nothing where there is no file, and a LabelError where it is something else."""
     labels = {}
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:  # as a spreadsheet may write it
@@ -57,11 +52,7 @@ def read(path: str | os.PathLike) -> dict[Key, tuple[str, str]]:
 
 
 def write(path: str | os.PathLike, labels: Mapping[Key, tuple[str, str]]) -> Path:
-    """Write (label, path) of each sound, whole or not at all.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+    """Write (label, path) of each sound, whole or not at all."""
     with files.replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)

@@ -166,13 +166,9 @@ def latent_map(coordinates: np.ndarray, labels: Sequence[str | None]) -> Picture
 def tape(
     recording: BandLevels, segments: Sequence[tuple[float, float]], start: float = 0.0, end: float | None = None
 ) -> Picture:
-    """A recording from start to end (seconds): its level above its spectrum, with a line where each segment begins.
+    """A recording from start to end: its level above its spectrum, with a line where each segment begins.
 
-    Args:
-        recording: The recording.
-        segments: (start, end) of each, seconds.
-        start: Of what is shown, seconds.
-        end: Of what is shown; None is the recording's.
+    Segments are (start, end), as all times in seconds; without an end all is shown.
     """
     end = recording.seconds if end is None else min(end, recording.seconds)
     levels = recording.levels[int(start / recording.hop_s) : max(1, int(end / recording.hop_s))]
