@@ -30,9 +30,9 @@ from vaelab import audio, data, files
 from vaelab.audio import synth
 from vaelab.config import AudioConfig, Config, ModelConfig
 from vaelab.datasets.feature_store import FeatureStore
-from vaelab.model import LEVELS
 from vaelab.models import checkpoint
 from vaelab.models.evaluate import Sounds, balanced, confusion_matrix, recalls, scores
+from vaelab.spectral import dequantise
 from vaelab.training import start
 
 BUILT_IN = "built-in"
@@ -85,7 +85,7 @@ def ours(features: np.ndarray, labels: np.ndarray, unseen: np.ndarray, names: Se
     with tempfile.TemporaryDirectory() as logdir:
         model = start(training, config, Path(logdir), jax.random.key(SEED))
     parts = np.array_split(features[unseen], -(-unseen.sum() // 64))
-    return np.concatenate([model.classify(part.astype(np.float32) / LEVELS)[0] for part in parts])
+    return np.concatenate([model.classify(dequantise(part))[0] for part in parts])
 
 
 def mfcc_statistics(path: Path) -> np.ndarray:

@@ -27,9 +27,10 @@ from vaelab.audio import Sound, synth
 from vaelab.audio import built_in_tape as tapes
 from vaelab.config import AudioConfig, Config, ModelConfig, TrainConfig
 from vaelab.datasets.feature_store import FeatureStore
-from vaelab.model import LEVELS, Model
+from vaelab.model import Model
 from vaelab.models import devices, evaluate
 from vaelab.play import SoundSampleTool
+from vaelab.spectral import LEVELS
 
 BUILT_IN = Path("sounds")
 MODELS = Path("models")

@@ -3,12 +3,12 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from vaelab import model as models
 from vaelab.config import TrainConfig
 from vaelab.models import devices
+from vaelab.spectral import dequantise
 
 
 class Sounds(NamedTuple):
@@ -109,8 +109,7 @@ def _terms(
     def draw(position):
         return jax.random.normal(jax.random.fold_in(key, position), (model.config.latent_dim,))
 
-    batch = features.astype(jnp.float32) / models.LEVELS
-    return model.module.apply({"params": model.params}, batch, jax.vmap(draw)(positions), labels)
+    return model.module.apply({"params": model.params}, dequantise(features), jax.vmap(draw)(positions), labels)
 
 
 def sound_terms(

@@ -23,6 +23,7 @@ from vaelab import model as models
 from vaelab.library.search import nearest, squared
 from vaelab.models import checkpoint
 from vaelab.models.evaluate import Sounds, sound_terms
+from vaelab.spectral import dequantise
 
 PERCENTILES = np.arange(101)
 INSIDE, EDGE = 90, 99
@@ -167,7 +168,7 @@ def _scores(model: models.Model, sounds: Sounds) -> tuple[np.ndarray, np.ndarray
     terms = sound_terms(model, sounds, BATCH, jax.random.key(KEY), same_noise=True)
     numbers, loudest = np.arange(len(sounds.features)), []
     for start, embeddings in zip(numbers[::BATCH], _encoded(model, sounds.features, numbers), strict=True):
-        features = np.asarray(sounds.features[numbers[start : start + BATCH]], np.float32) / models.LEVELS
+        features = dequantise(np.asarray(sounds.features[numbers[start : start + BATCH]]))
         rebuilt = np.asarray(model.decode(embeddings))[: len(features)]
         loudest += map(_loudest_error, features.reshape(len(features), -1), rebuilt.reshape(len(features), -1))
     return terms.error * model.audio.top_db, np.array(loudest) * model.audio.top_db, terms.recon + terms.kl
@@ -184,7 +185,7 @@ def _encoded(model: models.Model, features: np.ndarray, chosen: np.ndarray) -> I
     """Embeddings of chosen rows of stored features, in whole batches (32, latent); the last is filled up."""
     for start in range(0, len(chosen), BATCH):
         rows = np.resize(chosen[start : start + BATCH], BATCH)
-        yield model.encode(features[rows].astype(np.float32) / models.LEVELS)
+        yield model.encode(dequantise(features[rows]))
 
 
 def _joined(batches: Iterable[jax.Array], count: int) -> np.ndarray:
@@ -198,7 +199,7 @@ def _calibration(model: models.Model, held_out: Sounds) -> np.ndarray:
     parts = []
     for start in range(0, len(held_out.features), BATCH):
         rows = np.resize(np.arange(start, min(start + BATCH, len(held_out.features))), BATCH)
-        parts.append(model.classify(held_out.features[rows].astype(np.float32) / models.LEVELS))
+        parts.append(model.classify(dequantise(held_out.features[rows])))
     for column, sets in enumerate(zip(*parts, strict=True)):
         probabilities = np.concatenate([np.asarray(part) for part in sets])[: len(held_out.features)]
         table[column] = reliability(probabilities, held_out.labels[:, column])
