@@ -1,4 +1,4 @@
-"""The IAF-VAE: encoder and decoder (`vaelab.networks`), the flow posterior, classifier heads, the ELBO.
+"""The IAF-VAE: encoder and decoder (`vaelab.networks`), the flow posterior, the classifier's head, the ELBO.
 
 Posterior of one sound x, in the order of the code:
 
@@ -15,7 +15,7 @@ The encoder reads a sound's coordinates along the principal components of the tr
 them (`vaelab.pca`), and between the two stands the identity plus what is learnt. So a model starts as the best
 linear one, and training goes on from there. Convolutions over time beside the components are optional: they take
 mel bands as channels, neighbouring frames side by side in patches, and are matrix products for the processor.
-Classifier heads read statistics of the cepstrum (`vaelab.audio.timbre`), and no step trains them
+The classifier's head reads statistics of the cepstrum (`vaelab.audio.timbre`), and no step trains it
 (`vaelab.training.classifier`).
 
 Sources: Kingma and Welling 2014, https://arxiv.org/abs/1312.6114; Kingma et al. 2016,
@@ -41,8 +41,8 @@ from vaelab.pca import Principal
 from vaelab.spectral import LEVELS
 
 LEAST_SCALE = 0.5  # levels: no prediction of a rounded level can be sharper than the rounding
-FIXED = ("components", "timbre", "ear")  # parameters, beside those of classifier heads, that training leaves alone
-HEAD = "head_"  # the names of heads begin with it
+FIXED = ("components", "timbre", "ear")  # parameters, beside the classifier's head, that training leaves alone
+HEAD = "head_"  # the name of the head begins with it
 FIRST_SCALE = 0.2  # levels: of a band that the components explain entirely
 
 Nats = Float[Array, " batch"]
@@ -59,15 +59,15 @@ class Terms(NamedTuple):
         recon: -log p(x|z), nats.
         kl: One draw of log q(z|x) - log p(z), nats; a single draw may be negative.
         error: Mean distance between features and their reconstruction, in [0, 1].
-        classes: Cross-entropy of each label set, nats, 0 where the label is unknown.
-        chosen: The most probable class of each label set.
+        classes: Cross-entropy of the class, nats, 0 where it is unknown.
+        chosen: The most probable class.
     """
 
     recon: Nats
     kl: Nats
     error: Float[Array, " batch"]
-    classes: Float[Array, "batch sets"]
-    chosen: Int[Array, "batch sets"]
+    classes: Nats
+    chosen: Int[Array, " batch"]
 
 
 class IAFVAE(nn.Module):
@@ -88,7 +88,7 @@ class IAFVAE(nn.Module):
         self.flow = IAF(config.latent_dim, config.hidden, config.flow_steps, config.flow_hidden, config.flow_offset)
         if config.labels:
             self.timbre, self.landmarks = Timbre(config.cepstra), LandmarkKernel(name="ear")  # the name in model files
-        self.heads = [nn.Dense(len(names), name=HEAD + name) for name, names in config.labels]
+            self.head = nn.Dense(len(config.classes), name=HEAD + config.labels[0][0])
         if config.likelihood == "laplace":
             self.log_scale = self.param("log_scale", nn.initializers.constant(3.0), (self.mels,))
 
@@ -110,7 +110,7 @@ class IAFVAE(nn.Module):
         Args:
             features: (batch, frames, mels) in [0, 1].
             eps: Standard normal noise (batch, latent).
-            labels: Class indices (batch, label sets), -1 where unknown.
+            labels: Class indices (batch,), -1 where unknown.
             deterministic: False lets dropout act, by the random stream "dropout".
 
         Raises:
@@ -118,7 +118,7 @@ class IAFVAE(nn.Module):
         """
         posterior = self.posterior(features, deterministic)
         _expect("eps", eps, jnp.floating, batch=features.shape[0], latent=self.config.latent_dim)
-        _expect("labels", labels, jnp.integer, batch=features.shape[0], sets=len(self.config.labels))
+        _expect("labels", labels, jnp.integer, batch=features.shape[0])
         z, kl = self.sample(posterior, eps)
         output = self.output(z, deterministic)
         error = jnp.abs(self.features(output) - features).mean(axis=(1, 2))
@@ -182,17 +182,14 @@ class IAFVAE(nn.Module):
         return self.landmarks(self.timbre(features))
 
     def classification(
-        self, features: jax.Array, labels: Int[Array, "batch sets"]
-    ) -> tuple[Float[Array, "batch sets"], Int[Array, "batch sets"]]:
-        """Cross-entropy in nats (0 where unknown) and most probable class of each label set."""
-        nats, chosen = jnp.zeros(labels.shape, features.dtype), jnp.zeros(labels.shape, jnp.int32)
-        for column, logits in enumerate(self.class_logits(features)):
-            truth = labels[:, column]
-            log_p = nn.log_softmax(logits)
-            true_log_p = jnp.take_along_axis(log_p, jnp.maximum(truth, 0)[:, None], axis=1)[:, 0]
-            nats = nats.at[:, column].set(jnp.where(truth >= 0, -true_log_p, 0))
-            chosen = chosen.at[:, column].set(log_p.argmax(axis=1).astype(jnp.int32))
-        return nats, chosen
+        self, features: jax.Array, labels: Int[Array, " batch"]
+    ) -> tuple[Nats, Int[Array, " batch"]]:
+        """Cross-entropy (0 where the label is unknown), and the most probable class."""
+        if not self.config.classes:
+            return jnp.zeros(labels.shape, features.dtype), jnp.zeros(labels.shape, jnp.int32)
+        log_p = nn.log_softmax(self.class_logits(features))
+        true_log_p = jnp.take_along_axis(log_p, jnp.maximum(labels, 0)[:, None], axis=1)[:, 0]
+        return jnp.where(labels >= 0, -true_log_p, 0), log_p.argmax(axis=1).astype(jnp.int32)
 
     def embed(self, features: jax.Array, eps: jax.Array) -> Latents:
         """zK for given noise; eps = 0 is the deterministic embedding."""
@@ -205,12 +202,11 @@ class IAFVAE(nn.Module):
         _expect("z", z, jnp.floating, batch=None, latent=self.config.latent_dim)
         return self.features(self.output(z))
 
-    def class_logits(self, features: jax.Array) -> tuple[Float[Array, "batch _"], ...]:
-        """Logits of the classes (batch, classes) of each label set."""
-        if not self.heads:
-            return ()
-        inputs = self.classifier_inputs(features)
-        return tuple(head(inputs) for head in self.heads)
+    def class_logits(self, features: jax.Array) -> Float[Array, "batch classes"]:
+        """Logits of the classes, from features (batch, frames, mels)."""
+        if not self.config.classes:
+            return jnp.zeros((features.shape[0], 0), features.dtype)
+        return self.head(self.classifier_inputs(features))
 
 
 @jax.tree_util.register_dataclass
@@ -269,10 +265,10 @@ class Model:
         return self.module.apply({"params": self.params}, features, z, method=log_q)
 
     @jax.jit
-    def classify(self, features: jax.Array) -> tuple[Float[Array, "batch _"], ...]:
-        """Class probabilities (batch, classes) of each label set, from features (batch, frames, mels)."""
+    def classify(self, features: jax.Array) -> Float[Array, "batch classes"]:
+        """Class probabilities, from features (batch, frames, mels)."""
         logits = self.module.apply({"params": self.params}, features, method="class_logits")
-        return tuple(nn.softmax(scores) for scores in logits)
+        return nn.softmax(logits) if self.config.classes else logits
 
 
 def create(config: ModelConfig, audio: AudioConfig, key: jax.Array, principal: Principal | None = None) -> Model:
@@ -290,7 +286,7 @@ def create(config: ModelConfig, audio: AudioConfig, key: jax.Array, principal: P
 def _create(config: ModelConfig, audio: AudioConfig, key: jax.Array, principal: Principal | None) -> Model:
     module = IAFVAE(config, audio.frames, audio.n_mels)
     features = jnp.zeros((1, audio.frames, audio.n_mels))
-    labels = jnp.zeros((1, len(config.labels)), jnp.int32)
+    labels = jnp.zeros(1, jnp.int32)
     params = module.init(key, features, jnp.zeros((1, config.latent_dim)), labels)["params"]
     if principal is not None and config.components:
         params["components"] = {name: getattr(principal, name) for name in ("centre", "axes", "spread")}
@@ -308,7 +304,7 @@ _create_quickly = jax.jit(
 
 
 def trainable(params: dict) -> tuple[dict, dict]:
-    """Split parameters into those that training changes and fixed ones: principal components and classifiers."""
+    """Split parameters into those that training changes and fixed ones: principal components and the classifier."""
     fixed = {name: leaf for name, leaf in params.items() if name in FIXED or name.startswith(HEAD)}
     return {name: leaf for name, leaf in params.items() if name not in fixed}, fixed
 

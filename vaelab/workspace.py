@@ -189,8 +189,8 @@ def features(sounds: Sequence[Sound], config: AudioConfig) -> np.ndarray:
     return np.asarray(spectral.mel(clips, config)[0])
 
 
-def judge(made: SoundSampleTool) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Metrics and confusion matrices of a model on the held-out sounds; see `evaluate.evaluate`."""
+def judge(made: SoundSampleTool) -> tuple[dict[str, float], np.ndarray]:
+    """Metrics and the confusion matrix of a model on the held-out sounds; see `evaluate.evaluate`."""
     return evaluate.evaluate(made.model, _side("validation", made.model), config().train, jax.random.key(0))
 
 

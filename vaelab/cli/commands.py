@@ -47,7 +47,7 @@ def train(options) -> None:
     def draw(evaluation: training.Evaluation) -> None:
         pictures = {"training": plots.training_curves(evaluation.history)}
         for name, names in evaluation.model.config.labels:
-            pictures[f"confusion_{name}"] = plots.confusion(evaluation.confusion[name], names)
+            pictures[f"confusion_{name}"] = plots.confusion(evaluation.confusion, names)
         for name, picture in pictures.items():
             with files.replacing(logdir / f"{name}.png") as temporary:
                 picture.savefig(temporary)

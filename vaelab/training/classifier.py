@@ -1,4 +1,4 @@
-"""Classifier heads in closed form: regularised least squares with a Gaussian kernel, solved before the first step.
+"""The classifier in closed form: regularised least squares with a Gaussian kernel, solved before the first step.
 
 With k_i the kernel between the timbres of sound i and of the landmarks (`vaelab.networks.LandmarkKernel`), K the same
 among the landmarks, y_i the sound's class as a one-hot vector, s_i its share of all weights, and b the mean of y under
@@ -8,7 +8,7 @@ these shares,
 
 which, with K = U diag(e) U^T, is ridge regression on k_i U diag(e)^(-1/2). Its one solution depends on the sounds
 alone, not on a rate, a schedule or the VAE beside it. Scores k A + b estimate the probabilities of classes, but may be
-negative; a head's probabilities are softmax(sharpness * scores). The sharpness maximises the likelihood of the training
+negative; the head's probabilities are softmax(sharpness * scores). The sharpness maximises the likelihood of the training
 sounds' classes, each scored by a solution that leaves it out. This needs no other solutions: with r_i = y_i - k_i A - b
 and u_i the derivative of sound i's score by y_i, the residual of a sound left out is r_i / (1 - u_i).
 
@@ -37,16 +37,16 @@ SHARPNESS = (1.0, 100.0)  # from hardly any difference to next to certainty
 
 
 def fitted(model: models.Model, training: Sounds) -> models.Model:
-    """Fit landmarks and heads to training sounds.
+    """Fit landmarks and head to training sounds.
 
     Args:
         model: Already with the timbre scale of these sounds.
-        training: Sounds, with a label set for each head.
+        training: Sounds and their labels.
 
     Returns:
-        Another model; a head without any labelled sound gives all classes the same probability.
+        Another model; without any labelled sound it gives all classes the same probability.
     """
-    labelled = np.flatnonzero((training.labels >= 0).any(axis=1))
+    labelled = np.flatnonzero(training.labels >= 0)
     if not len(labelled):
         labelled = np.arange(len(training.labels))
     chosen = labelled[_evenly(len(labelled), MOST_SOUNDS)]
@@ -57,13 +57,10 @@ def fitted(model: models.Model, training: Sounds) -> models.Model:
     kernels = np.asarray(_kernel(model, timbres), float)
     axes = whitening(np.resize(kernels[landmarks], (LANDMARKS, LANDMARKS)))
     inputs = kernels @ axes
-    heads = {}
-    for column, (name, names) in enumerate(model.config.labels):
-        labels, weights = training.labels[chosen, column], training.weights[chosen, column]
-        kernel, bias = solve(inputs, labels, weights, len(names))
-        head = {"kernel": axes @ kernel, "bias": bias}
-        heads[models.HEAD + name] = {part: jnp.asarray(value, jnp.float32) for part, value in head.items()}
-    return dataclasses.replace(model, params={**model.params, **heads})
+    ((name, classes),) = model.config.labels
+    kernel, bias = solve(inputs, training.labels[chosen], training.weights[chosen], len(classes))
+    head = {"kernel": jnp.asarray(axes @ kernel, jnp.float32), "bias": jnp.asarray(bias, jnp.float32)}
+    return dataclasses.replace(model, params={**model.params, models.HEAD + name: head})
 
 
 def whitening(kernel: np.ndarray) -> np.ndarray:
@@ -74,7 +71,7 @@ def whitening(kernel: np.ndarray) -> np.ndarray:
 
 
 def solve(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Solve the head of one label set.
+    """Solve the head.
 
     Args:
         inputs: (sounds, any).

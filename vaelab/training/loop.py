@@ -104,8 +104,7 @@ def gather(
     rows = StoredRows(store, [entry.sha256 for entry in entries])
     reads_all = train_config is None or fits(rows.nbytes, train_config)
     features = rows[np.arange(len(rows))] if reads_all else rows
-    columns = [[_index(names, entry.label) for entry in entries] for _, names in config.labels]
-    labels = np.array(columns, np.int32).T.reshape(len(entries), len(config.labels))
+    labels = np.array([_index(config.classes, entry.label) for entry in entries], np.int32)
     return Sounds(features, labels, balanced(labels))
 
 

@@ -180,7 +180,7 @@ def optimiser(config: TrainConfig) -> optax.GradientTransformation:
 
 def _terms(module, params, features, eps, dropout: jax.Array, precision: str) -> models.Terms:
     """The loss's terms with dropout, encoder and decoder in the precision asked for."""
-    labels = jnp.full((features.shape[0], len(module.config.labels)), -1, jnp.int32)  # no step trains a classifier
+    labels = jnp.full(features.shape[0], -1, jnp.int32)  # no step trains a classifier
 
     def apply(params):
         return module.apply(
