@@ -89,7 +89,7 @@ def regenerate(options) -> None:
 
     audio.check_writable(options.out_file, options.bits)
     made = regenerate(options.file, options.model, False if options.no_phase else None)
-    print(f"wrote {made.seconds:.2f} s: {made.save(options.out_file, options.bits)}")
+    print(f"wrote {made.seconds:.2f} s: {made.save(options.out_file, bits=options.bits)}")
 
 
 def find_similar(options) -> None:

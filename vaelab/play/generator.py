@@ -334,4 +334,4 @@ class Generator:
 def _save(sounds: Sequence[Sound], out_file: str | os.PathLike | None, bits: int) -> None:
     if out_file is not None:
         for sound, path in zip(sounds, checks.numbered(Path(out_file), len(sounds)), strict=True):
-            sound.save(path, bits)
+            sound.save(path, bits=bits)
