@@ -81,7 +81,7 @@ def test_the_documented_call(tool, pair, tmp_path, monkeypatch):
 )
 def test_the_latent_is_the_arithmetic_of_the_embeddings(tool, pair, weights, normalize):
     made = tool.generate(audio_files=pair, weights=weights, normalize_weights=normalize, seed=0)
-    expected = latent.mix(tool.embed(pair), weights, normalize)
+    expected = latent.normalized(2, weights, normalize) @ tool.embed(pair)
     np.testing.assert_allclose(made.recipe["latent"], expected, atol=1e-5)
 
 
