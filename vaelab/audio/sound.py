@@ -122,11 +122,7 @@ def check_writable(path: str | os.PathLike, bits: int = 16) -> None:
 
 def has_recipe(path: str | os.PathLike) -> bool:
     """True if a readable file has a recipe in it or beside it."""
-    path = Path(path)
-    with regular(path):
-        if path.suffix.lower() == ".wav":
-            return riff.find_chunk(path, RECIPE_CHUNK) is not None
-        return _sidecar(path).is_file()
+    return _recipe_text(Path(path)) is not None
 
 
 def read_recipe(path: str | os.PathLike) -> dict[str, Any]:
@@ -135,12 +131,7 @@ def read_recipe(path: str | os.PathLike) -> dict[str, Any]:
     Raises:
         AudioError: There is none.
     """
-    path = Path(path)
-    with regular(path):
-        if path.suffix.lower() == ".wav":
-            text = riff.find_chunk(path, RECIPE_CHUNK)
-        else:
-            text = _sidecar(path).read_bytes() if os.path.isfile(_sidecar(path)) else None
+    text = _recipe_text(Path(path))
     if text is None:
         raise AudioError(path, "expected a recipe, found none: vaelab did not write this file, or it was edited")
     try:
@@ -150,6 +141,13 @@ def read_recipe(path: str | os.PathLike) -> dict[str, Any]:
     if not isinstance(recipe, dict):
         raise AudioError(path, f"expected a recipe, found a JSON {type(recipe).__name__}")
     return recipe
+
+
+def _recipe_text(path: Path) -> bytes | None:
+    with regular(path):
+        if path.suffix.lower() == ".wav":
+            return riff.find_chunk(path, RECIPE_CHUNK)
+        return _sidecar(path).read_bytes() if os.path.isfile(_sidecar(path)) else None
 
 
 def _sidecar(path: Path) -> Path:

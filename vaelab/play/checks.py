@@ -59,17 +59,10 @@ def suggest_keywords(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def suggesting(*arguments: Any, **keywords: Any) -> Any:
-        for name in keywords.keys() - {*valid}:
+        for name in (name for name in keywords if name not in valid):
             close = difflib.get_close_matches(name, valid, 1)
             hint = f"did you mean {close[0]!r}?" if close else f"valid keywords: {', '.join(valid)}"
             raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}; {hint}")
         return function(*arguments, **keywords)
 
     return suggesting
-
-
-def numbered(path: Path, count: int) -> list[Path]:
-    """The path itself for one file; NAME_1, NAME_2, ... for several."""
-    if count == 1:
-        return [path]
-    return [path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(1, count + 1)]

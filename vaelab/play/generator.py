@@ -42,14 +42,7 @@ class Generator:
     """
 
     def __init__(self, model: str | os.PathLike):
-        """Load a model.
-
-        Args:
-            model: A logdir, a model file, or the name of a shipped model; an existing path wins.
-
-        Raises:
-            CheckpointError: No such model, or a damaged one.
-        """
+        """Load a model, as `SoundSampleTool` does."""
         self.path = pretrained.find(model)
         self.model, self.meta = checkpoint.load_model(self.path)
         self.reference = familiarity.load_reference(self.model, self.meta["reference"], self.path)
@@ -311,9 +304,10 @@ class Generator:
 
     def _recipe(self, settings: dict[str, Any], audio_files, offsets) -> Recipe:
         """Recipe of a generated sound, with full paths; those in a file are relative to it."""
-        sources = provenance.sources(audio_files, offsets, self.model.audio.clip_seconds)
-        name = pretrained.name_of(self.path)
-        model = {"name": name, "path": str(self.path.resolve()), "sha256": self.meta["sha256"]}
+        clip = self.model.audio.clip_seconds
+        sources = [provenance.source(path, start, clip) for path, start in zip(audio_files, offsets, strict=True)]
+        name, place = pretrained.name_of(self.path), str(self.path.resolve())
+        model = {"name": name, "path": place, "sha256": self.meta["sha256"]}
         learned = {"trained_on": self.meta["trained_on"]} if self.meta.get("trained_on") else {}
         return Recipe({**provenance.stamp(), **settings, "sources": sources, "model": model, **learned})
 
@@ -329,6 +323,9 @@ def _recorded(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _save(sounds: Sequence[Sound], out_file: str | os.PathLike | None, bits: int) -> None:
+    """Write the path itself for one sound; NAME_1, NAME_2, ... for several."""
     if out_file is not None:
-        for sound, path in zip(sounds, checks.numbered(Path(out_file), len(sounds)), strict=True):
-            sound.save(path, bits=bits)
+        path = Path(out_file)
+        for number, sound in enumerate(sounds, 1):
+            name = path.name if len(sounds) == 1 else f"{path.stem}_{number}{path.suffix}"
+            sound.save(path.with_name(name), bits=bits)

@@ -16,29 +16,23 @@ from vaelab.play import rendering
 from vaelab.text import printable, timecode
 
 FORMAT = 1
+_versions = lru_cache(checkpoint.versions)
 
 
 class ProvenanceError(VaelabError):
     """A recipe that cannot be followed: something is missing or is not what it was; the message says what to do."""
 
 
-def sources(paths: Sequence[str | os.PathLike], offsets: Sequence[float], seconds: float) -> list[dict[str, Any]]:
-    """Files as a recipe names them: full path, hash of the content, the time code of the clip.
+def source(path: str | os.PathLike, start: float = 0.0, seconds: float | None = None) -> dict[str, Any]:
+    """A stretch of a file as a recipe names it: full path, hash of the content, time code.
 
-    Those that come from tapes, at whatever remove, also name the stretches of these: "tapes".
+    One that comes from tapes, at whatever remove, also names the stretches of these: "tapes".
     """
-    named = []
-    for path, offset in zip(map(os.fsdecode, paths), offsets, strict=True):
-        source = {
-            "path": os.path.join(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path)),
-            "sha256": files.content_hash(path),
-            "start": float(offset),
-            "seconds": seconds,
-        }
-        if stretches := tapes(path, float(offset), seconds):
-            source["tapes"] = stretches
-        named.append(source)
-    return named
+    folder, name = os.path.split(os.fsdecode(path))
+    place = os.path.join(os.path.realpath(folder), name)
+    named = {"path": place, "sha256": files.content_hash(path), "start": float(start), "seconds": seconds}
+    stretches = tapes(path, float(start), seconds)
+    return {**named, "tapes": stretches} if stretches else named
 
 
 def tapes(path: str | os.PathLike, offset: float = 0.0, seconds: float | None = None) -> list[dict[str, Any]]:
@@ -107,52 +101,25 @@ def clips(sources: Sequence[dict[str, Any]], config: AudioConfig) -> np.ndarray:
         AudioError: It cannot be read.
     """
     for source in sources:
-        check_source(source)
+        name = printable(source["path"])
+        if not Path(source["path"]).is_file():
+            raise ProvenanceError(
+                f"{name}: expected the source that the recipe names, found none; put it back, or regenerate with "
+                "phase=False, which makes a sound of the same latent without the source's phase"
+            )
+        if (sha256 := files.content_hash(source["path"])) != source["sha256"]:
+            raise ProvenanceError(
+                f"{name}: expected the content {source['sha256'][:12]}, found {sha256[:12]}: the source has changed; "
+                "restore it, or regenerate with phase=False"
+            )
     return rendering.read_clips([source["path"] for source in sources], [source["start"] for source in sources], config)
 
 
 def other_versions(recipe: dict[str, Any]) -> str:
     """The versions in a recipe that are not those at work, as text; empty if all are."""
-    then, now = recipe.get("versions") or {}, dict(_versions())
+    then, now = recipe.get("versions") or {}, _versions()
     return ", ".join(f"{name} {then.get(name)} (now {now[name]})" for name in now if then.get(name) != now[name])
-
-
-def check_source(source: dict[str, Any]) -> None:
-    """Make sure that a source is there and is what it was.
-
-    Raises:
-        ProvenanceError: It is missing, or its content is another.
-    """
-    name = printable(source["path"])
-    if not Path(source["path"]).is_file():
-        raise ProvenanceError(
-            f"{name}: expected the source that the recipe names, found none; put it back, or regenerate with "
-            "phase=False, which makes a sound of the same latent without the source's phase"
-        )
-    if (sha256 := files.content_hash(source["path"])) != source["sha256"]:
-        raise ProvenanceError(
-            f"{name}: expected the content {source['sha256'][:12]}, found {sha256[:12]}: the source has changed; "
-            "restore it, or regenerate with phase=False"
-        )
-
-
-def check_model(recipe: dict[str, Any], path: str | os.PathLike, sha256: str) -> None:
-    """Make sure that a model is the recipe's.
-
-    Raises:
-        ProvenanceError: Its hash differs.
-    """
-    if sha256 != recipe["model"]["sha256"]:
-        raise ProvenanceError(
-            f"{printable(path)}: expected the model {recipe['model']['sha256'][:12]} that made the sound, found "
-            f"{sha256[:12]}; name the right one with model="
-        )
 
 
 def _absolute(path: str | os.PathLike) -> Recipe:
     return Recipe(audio.read_recipe(path)).absolute(os.path.dirname(os.fsdecode(path)))
-
-
-@lru_cache
-def _versions() -> tuple[tuple[str, str], ...]:
-    return tuple(checkpoint.versions().items())

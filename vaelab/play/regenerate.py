@@ -33,7 +33,11 @@ def regenerate(
     tool = model
     if not isinstance(tool, SoundSampleTool):
         tool = SoundSampleTool(model or pretrained.of_recipe(recipe["model"]))
-    provenance.check_model(recipe, tool.path, tool.meta["sha256"])
+    if (sha256 := tool.meta["sha256"]) != recipe["model"]["sha256"]:
+        raise ProvenanceError(
+            f"{printable(tool.path)}: expected the model {recipe['model']['sha256'][:12]} that made the sound, found "
+            f"{sha256[:12]}; name the right one with model="
+        )
     if changed := provenance.other_versions(recipe):
         warnings.warn(f"{printable(path)}: made with {changed}; its last bits may differ", stacklevel=2)
     if phase is not None:

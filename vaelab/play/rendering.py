@@ -214,11 +214,8 @@ def _onset(clip: np.ndarray) -> int:
 
 def _shifted(clip: np.ndarray, by: int) -> np.ndarray:
     """A clip moved later (or, by a negative number, earlier), filled with silence."""
-    moved = np.zeros_like(clip)
-    if by >= 0:
-        moved[by:] = clip[: len(clip) - by]
-    else:
-        moved[:by] = clip[-by:]
+    moved = np.roll(clip, by)
+    moved[slice(by) if by >= 0 else slice(by, None)] = 0
     return moved
 
 

@@ -195,7 +195,7 @@ class SoundSampleTool(Generator):
             ToolError: The model has no classifier, or none of this name.
             AudioError: The file cannot be read.
         """
-        number, names = self._label_set(labels)
+        number, names = self.label_set(labels)
         features, _ = rendering.stored_features(self._clips(target, offset), self.model.audio)
         probabilities = np.asarray(self.model.classify(features)[number][0])
         return probabilities, names[int(probabilities.argmax())]
@@ -208,7 +208,7 @@ class SoundSampleTool(Generator):
         Raises:
             ToolError: The model has no classifier or none of this name, or a folder holds no sound.
         """
-        number, names = self._label_set(labels)
+        number, names = self.label_set(labels)
         if isinstance(audio_files, str | os.PathLike):
             paths = list(data.sound_files(audio_files)) if Path(audio_files).is_dir() else [Path(audio_files)]
         else:
@@ -216,14 +216,6 @@ class SoundSampleTool(Generator):
         if not paths:
             raise ToolError(f"{audio_files}: expected a sound, or a folder with sounds, found none")
         return self._answers(paths, number, names)
-
-    def names_of(self, labels: str | None = None) -> tuple[str, ...]:
-        """The class names of a label set; None is the first.
-
-        Raises:
-            ToolError: The model has no classifier, or none of this name.
-        """
-        return self._label_set(labels)[1]
 
     def calibration(self, labels: str | None = None) -> np.ndarray:
         """Calibration of class probabilities on held-out sounds.
@@ -235,7 +227,7 @@ class SoundSampleTool(Generator):
         Raises:
             ToolError: No classifier, or the model's training did not end.
         """
-        return self._remembered().calibration[self._label_set(labels)[0]]
+        return self._remembered().calibration[self.label_set(labels)[0]]
 
     def how_known(self, target: str | os.PathLike | Sound, *, offset: float = 0.0) -> Familiarity:
         """Familiarity of a sound to the model, relative to sounds held out of its training.
@@ -260,7 +252,7 @@ class SoundSampleTool(Generator):
             AudioError: A file cannot be read.
         """
         remembered = self._remembered()
-        if isinstance(target, Sound) and "latent" in target.recipe:
+        if isinstance(target, Sound) and "latent" in (target.recipe or {}):
             target = np.asarray(target.recipe["latent"], np.float32)
         point = self._point(target, weights, 0.0)
         return familiarity.newness(remembered, point[None])[0]
@@ -299,8 +291,12 @@ class SoundSampleTool(Generator):
         samples = audio.resampled(target.samples, target.sample_rate, config.sample_rate)
         return spectral.fit_length(samples[round(offset * config.sample_rate) :], config)[None]
 
-    def _label_set(self, labels: str | None) -> tuple[int, tuple[str, ...]]:
-        """Number and class names of a label set; None is the first."""
+    def label_set(self, labels: str | None = None) -> tuple[int, tuple[str, ...]]:
+        """Number and class names of a label set; None is the first.
+
+        Raises:
+            ToolError: The model has no classifier, or none of this name.
+        """
         sets = dict(self.model.config.labels)
         if not sets:
             raise ToolError(
@@ -314,13 +310,12 @@ class SoundSampleTool(Generator):
 
     def _answers(self, paths: Sequence[Path], number: int, names: tuple[str, ...]) -> Iterator[Answer]:
         for start in range(0, len(paths), rendering.BATCH):
-            clips, reasons = {}, {}
+            clips, answers = {}, {}
             for path in paths[start : start + rendering.BATCH]:
                 try:
                     clips[path] = self._clips(path, 0.0)[0]
                 except audio.AudioError as error:
-                    reasons[path] = error.reason
-            answers = {path: Answer(path, None, None, None, reason) for path, reason in reasons.items()}
+                    answers[path] = Answer(path, None, None, None, error.reason)
             if clips:
                 features, _ = rendering.stored_features(np.stack(list(clips.values())), self.model.audio)
                 judged = [None] * len(clips)

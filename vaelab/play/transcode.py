@@ -1,7 +1,6 @@
 """A stretch of a tape played again by other sounds, in its own time: its model's, or its relatives' in a library."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy as np
 from vaelab import audio
 from vaelab.audio import Recipe, Sound, built_in_tape
 from vaelab.datasets import segments
-from vaelab.datasets.segments import CutError, Segment
+from vaelab.datasets.segments import CutError
 from vaelab.play import provenance
 from vaelab.play.tool import SoundSampleTool
 from vaelab.text import printable, timecode
@@ -64,7 +63,7 @@ def transcode(
     recipe = Recipe(
         **provenance.stamp(),
         call="transcode",
-        sources=_sources(folder, chosen),
+        sources=[{**provenance.source(folder / part.path), "seconds": part.end - part.start} for part in chosen],
         played=played,
         model={"path": str(tool.path.resolve()), "sha256": tool.meta["sha256"]},
     )
@@ -130,12 +129,3 @@ def _put(track: np.ndarray, samples: np.ndarray, at: int, end: int, fade: int) -
     if at + len(samples) >= end and (tail := min(fade, len(samples))):
         samples[-tail:] *= np.linspace(1, 0, tail)
     track[at : at + len(samples)] += samples[: len(track) - at]
-
-
-def _sources(folder: Path, chosen: Sequence[Segment]) -> list[dict]:
-    """The segments as recipes name sources, with their stretches of the tape."""
-    named = provenance.sources([folder / segment.path for segment in chosen], [0.0] * len(chosen), 0.0)
-    return [
-        {**source, "seconds": segment.end - segment.start, "tapes": provenance.tapes(source["path"])}
-        for source, segment in zip(named, chosen, strict=True)
-    ]
