@@ -1,11 +1,13 @@
 """The actions behind the commands of `vaelab`; each imports what it needs when it runs."""
 
+import inspect
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def make_dataset(options) -> None:
@@ -61,24 +63,9 @@ def generate(options) -> None:
     """New sounds."""
     from vaelab.play import SoundSampleTool
 
-    made = SoundSampleTool(options.model).generate(
-        out_file=options.out_file,
-        audio_files=options.files or None,
-        weights=options.weights,
-        normalize_weights=not options.no_normalize_weights,
-        variance=options.variance,
-        spread=options.spread,
-        temperature=options.temperature,
-        prior=options.prior,
-        offsets=options.offsets,
-        phase=not options.no_phase,
-        count=options.count,
-        seed=options.seed,
-        refine=options.refine,
-        seconds=options.seconds,
-        bits=options.bits,
-    )
-    sounds = made if isinstance(made, list) else [made]
+    tool = SoundSampleTool(options.model)
+    sounds = tool.generate(**_keywords(tool.generate, options))
+    sounds = sounds if isinstance(sounds, list) else [sounds]
     print(f"wrote {len(sounds)} of {sounds[0].seconds:.2f} s: {options.out_file}")
 
 
@@ -88,8 +75,8 @@ def regenerate(options) -> None:
     from vaelab.play import regenerate
 
     audio.check_writable(options.out_file, options.bits)
-    made = regenerate(options.file, options.model, False if options.no_phase else None)
-    print(f"wrote {made.seconds:.2f} s: {made.save(options.out_file, options.bits)}")
+    sound = regenerate(options.file, options.model, phase=False if options.no_phase else None)
+    print(f"wrote {sound.seconds:.2f} s: {sound.save(options.out_file, bits=options.bits)}")
 
 
 def find_similar(options) -> None:
@@ -99,11 +86,10 @@ def find_similar(options) -> None:
 
     tool = SoundSampleTool(options.model, options.library_dir, progress=not options.json)
     target = options.files if len(options.files) > 1 or options.weights else options.files[0]
-    how = ("weights", "offset", "by", "metric", "folder", "label", "shortest", "longest")
-    found = tool.find_similar(target, options.num_similar, **{name: getattr(options, name) for name in how})
+    similar = tool.find_similar(target, **_keywords(tool.find_similar, options))
     rows = [
         {"file": str(path), "onset_s": float(onset), "distance": float(distance)}
-        for path, onset, distance in zip(*found, strict=True)
+        for path, onset, distance in zip(*similar, strict=True)
     ]
     print(tables.as_json(rows) if options.json else tables.as_text(rows))
 
@@ -125,8 +111,8 @@ def tell_state(options) -> None:
     """Print the state of the installation."""
     from vaelab.cli import doctor
 
-    found = doctor.examine()
-    print(doctor.as_json(found) if options.json else doctor.as_text(found))
+    state = doctor.examine()
+    print(doctor.as_json(state) if options.json else doctor.as_text(state))
 
 
 def synth(options) -> None:
@@ -134,6 +120,11 @@ def synth(options) -> None:
     from vaelab.audio import synth
 
     print(f"wrote {synth.write_dataset(options.out_dir, options.per_class, options.seed)}")
+
+
+def _keywords(function: Callable, options) -> dict[str, Any]:
+    """The options that are parameters of a function."""
+    return {name: value for name, value in vars(options).items() if name in inspect.signature(function).parameters}
 
 
 def _slice_config(options):
@@ -162,10 +153,10 @@ def _drop(options):
 @contextmanager
 def _telling_warnings() -> Iterator[None]:
     """Say warnings, such as that of a tape that breaks off, as mistakes are said."""
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield
-    for warning in told:
+    for warning in caught:
         print(f"vaelab: {warning.message}", file=sys.stderr)
 
 
@@ -177,13 +168,13 @@ def slice_tape(options) -> None:
 
     metadata, config = _metadata(options), _slice_config(options)
     with _telling_warnings():
-        cut, heard = cutting.cut_tape(
+        cut, analysis = cutting.cut_tape(
             options.tape, options.out_dir, config, metadata, options.references, _drop(options), options.labels
         )
     print(segments.report(cut, options.out_dir))
     if not options.no_picture:
         with files.replacing(Path(options.out_dir) / "slices.png") as temporary:
-            plots.tape(heard, [(one.start, one.end) for one in cut.segments]).savefig(temporary, dpi=100)
+            plots.tape(analysis, [(segment.start, segment.end) for segment in cut.segments]).savefig(temporary, dpi=100)
 
 
 def draw_map(options) -> None:

@@ -27,9 +27,9 @@ def classes(
         sounds: Files and folders.
         labels: Which label set; None is the first.
     """
-    names = tool.names_of(labels)
-    for one in sounds:
-        for answer in tool.classify(one, labels):
+    _, names = tool.label_set(labels)
+    for sound in sounds:
+        for answer in tool.classify(sound, labels):
             row = {"file": str(answer.path), "class": answer.name, "probability": None, "known": None}
             row["percentile"] = row["reason"] = None
             probabilities = dict.fromkeys(names)
