@@ -72,7 +72,7 @@ def _read(found: data.Dataset, entries: Sequence[data.Entry], home: Path, config
     store = FeatureStore(home / ".store", config)
     store.build({entry.sha256: found.source(entry) for entry in entries}, progress=False)
     entries = [entry for entry in entries if entry.sha256 in store]
-    features, _ = store.rows([entry.sha256 for entry in entries])
+    features = store.rows([entry.sha256 for entry in entries])
     instruments = np.array([entry.label or "" for entry in entries])
     return [found.source(e) for e in entries], features, instruments, np.array([pack(found, e) for e in entries])
 

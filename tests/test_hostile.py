@@ -136,7 +136,7 @@ def test_a_hostile_shard_is_passed_over(tiny, tmp_path, monkeypatch, body, suffi
     monkeypatch.chdir(tmp_path)
     folder = FeatureStore(tmp_path, tiny.audio).folder
     folder.mkdir()
-    index = {"decoder": "", "sha256": ["0" * 64], "level_db": [0.0]}
+    index = {"decoder": "", "sha256": ["0" * 64]}
     (folder / "shard.json").write_text(json.dumps(index))
     np.save(folder / "shard.npy", np.zeros((1, tiny.audio.frames, tiny.audio.n_mels), np.uint8))
     (folder / f"shard{suffix}").write_bytes(BODIES[body])

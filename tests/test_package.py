@@ -27,7 +27,7 @@ ROWS = [
     {"slicing"},
     {"audio"},
     {"spectral"},
-    {"config", "files", "tensorfile", "text"},
+    {"config", "files", "progress", "tensorfile", "text"},
 ]
 CORE = ("model", "networks", "flows", "pca")  # of one row, and in this order
 CODE = (r"\bpickle\b", r"joblib\.load", r"\beval\(", r"\bexec\(", r"yaml\.load", r"allow_pickle\s*=\s*True")

@@ -78,23 +78,25 @@ def make_dataset(
     _check_place(Path(home) / name)  # before a scan that may take long
     contents = Path(home) / name / "seen.json"
     known_contents = scan_cache.Seen() if fresh else scan_cache.load(contents)
-    found = list(scan(roots, labels, progress, known_contents))
-    skipped = [{"path": one.path, "root": one.root, "reason": one.reason} for one in found if isinstance(one, Skipped)]
-    sounds = [one for one in found if isinstance(one, ScannedSound)]
-    entries, repeated = _one_per_content([_entry(one) for one in sounds])
+    scanned = list(scan(roots, labels, progress, known_contents))
+    skipped = [
+        {"path": item.path, "root": item.root, "reason": item.reason} for item in scanned if isinstance(item, Skipped)
+    ]
+    sounds = [item for item in scanned if isinstance(item, ScannedSound)]
+    entries, repeated = _one_per_content([_entry(item) for item in sounds])
     if len(entries) < 2:
         looked = ", ".join(printable(root) for root in roots)
         raise DatasetError(
             f"{looked}: expected at least 2 different sounds ({' '.join(audio.EXTENSIONS)}), "
-            f"found {len(entries)} among {len(found)} files with such names"
+            f"found {len(entries)} among {len(scanned)} files with such names"
             + "".join(f"; {printable(skip['path'])}: {skip['reason']}" for skip in skipped[:1])
         )
-    known = {} if fresh else _known_sides(name, home)
+    sides = {} if fresh else _known_sides(name, home)
     if hold_out:
         entries = _held_out_by_name(entries, roots, hold_out)
     else:
-        packs = {(one.root, one.path): one.pack for one in sounds} if group_by else None
-        entries = split(entries, train_ratio, seed, known, packs)
+        packs = {(item.root, item.path): item.pack for item in sounds} if group_by else None
+        entries = split(entries, train_ratio, seed, sides, packs)
     tapes, places = _tapes(roots, entries)
     entries = [dataclasses.replace(entry, **places.get((entry.root, entry.path), {})) for entry in entries]
     texts = tuple(map(os.fsdecode, roots))  # bytes that are not UTF-8 become lone surrogates, which ASCII JSON carries
@@ -128,7 +130,7 @@ def dataset_of_tapes(
     """
     check_name(name)
     names = [Path(tape).stem for tape in tapes]
-    if twice := sorted({one for one in names if names.count(one) > 1}):
+    if twice := sorted({stem for stem in names if names.count(stem) > 1}):
         raise segments.CutError(f"tapes: expected a name of its own for each, found {twice[0]!a} twice; rename one")
     root = Path(home) / name / "segments"
     for tape, stem in zip(tapes, names, strict=True):
@@ -211,26 +213,26 @@ def _tapes(roots: Sequence[Path], entries: Sequence[Entry]) -> tuple[list[dict],
         raise DatasetError(f"{error}; slice the tape again, or remove the file") from error
 
 
-def _entry(found: ScannedSound) -> Entry:
-    seconds = round(found.facts.seconds, 6)
-    return Entry(found.path, found.root, found.facts.sha256, seconds, found.label, splitting.TRAIN)
+def _entry(sound: ScannedSound) -> Entry:
+    seconds = round(sound.facts.seconds, 6)
+    return Entry(sound.path, sound.root, sound.facts.sha256, seconds, sound.label, splitting.TRAIN)
 
 
 def _one_per_content(entries: Sequence[Entry]) -> tuple[list[Entry], list[dict[str, Any]]]:
     """Keep the first of each content, without its label where two files disagree on it; name the others."""
-    kept: dict[str, Entry] = {}
+    unique: dict[str, Entry] = {}
     repeated = []
     for entry in entries:
-        first = kept.setdefault(entry.sha256, entry)
+        first = unique.setdefault(entry.sha256, entry)
         if first is entry:
             continue
         if first.label != entry.label:
-            kept[entry.sha256] = dataclasses.replace(first, label=None)
+            unique[entry.sha256] = dataclasses.replace(first, label=None)
             reason = "same content as another file under another label; used once, unlabelled"
         else:
             reason = "same content as another file of the dataset"
         repeated.append({"path": entry.path, "root": entry.root, "reason": reason})
-    return list(kept.values()), repeated
+    return list(unique.values()), repeated
 
 
 def _held_out_by_name(entries: Sequence[Entry], roots: Sequence[Path], names: Sequence[str]) -> list[Entry]:
@@ -256,12 +258,12 @@ def _known_sides(name: str, home: str | os.PathLike) -> dict[str, str]:
 
 def _check_place(folder: Path) -> None:
     """Refuse a place where the dataset could not be written."""
-    around = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+    around = next(parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent))
     if not around.is_dir():
         raise _no_place(folder, f"{printable(around)} is no folder")
     if not os.access(around, os.W_OK | os.X_OK):
         raise _no_place(folder, f"{printable(around)} may not be written")
 
 
-def _no_place(folder: Path, found: str) -> DatasetError:
-    return DatasetError(f"{printable(folder)}: expected a place to write the dataset, but {found}; choose another")
+def _no_place(folder: Path, obstacle: str) -> DatasetError:
+    return DatasetError(f"{printable(folder)}: expected a place to write the dataset, but {obstacle}; choose another")

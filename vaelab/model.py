@@ -181,9 +181,7 @@ class IAFVAE(nn.Module):
         _expect("features", features, jnp.floating, batch=None, frames=self.frames, mels=self.mels)
         return self.landmarks(self.timbre(features))
 
-    def classification(
-        self, features: jax.Array, labels: Int[Array, " batch"]
-    ) -> tuple[Nats, Int[Array, " batch"]]:
+    def classification(self, features: jax.Array, labels: Int[Array, " batch"]) -> tuple[Nats, Int[Array, " batch"]]:
         """Cross-entropy (0 where the label is unknown), and the most probable class."""
         if not self.config.classes:
             return jnp.zeros(labels.shape, features.dtype), jnp.zeros(labels.shape, jnp.int32)

@@ -131,11 +131,11 @@ def cuts(recording: BandLevels, config: SliceConfig | None = None) -> list[tuple
     config, (levels, hop_s, seconds) = config or SliceConfig(), recording
     curves = _curves(levels)
     onsets = _onsets(curves, hop_s, config)
-    found = []
+    segments = []
     for first, last in _stretches(curves, onsets, hop_s, config):
-        found += _parts(first, last, onsets, hop_s, config)
-    found = [(first, last) for first, last in found if not _is_hiss(curves.loudness[first:last], hop_s, config)]
-    cut = [part for first, last in found for part in _not_too_long(levels, curves, first, last, hop_s, config)]
+        segments += _parts(first, last, onsets, hop_s, config)
+    segments = [(first, last) for first, last in segments if not _is_hiss(curves.loudness[first:last], hop_s, config)]
+    cut = [part for first, last in segments for part in _not_too_long(levels, curves, first, last, hop_s, config)]
     return [(first * hop_s, min(last * hop_s, seconds)) for first, last in cut if first * hop_s < seconds]
 
 
@@ -220,8 +220,8 @@ def _curves(levels: np.ndarray) -> Curves:
         above = part - _at(floor, np.arange(start, stop)) - MARGIN_DB
         activity = _loudest(np.maximum(0, ndimage.uniform_filter1d(above, SMOOTH, axis=0)))
         above = np.maximum(0, above)
-        kept = slice(first - start, first - start + SPAN)
-        parts.append(np.stack([activity, _loudest(_rise(above)), _power_db(part)])[:, kept])
+        core = slice(first - start, first - start + SPAN)
+        parts.append(np.stack([activity, _loudest(_rise(above)), _power_db(part)])[:, core])
     return Curves(*np.concatenate(parts, axis=1), np.repeat(raised, CHUNK)[: len(levels)])
 
 
@@ -289,19 +289,19 @@ def _stretches(curves: Curves, onsets: Sequence[int], hop_s: float, config: Slic
     """
     frames = len(curves.loudness)
     long = max(1, min(round(config.texture_seconds / hop_s), frames))
-    found: list[tuple[int, int]] = []
+    stretches: list[tuple[int, int]] = []
     end = 0
     for first, last in [*_active(curves.activity, onsets, hop_s, config), (frames, frames)]:
         if first > end and float(np.median(curves.loudness[end:first])) > config.hiss_dbfs:
             raised = float(np.median(curves.raised[end:first])) > RAISED_DB
-            if raised and found and found[-1][1] == end:
-                found[-1] = found[-1][0], first
+            if raised and stretches and stretches[-1][1] == end:
+                stretches[-1] = stretches[-1][0], first
             elif raised or first - end >= long:
-                found.append((end, first))
+                stretches.append((end, first))
         if last > first:
-            found.append((first, last))
+            stretches.append((first, last))
         end = last
-    return found
+    return stretches
 
 
 def _active(activity: np.ndarray, onsets: Sequence[int], hop_s: float, config: SliceConfig) -> list[tuple[int, int]]:

@@ -74,8 +74,8 @@ def tape() -> Path:
         return Path(path).resolve()
     path = BUILT_IN.resolve() / ("tape_fast.wav" if fast() else "tape.wav")
     if not path.exists():
-        made = tapes.perform(40 if fast() else 240, seed=1987, sample_rate=config().audio.sample_rate)
-        audio.write(path, made.samples, made.sample_rate)
+        performance = tapes.perform(40 if fast() else 240, seed=1987, sample_rate=config().audio.sample_rate)
+        audio.write(path, performance.samples, performance.sample_rate)
     return path
 
 
@@ -154,8 +154,8 @@ def examples(count: int = 10, side: str | None = None) -> list[Path]:
         count: How many.
         side: "train", "validation", or None for both.
     """
-    found = dataset()
-    entries = found.entries if side is None else found.side(side)
+    shown = dataset()
+    entries = shown.entries if side is None else shown.side(side)
     turns: dict[str | None, list[data.Entry]] = {}
     for entry in entries:
         turns.setdefault(entry.label, []).append(entry)
@@ -163,7 +163,7 @@ def examples(count: int = 10, side: str | None = None) -> list[Path]:
     if len(groups) > count:
         groups = spread_out(groups, count)
     in_turn = (group[turn] for turn in range(count) for group in groups if turn < len(group))
-    return [found.source(entry) for entry, _ in zip(in_turn, range(count), strict=False)]
+    return [shown.source(entry) for entry, _ in zip(in_turn, range(count), strict=False)]
 
 
 def spread_out(items: Sequence, count: int) -> list:
@@ -189,16 +189,16 @@ def features(sounds: Sequence[Sound], config: AudioConfig) -> np.ndarray:
     return np.asarray(spectral.mel(clips, config)[0])
 
 
-def judge(made: SoundSampleTool) -> tuple[dict[str, float], np.ndarray]:
+def judge(trained: SoundSampleTool) -> tuple[dict[str, float], np.ndarray]:
     """Metrics and the confusion matrix of a model on the held-out sounds; see `evaluate.evaluate`."""
-    return evaluate.evaluate(made.model, _side("validation", made.model), config().train, jax.random.key(0))
+    return evaluate.evaluate(trained.model, _side("validation", trained.model), config().train, jax.random.key(0))
 
 
-def average_error(made: SoundSampleTool) -> float:
+def average_error(trained: SoundSampleTool) -> float:
     """Held-out error, in dB, of answering every sound with the average of the training sounds."""
-    average = _side("train", made.model).features.mean(axis=0)
-    distance = np.abs(_side("validation", made.model).features - average)
-    return float(distance.mean() / LEVELS * made.model.audio.top_db)
+    average = _side("train", trained.model).features.mean(axis=0)
+    distance = np.abs(_side("validation", trained.model).features - average)
+    return float(distance.mean() / LEVELS * trained.model.audio.top_db)
 
 
 def checkout() -> Path:
@@ -229,6 +229,6 @@ def _has_experiments(folder: Path) -> bool:
 
 
 def _side(side: str, model: Model) -> evaluate.Sounds:
-    found, store = dataset(), FeatureStore(data.HOME / ".store", model.audio)
-    store.build({entry.sha256: found.source(entry) for entry in found.side(side)})
-    return training.gather(found, side, store, model.config)
+    sounds_, store = dataset(), FeatureStore(data.HOME / ".store", model.audio)
+    store.build({entry.sha256: sounds_.source(entry) for entry in sounds_.side(side)})
+    return training.gather(sounds_, side, store, model.config)

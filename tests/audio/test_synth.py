@@ -407,11 +407,15 @@ def test_a_sound_of_a_dataset_depends_on_seed_kind_and_number_alone(tmp_path):
     assert not set(small.values()) & set(other.values())
 
 
-def test_progress_is_shown_on_request(tmp_path, capsys):
+def test_progress_is_shown_on_request(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("TQDM_DISABLE")
     synth.write_dataset(tmp_path, per_class=1, sample_rate=8000, kinds=["clap"], progress=False)
     assert capsys.readouterr().err == ""
     synth.write_dataset(tmp_path, per_class=1, sample_rate=8000, kinds=["clap"])
     assert "synthesising" in capsys.readouterr().err
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    synth.write_dataset(tmp_path, per_class=1, sample_rate=8000, kinds=["clap"])
+    assert capsys.readouterr().err == ""
 
 
 def test_refusals_say_what_was_expected(tmp_path):

@@ -51,19 +51,17 @@ def processes(wavs):
 
 @pytest.fixture(scope="module")
 def undisturbed(wavs, processes, tmp_path_factory):
-    """Features and levels of all, built in one go by a process of its own, and the seconds that this took."""
+    """Features of all, built in one go by a process of its own, and the seconds that this took."""
     home = tmp_path_factory.mktemp("undisturbed")
     seconds = processes.finish(processes.start(home, ROWS_A_SHARD))
-    return (*FeatureStore(home, TINY_AUDIO).rows(list(wavs)), seconds)
+    return FeatureStore(home, TINY_AUDIO).rows(list(wavs)), seconds
 
 
 def assert_complete(home, wavs, undisturbed):
     """A store holds every sound with the bytes of an undisturbed run, and nothing besides its shards."""
     found = FeatureStore(home, TINY_AUDIO)
     assert len(found) == len(wavs)
-    features, levels = found.rows(list(wavs))
-    assert features.tobytes() == undisturbed[0].tobytes()
-    assert levels.tobytes() == undisturbed[1].tobytes()
+    assert found.rows(list(wavs)).tobytes() == undisturbed[0].tobytes()
     assert_clean(found.folder)
 
 
@@ -77,11 +75,10 @@ def test_rows_come_in_the_order_asked_for(wavs, undisturbed, tmp_path):
     built = FeatureStore(tmp_path, TINY_AUDIO)
     assert built.build(wavs, progress=False) == {}
     hashes = list(wavs)[::-7]
-    features, levels = built.rows(hashes)
+    features = built.rows(hashes)
     assert features.dtype == np.uint8
     assert features.shape == (len(hashes), TINY_AUDIO.frames, TINY_AUDIO.n_mels)
     assert np.array_equal(features, undisturbed[0][::-7])
-    assert np.array_equal(levels, undisturbed[1][::-7])
 
 
 def test_adding_ten_computes_ten(wavs, undisturbed, tmp_path, monkeypatch):
@@ -113,8 +110,8 @@ def test_a_rows_bytes_do_not_depend_on_its_neighbours(wavs, undisturbed, tmp_pat
         lonely.build({sha256: wavs[sha256]}, progress=False)
     shuffled = FeatureStore(tmp_path / "shuffled", TINY_AUDIO)
     shuffled.build(dict(random.Random(1).sample(sorted(wavs.items()), SOUNDS)), progress=False)
-    assert np.array_equal(lonely.rows(hashes[:2])[0], undisturbed[0][:2])
-    assert np.array_equal(shuffled.rows(hashes)[0], undisturbed[0])
+    assert np.array_equal(lonely.rows(hashes[:2]), undisturbed[0][:2])
+    assert np.array_equal(shuffled.rows(hashes), undisturbed[0])
 
 
 @pytest.mark.parametrize("seconds", [0.05, 0.11, 0.2, 0.24, 0.49, 0.6])
@@ -127,11 +124,10 @@ def test_rows_are_the_front_ends_features_at_any_length_and_level(seconds, gain,
     built = FeatureStore(tmp_path / "store", TINY_AUDIO)
     sha256 = files.content_hash(path)
     assert built.build({sha256: path}, progress=False) == {}
-    features, levels = built.rows([sha256])
-    expected, level_db = spectral.mel(spectral.fit_length(samples[:, 0], TINY_AUDIO)[None], TINY_AUDIO)
+    features = built.rows([sha256])
+    expected, _ = spectral.mel(spectral.fit_length(samples[:, 0], TINY_AUDIO)[None], TINY_AUDIO)
     assert np.abs(features.astype(int) - np.asarray(spectral.quantise(expected)).astype(int)).max() <= 1
     assert np.abs(np.asarray(expected) * 255 - features).max() < 0.51
-    assert levels[0] == pytest.approx(float(level_db[0]), abs=1e-3)
 
 
 def test_a_file_that_changed_or_went_is_named_and_not_misread(wavs, tmp_path):
@@ -160,10 +156,10 @@ def test_reading_rows_takes_the_memory_of_those_rows(wavs, tmp_path, monkeypatch
     some = list(wavs)[::40]
     reader = FeatureStore(tmp_path, TINY_AUDIO)
     tracemalloc.start()
-    features, levels = reader.rows(some)
+    features = reader.rows(some)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < features.nbytes + levels.nbytes + 4096 < len(wavs) * features[0].nbytes
+    assert peak < features.nbytes + 4096 < len(wavs) * features[0].nbytes
 
 
 def test_another_config_never_meets_these_rows(wavs, tmp_path):
@@ -174,7 +170,7 @@ def test_another_config_never_meets_these_rows(wavs, tmp_path):
     )
     assert len(other) == 0
     other.build(few, progress=False)
-    assert other.rows(list(few))[0].shape == (3, TINY_AUDIO.frames, 20)
+    assert other.rows(list(few)).shape == (3, TINY_AUDIO.frames, 20)
 
 
 def test_another_decoder_computes_anew(wavs, tmp_path, monkeypatch):
@@ -211,8 +207,6 @@ DAMAGES = {
     "a pipe for rows": (".npy", pipe),
     "a nested index": (".json", lambda path: path.write_text("[" * 100_000)),
     "a list for an index": (".json", lambda path: path.write_text("[]")),
-    "levels not finite": (".json", altered(level_db=[float("nan")] * 5)),
-    "levels in words": (".json", altered(level_db=["loud"] * 5)),
     "no hashes": (".json", altered(sha256="abcde")),
 }
 
@@ -222,14 +216,14 @@ def test_a_damaged_shard_is_told_and_replaced(suffix, damage, wavs, tmp_path):
     few = dict(list(wavs.items())[:5])
     built = FeatureStore(tmp_path, TINY_AUDIO)
     built.build(few, progress=False)
-    before = built.rows(list(few))[0]
+    before = built.rows(list(few))
     (victim,) = built.folder.glob(f"*{suffix}")
     damage(victim)
     with pytest.warns(UserWarning, match=r"json: expected a shard of features, found a damaged one .* computed again"):
         again = FeatureStore(tmp_path, TINY_AUDIO)
     assert len(again) == 0
     again.build(few, progress=False)
-    assert np.array_equal(again.rows(list(few))[0], before)
+    assert np.array_equal(again.rows(list(few)), before)
     assert_clean(again.folder)
     assert len(FeatureStore(tmp_path, TINY_AUDIO)) == 5
 
@@ -309,7 +303,7 @@ def kill_and_complete(wavs, undisturbed, processes, home, kills: int, seed: int)
     rng = random.Random(seed)
     for _ in range(kills):
         pid = processes.start(home, ROWS_A_SHARD)
-        time.sleep(rng.uniform(0, undisturbed[2]))
+        time.sleep(rng.uniform(0, undisturbed[1]))
         os.kill(pid, signal.SIGKILL)
         processes.status(pid)
         FeatureStore(home, TINY_AUDIO)  # whatever is left can be read, without a warning

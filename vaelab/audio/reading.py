@@ -96,8 +96,8 @@ def resampled(samples: np.ndarray, native_rate: int, sample_rate: int) -> np.nda
     """Samples (samples,) at another rate, Hz."""
     if not len(samples) or native_rate == sample_rate:
         return samples
-    made = soxr.resample(samples, native_rate, sample_rate)
-    return made if len(made) else samples[:1]  # shorter than half a sample is still a sound
+    converted = soxr.resample(samples, native_rate, sample_rate)
+    return converted if len(converted) else samples[:1]  # shorter than half a sample is still a sound
 
 
 @contextmanager
@@ -223,16 +223,16 @@ def _measure(path: str | os.PathLike, handle: int) -> float:
     with _decoder(path, handle) as source:
         rate, claimed = source.samplerate, source.frames
         wanted = math.ceil(PROBE_SECONDS * rate)
-        found = sum(map(len, _blocks(path, source, 0, wanted)))
-        reached = found < wanted or _reaches(source, claimed - rate // 10)
-    if found == 0:
+        frames = sum(map(len, _blocks(path, source, 0, wanted)))
+        reached = frames < wanted or _reaches(source, claimed - rate // 10)
+    if frames == 0:
         raise AudioError(path, "expected sound, found an empty file")
-    if found < MIN_SECONDS * rate:
+    if frames < MIN_SECONDS * rate:
         raise AudioError(path, f"expected at least {1000 * MIN_SECONDS:g} ms of sound, found fewer")
     if not reached:
         os.lseek(handle, 0, os.SEEK_SET)
-        return max(found, _count(path, handle)) / rate
-    return (found if found < wanted else claimed) / rate
+        return max(frames, _count(path, handle)) / rate
+    return (frames if frames < wanted else claimed) / rate
 
 
 def _reaches(source: decoders.Source, frame: int) -> bool:
@@ -246,11 +246,11 @@ def _reaches(source: decoders.Source, frame: int) -> bool:
 
 def _count(path: str | os.PathLike, handle: int) -> int:
     """Frames of a sound whose end cannot be reached, as far as it decodes, up to `MAX_SECONDS`."""
-    found = 0
+    frames = 0
     with decoders.open_sound(path, handle) as source:
         try:
             for block in _blocks(path, source, 0, math.ceil(MAX_SECONDS * source.samplerate)):
-                found += len(block)
+                frames += len(block)
         except decoders.ERRORS:  # the sound ends where its decoder gives up
-            return found
-    return found
+            return frames
+    return frames

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 from scipy import fft, signal
-from tqdm.auto import tqdm
 
 from vaelab import files
 from vaelab.audio.sound import write
+from vaelab.progress import progress_bar
 
 _NEPERS = 3 * math.log(10)  # exp(-_NEPERS) is -60 dB
 _MIN_SAMPLE_RATE = 8000  # Hz: below 0.45 of it, every kind still has a tone
@@ -255,12 +255,7 @@ def draw(kind: str, rng: np.random.Generator) -> dict[str, float]:
     return {name: limits.draw(rng) for name, limits in _checked_kinds(kind).parameters.items()}
 
 
-def render(
-    kind: str,
-    parameters: dict[str, float],
-    rng: np.random.Generator,
-    sample_rate: int = 44100,
-) -> np.ndarray:
+def render(kind: str, parameters: dict[str, float], rng: np.random.Generator, sample_rate: int = 44100) -> np.ndarray:
     """Render one sound.
 
     Args:
@@ -331,7 +326,7 @@ def write_dataset(
         _checked_kinds(kind)
     wanted = [(kind, index) for kind in kinds for index in range(1, per_class + 1)]
     truth = []
-    for kind, index in tqdm(wanted, desc="synthesising", unit="sound", disable=not progress):
+    for kind, index in progress_bar(wanted, show=progress, desc="synthesising", unit="sound"):
         path, sound_seed = f"{kind}/{kind}_{index:04d}.wav", seed * _SEEDS_PER_SET + index
         samples, parameters = sound(kind, sound_seed, sample_rate)
         write(root / path, samples, sample_rate)

@@ -55,8 +55,8 @@ def lasting(features: jax.Array) -> jax.Array:
 def fit(levels: np.ndarray, cepstra: int) -> Scale:
     """The scale of stored features, uint8 (sounds, frames, mels); at most `MOST_SOUNDS` of them are read."""
     chosen = np.linspace(0, len(levels) - 1, min(len(levels), MOST_SOUNDS)).round().astype(int)
-    found = stored_statistics(levels, cepstra, chosen)
-    return Scale(found.mean(axis=0), np.maximum(found.std(axis=0), LEAST_SPREAD))
+    measured = stored_statistics(levels, cepstra, chosen)
+    return Scale(measured.mean(axis=0), np.maximum(measured.std(axis=0), LEAST_SPREAD))
 
 
 def stored_statistics(levels: np.ndarray, cepstra: int, chosen: np.ndarray | None = None) -> np.ndarray:
@@ -65,8 +65,8 @@ def stored_statistics(levels: np.ndarray, cepstra: int, chosen: np.ndarray | Non
     parts = []
     for start in range(0, len(chosen), BATCH):
         rows = np.resize(chosen[start : start + BATCH], BATCH)
-        found = _stored_statistics(np.asarray(levels[rows]), cepstra)
-        parts.append(np.asarray(found)[: len(chosen) - start])
+        measured = _stored_statistics(np.asarray(levels[rows]), cepstra)
+        parts.append(np.asarray(measured)[: len(chosen) - start])
     return np.concatenate(parts)
 
 

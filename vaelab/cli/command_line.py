@@ -28,9 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """The command line, without any heavy import."""
     top = argparse.ArgumentParser(
-        prog="vaelab",
-        description="Turn a folder of sounds into a latent space you can play.",
-        allow_abbrev=False,
+        prog="vaelab", description="Turn a folder of sounds into a latent space you can play.", allow_abbrev=False
     )
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_make_dataset(commands)

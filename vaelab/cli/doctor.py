@@ -35,7 +35,7 @@ def examine(home: str | os.PathLike = data.HOME) -> dict[str, Any]:
         "bytes"} each) and "problems" (texts, each with what to do), as plain JSON values.
     """
     home = Path(home)
-    found: dict[str, Any] = {
+    state: dict[str, Any] = {
         "versions": versions(),
         "devices": {
             "jax": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
@@ -46,43 +46,43 @@ def examine(home: str | os.PathLike = data.HOME) -> dict[str, Any]:
         "caches": [],
         "problems": [],
     }
-    if found["decoders"][".m4a"] is None:
-        unread = " ".join(suffix for suffix, version in found["decoders"].items() if version is None)
-        found["problems"].append(f"{unread} cannot be read: pip install 'vaelab[video]'")
+    if state["decoders"][".m4a"] is None:
+        unread = " ".join(suffix for suffix, version in state["decoders"].items() if version is None)
+        state["problems"].append(f"{unread} cannot be read: pip install 'vaelab[video]'")
     for cache, problems in (*_datasets(home), *_stores(home), *_libraries(home)):
-        found["caches"].append(cache)
-        found["problems"] += problems
-    found["problems"] += _unfinished(home)
-    return found
+        state["caches"].append(cache)
+        state["problems"] += problems
+    state["problems"] += _unfinished(home)
+    return state
 
 
 def versions() -> dict[str, str | None]:
     """Versions of what is used, None where it is not installed."""
-    found: dict[str, str | None] = {"vaelab": checkpoint.versions()["vaelab"], "python": platform.python_version()}
+    installed: dict[str, str | None] = {"vaelab": checkpoint.versions()["vaelab"], "python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = None
-    return {**found, "libsndfile": soundfile.__libsndfile_version__}
+            installed[name] = None
+    return {**installed, "libsndfile": soundfile.__libsndfile_version__}
 
 
-def as_json(found: dict[str, Any]) -> str:
+def as_json(state: dict[str, Any]) -> str:
     """The diagnosis as JSON."""
-    return json.dumps(found, indent=1)
+    return json.dumps(state, indent=1)
 
 
-def as_text(found: dict[str, Any]) -> str:
+def as_text(state: dict[str, Any]) -> str:
     """The diagnosis as lines of text."""
-    lines = [f"{name:<12} {version or 'not installed'}" for name, version in found["versions"].items()]
-    lines += ["", f"{found['devices']['cores']} cores; jax computes on {', '.join(found['devices']['jax'])}"]
-    lines += [f"{suffix:<5} {version or 'cannot be read'}" for suffix, version in found["decoders"].items()]
-    lines += [f"shipped models: {', '.join(found['models']) or 'none'}", ""]
-    for cache in found["caches"]:
+    lines = [f"{name:<12} {version or 'not installed'}" for name, version in state["versions"].items()]
+    lines += ["", f"{state['devices']['cores']} cores; jax computes on {', '.join(state['devices']['jax'])}"]
+    lines += [f"{suffix:<5} {version or 'cannot be read'}" for suffix, version in state["decoders"].items()]
+    lines += [f"shipped models: {', '.join(state['models']) or 'none'}", ""]
+    for cache in state["caches"]:
         where = printable(cache["path"])
         lines.append(f"{cache['kind']:<8} {cache['bytes'] / 1e6:9.1f} MB  {where}: {cache['holds']}")
-    lines += ["", *(f"PROBLEM: {printable(problem)}" for problem in found["problems"])]
-    return "\n".join(lines if found["problems"] else [*lines, "no problems"])
+    lines += ["", *(f"PROBLEM: {printable(problem)}" for problem in state["problems"])]
+    return "\n".join(lines if state["problems"] else [*lines, "no problems"])
 
 
 def _datasets(home: Path) -> Iterator[tuple[dict[str, Any], list[str]]]:
@@ -120,10 +120,10 @@ def _libraries(home: Path) -> Iterator[tuple[dict[str, Any], list[str]]]:
             continue
         holds, problems = "damaged", []
         try:
-            kept = index.load(path)
-            holds = f"{len(kept)} sounds of {kept.root}"
-            if not os.path.isdir(kept.root):
-                problems = [f"{path}: its folder {kept.root} is gone; delete it"]
+            opened = index.load(path)
+            holds = f"{len(opened)} sounds of {opened.root}"
+            if not os.path.isdir(opened.root):
+                problems = [f"{path}: its folder {opened.root} is gone; delete it"]
         except (index.LibraryError, OSError) as error:
             problems = [f"{error}; delete it, it is made again when it is needed"]
         yield _cache("library", path, holds), problems
@@ -136,5 +136,5 @@ def _unfinished(home: Path) -> Iterator[str]:
 
 
 def _cache(kind: str, path: Path, holds: str) -> dict[str, Any]:
-    inside = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
-    return {"kind": kind, "path": str(path), "holds": holds, "bytes": sum(one.stat().st_size for one in inside)}
+    inside = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return {"kind": kind, "path": str(path), "holds": holds, "bytes": sum(file.stat().st_size for file in inside)}

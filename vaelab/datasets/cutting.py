@@ -68,31 +68,31 @@ def cut_tape(
             f"{printable(path)}: expected a tape of at least {SHORTEST_S:g} s, which is one clip, found "
             f"{recording.seconds:.2f} s; put single sounds in a folder and use make-dataset --data-dir"
         )
-    found = [Segment(round(start, 6), round(end, 6)) for start, end in slicing.cuts(recording, config)]
-    chosen, removed = _chosen(found, before, folder, labels, recording.seconds)
+    sliced = [Segment(round(start, 6), round(end, 6)) for start, end in slicing.cuts(recording, config)]
+    chosen, removed = _chosen(sliced, before, folder, labels, recording.seconds)
     if not chosen:
         loudest = float(slicing.loudness(recording).max())
         raise CutError(
             f"{printable(path)}: expected sound that rises above hiss, found none in {recording.seconds:.1f} s "
             f"(nothing louder than {loudest:.0f} dBFS); check the recording, or raise the sensitivity"
         )
-    automatic = {one.place for one in found}
+    automatic = {segment.place for segment in sliced}
     kept, dropped = _without(chosen, automatic, recording, config, drop or Drop())
-    names = [None] * len(kept) if references else [_name(path.stem, one, automatic) for one in kept]
-    kept = [dataclasses.replace(one, path=name) for one, name in zip(kept, names, strict=True)]
+    names = [None] * len(kept) if references else [_name(path.stem, segment, automatic) for segment in kept]
+    kept = [dataclasses.replace(segment, path=name) for segment, name in zip(kept, names, strict=True)]
     cut = CutTape(
         os.path.realpath(path),
         sha256,
         round(recording.seconds, 6),
         {**(before.metadata if before else {}), **(metadata or {})},
         tuple(kept),
-        (*(one for one in kept if one.place in automatic and not one.label), *removed),
+        (*(segment for segment in kept if segment.place in automatic and not segment.label), *removed),
         dropped,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    for one in before.segments if before else ():
-        if one.path and one.path not in names:
-            (folder / one.path).unlink(missing_ok=True)
+    for segment in before.segments if before else ():
+        if segment.path and segment.path not in names:
+            (folder / segment.path).unlink(missing_ok=True)
     if not references:
         _write_sounds(path, cut, folder)
     segments.write(cut, folder)
@@ -113,15 +113,15 @@ def _before(folder: Path, sha256: str) -> CutTape | None:
 
 
 def _chosen(
-    found: list[Segment], before: CutTape | None, folder: Path, labels: str | os.PathLike | None, seconds: float
+    sliced: list[Segment], before: CutTape | None, folder: Path, labels: str | os.PathLike | None, seconds: float
 ) -> tuple[list[Segment], list[Segment]]:
     """The segments found, but for what a person says, and those that a person removed."""
     if labels is not None:
         return segments.read_labels(labels, seconds), []
     if before is None or not (folder / segments.LABELS).exists():
-        return found, []
+        return sliced, []
     left = segments.read_labels(folder / segments.LABELS, seconds)
-    return segments.edited(found, before.found, left), segments.removed(before.found, left)
+    return segments.edited(sliced, before.found, left), segments.removed(before.found, left)
 
 
 def _without(
@@ -132,22 +132,22 @@ def _without(
     drop: Drop,
 ) -> tuple[list[Segment], dict[str, int]]:
     """Segments without those that are not wanted, and how many these were, by reason."""
-    kept, dropped = [], {"silence": 0, "duplicates": 0}
+    wanted, dropped = [], {"silence": 0, "duplicates": 0}
     looks: list[tuple[np.ndarray, float]] = []
     loudness = slicing.loudness(recording)
-    for one in chosen:
-        first, last = round(one.start / recording.hop_s), max(1, round(one.end / recording.hop_s))
-        if one.place in automatic:
+    for segment in chosen:
+        first, last = round(segment.start / recording.hop_s), max(1, round(segment.end / recording.hop_s))
+        if segment.place in automatic:
             if drop.silence and _loudest_moment(loudness[first:last]) < config.hiss_dbfs:
                 dropped["silence"] += 1
                 continue
-            look = _look(recording.levels[first:last]), one.end - one.start
+            look = _look(recording.levels[first:last]), segment.end - segment.start
             if drop.duplicates and any(_alike(look, other) for other in looks):
                 dropped["duplicates"] += 1
                 continue
             looks.append(look)
-        kept.append(one)
-    return kept, dropped
+        wanted.append(segment)
+    return wanted, dropped
 
 
 def _loudest_moment(loudness: np.ndarray) -> float:
@@ -165,34 +165,34 @@ def _look(levels: np.ndarray) -> np.ndarray:
     return look.reshape(moments, frames, -1).mean(axis=1)
 
 
-def _alike(one: tuple[np.ndarray, float], other: tuple[np.ndarray, float]) -> bool:
+def _alike(first: tuple[np.ndarray, float], second: tuple[np.ndarray, float]) -> bool:
     """True if two segments are near-duplicates by spectrum and length; cells that are silent in both do not count."""
-    if max(one[1], other[1]) > LENGTHS * min(one[1], other[1]):
+    if max(first[1], second[1]) > LENGTHS * min(first[1], second[1]):
         return False
-    recording = np.maximum(one[0], other[0]) > 1 - DEPTH_DB
-    return float(np.abs(one[0] - other[0])[recording].mean()) < ALIKE_DB
+    recording = np.maximum(first[0], second[0]) > 1 - DEPTH_DB
+    return float(np.abs(first[0] - second[0])[recording].mean()) < ALIKE_DB
 
 
-def _name(stem: str, one: Segment, automatic: set[tuple[float, float]]) -> str:
+def _name(stem: str, segment: Segment, automatic: set[tuple[float, float]]) -> str:
     """A file's name: where the segment begins, and where it ends if a person decided so."""
-    start, end = (timecode(moment).replace(":", "-").replace(".", "-") for moment in (one.start, one.end))
-    return f"{stem}_{start}.wav" if one.place in automatic else f"{stem}_{start}_{end}.wav"
+    start, end = (timecode(moment).replace(":", "-").replace(".", "-") for moment in (segment.start, segment.end))
+    return f"{stem}_{start}.wav" if segment.place in automatic else f"{stem}_{start}_{end}.wav"
 
 
 def _write_sounds(path: Path, cut: CutTape, folder: Path) -> None:
     """A wav with a recipe for each segment."""
-    for one, (samples, rate) in zip(cut.segments, _pieces(path, cut.segments), strict=True):
-        stretch = cut.stretch(one.start, round(one.end - one.start, 6))
-        recipe = {"format": 1, "call": "slice", "label": one.label, "sources": [stretch]}
-        audio.write(folder / one.path, np.clip(samples, -1, 1), rate, recipe)
+    for segment, (samples, rate) in zip(cut.segments, _pieces(path, cut.segments), strict=True):
+        stretch = cut.stretch(segment.start, round(segment.end - segment.start, 6))
+        recipe = {"format": 1, "call": "slice", "label": segment.label, "sources": [stretch]}
+        audio.write(folder / segment.path, np.clip(samples, -1, 1), rate, recipe)
 
 
 def _pieces(path: Path, wanted: Sequence[Segment]) -> Iterator[tuple[np.ndarray, int]]:
     """The samples of each segment, in the order of their starts, read in one go, and their rate."""
     with audio.stream(path) as (rate, _, blocks):
         held, first = np.zeros(0, np.float32), 0  # samples in hand, and the place of the first on the tape
-        for one in wanted:
-            start, end = round(one.start * rate), round(one.end * rate)
+        for segment in wanted:
+            start, end = round(segment.start * rate), round(segment.end * rate)
             while first + len(held) < end and (block := next(blocks, None)) is not None:
                 useless = min(len(held), max(0, start - first))
                 held, first = np.concatenate([held[useless:], block]), first + useless

@@ -24,15 +24,12 @@ THREADS = 2  # that compute: XLA runs a Fourier transform on one processor only
 Keyed = tuple[str, np.ndarray]
 
 
-def computed(sounds: Iterable[Keyed], config: AudioConfig) -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
-    """Features of sounds, in batches, each in the order of its sounds.
+def computed(sounds: Iterable[Keyed], config: AudioConfig) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Keys and features, uint8 (n, frames, mels), of sounds, in batches, each in the order of its sounds.
 
     Args:
         sounds: Key and samples (samples,) of each, at the config's rate; what is longer than a clip is cropped.
         config: The front end.
-
-    Yields:
-        Keys, features uint8 (n, frames, mels) and levels in dB float32 (n,).
     """
     waiting: deque[tuple[list[str], Future]] = deque()
     with ThreadPoolExecutor(THREADS) as threads:
@@ -40,28 +37,26 @@ def computed(sounds: Iterable[Keyed], config: AudioConfig) -> Iterator[tuple[lis
             keys, clips = zip(*batch, strict=True)
             waiting.append((list(keys), threads.submit(_rows, clips, front_end, config)))
             if len(waiting) > 2 * THREADS:
-                yield _finished(*waiting.popleft())
-        while waiting:
-            yield _finished(*waiting.popleft())
-
-
-def _finished(keys: list[str], rows: Future) -> tuple[list[str], np.ndarray, np.ndarray]:
-    return keys, *rows.result()
+                keys, rows = waiting.popleft()
+                yield keys, rows.result()
+        for keys, rows in waiting:
+            yield keys, rows.result()
 
 
 def _batches(sounds: Iterable[Keyed], config: AudioConfig) -> Iterator[tuple[AudioConfig, list[Keyed]]]:
     """Sounds in batches of like length, each with the shortest front end that holds them."""
     waiting: dict[AudioConfig, list[Keyed]] = defaultdict(list)
     for key, samples in sounds:
-        front_end = next(one for one in front_ends(config) if holds(one, len(samples)) or one == config)
+        *shorter, whole = front_ends(config)
+        front_end = next((part for part in shorter if holds(part, len(samples))), whole)
         waiting[front_end].append((key, samples))
         if len(waiting[front_end]) == batch_size(front_end):
             yield front_end, waiting.pop(front_end)
     yield from waiting.items()
 
 
-def _rows(clips: Sequence[np.ndarray], front_end: AudioConfig, config: AudioConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Features and levels of up to one batch of clips.
+def _rows(clips: Sequence[np.ndarray], front_end: AudioConfig, config: AudioConfig) -> np.ndarray:
+    """Features of up to one batch of clips.
 
     Frames beyond the front end are silence, whose value follows from the level as in `spectral.mel`.
     """
@@ -75,7 +70,7 @@ def _rows(clips: Sequence[np.ndarray], front_end: AudioConfig, config: AudioConf
     features = np.empty((len(clips), config.frames, config.n_mels), np.uint8)
     features[:, : front_end.frames] = values
     features[:, front_end.frames :] = silence[:, None, None]
-    return features, level_db
+    return features
 
 
 @lru_cache

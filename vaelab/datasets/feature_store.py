@@ -1,7 +1,7 @@
 """The feature store: each sound's mel features computed once, kept as uint8 and read as memory maps.
 
 Rows are addressed by (content hash, audio config, reader and its version). A folder `STORE/KEY/` holds shards that
-are only ever added: `NAME.npy`, uint8 (rows, frames, mels), and `NAME.json`, its hashes, levels and decoder. The
+are only ever added: `NAME.npy`, uint8 (rows, frames, mels), and `NAME.json`, its hashes and decoder. The
 JSON is written last, so a shard counts once it is complete. Features come from padded batches of one fixed size,
 so that a row's bytes do not depend on its neighbours. Any number of processes may write at once: they adopt each
 other's shards, and a row that two of them compute has the same bytes. What a killed writer leaves is swept up by
@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import soxr
-from tqdm.auto import tqdm
 
 from vaelab import audio, files
 from vaelab.audio import decoders, workers
 from vaelab.config import AudioConfig
 from vaelab.datasets.feature_rows import BATCH, computed
+from vaelab.progress import progress_bar
 
 READER = 3  # raise when audio.read, spectral.mel or the shards' format changes
 SHARD_ROWS = 512
@@ -44,7 +44,6 @@ class FeatureStore:
         self.config = config
         self.folder = Path(home) / store_key(config)
         self._rows: dict[str, tuple[str, int]] = {}
-        self._levels: dict[str, float] = {}
         self._maps: dict[str, np.ndarray] = {}
         self._seen: set[str] = set()
         self._damaged: set[str] = set()
@@ -57,14 +56,10 @@ class FeatureStore:
         return len(self._rows)
 
     def build(self, sounds: Mapping[str, Path], progress: bool = True) -> dict[str, str]:
-        """Compute what is missing. A file whose content is no longer that of its hash counts as failed.
-
-        Args:
-            sounds: Path of each content hash.
-            progress: Show a bar.
+        """Compute what is missing of the sounds, a path for each content hash; show a bar.
 
         Returns:
-            The reason for each content hash that could not be computed.
+            The reason for each content hash that could not be computed, also for that of a file which has changed.
 
         Raises:
             files.NoRoomError: The disk is full; what was stored before is intact.
@@ -73,7 +68,7 @@ class FeatureStore:
         failed: dict[str, str] = {}
         if not missing:
             return failed
-        bar = tqdm(total=len(missing), desc="features", unit="sound", disable=not progress)
+        bar = progress_bar(show=progress, total=len(missing), desc="features", unit="sound")
         with bar, files.writing_in(self.folder, self._sweep):
             for decoder, hashes in self._parts(missing):
                 self._adopt_new()
@@ -82,17 +77,13 @@ class FeatureStore:
                 self._write_shard(decoder, self._decode(wanted, failed, bar))
         return failed
 
-    def rows(self, hashes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Stored features uint8 (n, frames, mels) and levels in dB float32 (n,), in the order of `hashes`.
-
-        Raises:
-            KeyError: A hash was not built.
-        """
+    def rows(self, hashes: Sequence[str]) -> np.ndarray:
+        """Stored features, uint8 (n, frames, mels), in the order of `hashes`; a KeyError for one that was not built."""
         features = np.empty((len(hashes), self.config.frames, self.config.n_mels), np.uint8)
         for position, sha256 in enumerate(hashes):
             shard, row = self._rows[sha256]
             features[position] = self._maps[shard][row]
-        return features, np.array([self._levels[sha256] for sha256 in hashes], np.float32)
+        return features
 
     def _parts(self, sounds: Mapping[str, Path]) -> Iterator[tuple[str, list[str]]]:
         """Hashes by what decodes their files, in parts of one shard."""
@@ -105,10 +96,8 @@ class FeatureStore:
             for start in range(0, len(hashes), rows):
                 yield decoder, hashes[start : start + rows]
 
-    def _decode(
-        self, sounds: Mapping[str, Path], failed: dict[str, str], bar: tqdm
-    ) -> Iterator[tuple[str, np.ndarray]]:
-        """Hash and samples of each sound that can be read, in order."""
+    def _decode(self, sounds: Mapping[str, Path], failed: dict[str, str], bar) -> Iterator[tuple[str, np.ndarray]]:
+        """Hash and samples of each sound that can be read, in order; the reasons of the others go to `failed`."""
         config = self.config
         items = [(path, config.sample_rate, 0.0, config.clip_seconds, sha256) for sha256, path in sounds.items()]
         outcomes = workers.outcomes(
@@ -116,29 +105,25 @@ class FeatureStore:
         )
         for sha256, (samples, reason) in zip(sounds, outcomes, strict=True):
             bar.update()
-            if reason is not None:
-                failed[sha256] = reason
-            else:
+            if reason is None:
                 yield sha256, samples
+            else:
+                failed[sha256] = reason
 
     def _write_shard(self, decoder: str, decoded: Iterable[tuple[str, np.ndarray]]) -> None:
-        hashes, parts, levels = [], [], []
-        for keys, rows, level_db in computed(decoded, self.config):
-            hashes += keys
-            parts.append(rows)
-            levels += level_db.tolist()
-        if not hashes:
+        batches = list(computed(decoded, self.config))
+        if not batches:
             return
+        hashes = [sha256 for keys, _ in batches for sha256 in keys]
         name = hashlib.sha256("".join([decoder, *hashes]).encode()).hexdigest()[:32]
         rows, index = self.folder / f"{name}.npy", self.folder / f"{name}.json"
         buffer = io.BytesIO()
-        np.save(buffer, np.concatenate(parts))
+        np.save(buffer, np.concatenate([features for _, features in batches]))
         with files.replacing(rows) as temporary:
             temporary.write_bytes(buffer.getbuffer())
         try:
             with files.replacing(index) as temporary:
-                text = json.dumps({"decoder": decoder, "sha256": hashes, "level_db": levels})
-                temporary.write_text(text, encoding="ascii")
+                temporary.write_text(json.dumps({"decoder": decoder, "sha256": hashes}), encoding="ascii")
         except OSError:
             if not index.exists():  # another writer may have finished the same shard
                 rows.unlink(missing_ok=True)
@@ -148,8 +133,7 @@ class FeatureStore:
     def _adopt_new(self) -> None:
         """Take in the shards that were written since the last look."""
         for index in sorted(self.folder.glob("*.json")):
-            unfinished = index.name.startswith(files.TEMPORARY)
-            if index.stem not in self._seen and not unfinished:
+            if index.stem not in self._seen and not index.name.startswith(files.TEMPORARY):
                 self._adopt(index)
 
     def _adopt(self, index: Path) -> None:
@@ -160,9 +144,9 @@ class FeatureStore:
             if not (index.is_file() and rows.is_file()):  # a pipe would be waited for
                 raise ValueError("rows and index are not both there as files")
             shard = json.loads(index.read_text(encoding="ascii"))
-            hashes, levels, decoder = shard["sha256"], shard["level_db"], shard["decoder"]
+            hashes, decoder = shard["sha256"], shard["decoder"]
             features = np.load(rows, mmap_mode="r")
-            self._check(features, hashes, levels)
+            self._check(features, hashes)
         except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             self._damaged.add(index.stem)
             warnings.warn(
@@ -173,24 +157,18 @@ class FeatureStore:
         if decoder not in (decoders.version("sound.wav"), decoders.version("sound.m4a")):
             return
         self._maps[index.stem] = features
-        for row, (sha256, level) in enumerate(zip(hashes, levels, strict=True)):
-            self._rows[sha256] = (index.stem, row)
-            self._levels[sha256] = float(level)
+        self._rows |= {sha256: (index.stem, row) for row, sha256 in enumerate(hashes)}
 
-    def _check(self, features: np.ndarray, hashes: list[str], levels: list[float]) -> None:
+    def _check(self, features: np.ndarray, hashes: list[str]) -> None:
         expected = (len(hashes), self.config.frames, self.config.n_mels)
         if not all(isinstance(sha256, str) and len(sha256) == 64 for sha256 in hashes):
             raise ValueError("what should be content hashes is none")
-        if not (len(levels) == len(hashes) and np.isfinite(np.array(levels, float)).all()):
-            raise ValueError("levels are missing, or not finite")
         if features.dtype != np.uint8 or features.shape != expected:
             raise ValueError(f"expected uint8 of shape {expected}, found {features.dtype} of shape {features.shape}")
 
     def _sweep(self) -> None:
         """Remove what writers that were killed left: unfinished files, rows without index, damaged shards."""
-        for path in sorted(self.folder.iterdir()):
-            if path.is_dir():
-                continue
+        for path in sorted(path for path in self.folder.iterdir() if not path.is_dir()):
             orphan = path.suffix == ".npy" and not path.with_suffix(".json").exists()
             if path.name.startswith(files.TEMPORARY) or orphan or path.stem in self._damaged:
                 path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from xml.etree import ElementTree
 from xml.parsers import expat
 
 from vaelab import VaelabError, files
@@ -85,66 +86,60 @@ def read_kit(path: str | os.PathLike) -> Kit:
         raise KitError(f"expected a drumkit.xml; {error.strerror}") from error
     if len(text) > MAX_BYTES:
         raise KitError(f"expected a drumkit.xml of at most {MAX_BYTES >> 20} MiB, found a larger one")
-    reading = _Reading()
+    root = _parsed(text)
+    if root.tag not in ("drumkit_info", "drumkit"):
+        raise KitError(f"expected a drumkit.xml, found one of {root.tag!a}")
+    instruments: dict[str, str] = {}
+    for instrument in root.iter("instrument"):
+        name = _text(instrument.find("name"))
+        for played in filter(None, map(_text, instrument.iter("filename"))):
+            _add(instruments, played, name)
+    return Kit(_text(root.find("name")) or Path(path).absolute().parent.name, instruments)
+
+
+class _Builder(ElementTree.TreeBuilder):
+    """Builds elements without their namespaces; refuses deep nesting and long names."""
+
+    depth = 0
+
+    def start(self, tag: str, attributes: dict[str, str]) -> ElementTree.Element:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise KitError(f"expected a drumkit.xml nested at most {MAX_DEPTH} deep, found a deeper one")
+        return super().start(tag.rpartition(":")[2], attributes)
+
+    def end(self, tag: str) -> ElementTree.Element:
+        self.depth -= 1
+        element = super().end(tag.rpartition(":")[2])
+        if element.tag == "name" and len(_text(element)) > MAX_NAME:
+            raise KitError(f"expected names of at most {MAX_NAME} characters, found one of {len(_text(element))}")
+        return element
+
+
+def _parsed(text: bytes) -> ElementTree.Element:
+    builder, parser = _Builder(), expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
+    parser.CharacterDataHandler = builder.data
     try:
-        reading.parser.Parse(text, True)
+        parser.Parse(text, True)
     except (expat.ExpatError, ValueError, LookupError) as error:
         raise KitError(f"expected a drumkit.xml, found damaged XML: {error}") from error
-    if reading.root not in ("drumkit_info", "drumkit"):
-        raise KitError(f"expected a drumkit.xml, found one of {reading.root!a}")
-    return Kit(reading.kit_name or Path(path).absolute().parent.name, reading.instruments)
+    return builder.close()
 
 
-class _Reading:
-    """State of the parser while a document is read."""
+def _refuse_doctype(*_) -> None:
+    raise KitError("expected a drumkit.xml without document type, found one: it could define harmful entities")
 
-    def __init__(self):
-        self.root, self.kit_name, self.instruments = "", "", {}
-        self._open: list[str] = []
-        self._text, self._instrument = [], ""
-        self._played: list[str] = []
-        self.parser = expat.ParserCreate()
-        self.parser.StartDoctypeDeclHandler = self._refuse
-        self.parser.StartElementHandler = self._start
-        self.parser.EndElementHandler = self._end
-        self.parser.CharacterDataHandler = self._characters
 
-    def _refuse(self, *_) -> None:
-        raise KitError("expected a drumkit.xml without document type, found one: it could define harmful entities")
+def _text(element: ElementTree.Element | None) -> str:
+    return (element.text or "").strip() if element is not None else ""
 
-    def _start(self, tag: str, _attributes: dict[str, str]) -> None:
-        tag = tag.rpartition(":")[2]
-        self.root = self.root or tag
-        self._open.append(tag)
-        self._text = []
-        if len(self._open) > MAX_DEPTH:
-            raise KitError(f"expected a drumkit.xml nested at most {MAX_DEPTH} deep, found a deeper one")
-        if tag == "instrument":
-            self._instrument, self._played = "", []
 
-    def _characters(self, text: str) -> None:
-        self._text.append(text)
-
-    def _end(self, tag: str) -> None:
-        tag, text = self._open.pop(), "".join(self._text).strip()
-        inside = self._open[-1:]
-        if tag == "name" and len(text) > MAX_NAME:
-            raise KitError(f"expected names of at most {MAX_NAME} characters, found one of {len(text)}")
-        if tag == "name" and inside == ["instrument"]:
-            self._instrument = text
-        elif tag == "name" and len(self._open) == 1:
-            self.kit_name = text
-        elif tag == "filename" and text:
-            self._played.append(text)
-        elif tag == "instrument":  # its name may come after its files
-            for name in self._played:
-                self._add(name)
-        self._text = []
-
-    def _add(self, name: str) -> None:
-        """Several instruments may play one file; it keeps a name only if they mean the same class."""
-        first = self.instruments.setdefault(name, self._instrument)
-        if drum_class(first) is None:
-            self.instruments[name] = self._instrument
-        elif drum_class(self._instrument) not in (None, drum_class(first)):
-            self.instruments[name] = ""
+def _add(instruments: dict[str, str], played: str, name: str) -> None:
+    """Several instruments may play one file; it keeps a name only if they mean the same class."""
+    first = instruments.setdefault(played, name)
+    if drum_class(first) is None:
+        instruments[played] = name
+    elif drum_class(name) not in (None, drum_class(first)):
+        instruments[played] = ""

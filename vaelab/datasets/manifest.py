@@ -87,7 +87,7 @@ class Dataset:
 
     def named_tapes(self) -> list[dict[str, Any]]:
         """The tapes that are trained on, as a model remembers them: by name, without the folders of this machine."""
-        heard = {entry.tape for entry in self.side("train")}
+        trained_on = {entry.tape for entry in self.side("train")}
         return [
             {
                 "name": os.path.basename(tape["path"]),
@@ -96,7 +96,7 @@ class Dataset:
                 "metadata": tape["metadata"],
             }
             for number, tape in enumerate(self.tapes)
-            if number in heard
+            if number in trained_on
         ]
 
     def report(self) -> str:
@@ -137,10 +137,10 @@ class Dataset:
         counts = Counter(entry.label for entry in self.entries)
         named = ", ".join(f"{printable(name)} {counts[name]}" for name in self.class_names)
         lines = [f"  {len(self.class_names)} classes: {named}; unlabelled {counts[None]}"]
-        for side, told in (("validation", "nothing to hold out, all in train"), ("train", "nothing to train on")):
+        for side, remark in (("validation", "nothing to hold out, all in train"), ("train", "nothing to train on")):
             present = {entry.label for entry in self.side(side)}
             if missing := [printable(name) for name in self.class_names if name not in present]:
-                lines.append(f"  {told}: {', '.join(missing)}")
+                lines.append(f"  {remark}: {', '.join(missing)}")
         return lines
 
 
@@ -166,7 +166,7 @@ def load_dataset(name: str, home: str | os.PathLike = HOME) -> Dataset:
         if not entries:
             raise ValueError("no sounds")
         skipped = tuple({key: skip[key] for key in ("path", "root", "reason")} for skip in manifest["skipped"])
-        tapes = tuple(_tape(one) for one in manifest.get("tapes", []))
+        tapes = tuple(_tape(tape) for tape in manifest.get("tapes", []))
         if any(entry.tape is not None and not 0 <= entry.tape < len(tapes) for entry in entries):
             raise ValueError("a sound of a tape that is not named")
         return Dataset(str(manifest["name"]), tuple(map(str, manifest["roots"])), entries, skipped, tapes)

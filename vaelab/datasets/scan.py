@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import joblib
-from tqdm.auto import tqdm
 
 from vaelab import audio
 from vaelab.audio import workers
 from vaelab.datasets import hydrogen, scan_cache
+from vaelab.progress import progress_bar
 
 LABELS = ("folder", "hydrogen-instrument", "hydrogen-kit")
 EXAMINED_TOGETHER = 64  # files per message to a worker
@@ -46,7 +46,7 @@ class Skipped:
 
 
 def scan(
-    roots: Sequence[Path], labels: str | None, progress: bool = True, known: scan_cache.Seen | None = None
+    roots: Sequence[Path], labels: str | None, progress: bool = True, cache: scan_cache.Seen | None = None
 ) -> Iterator[ScannedSound | Skipped]:
     """Everything below some folders that is a sound, or looks like one.
 
@@ -65,8 +65,8 @@ def scan(
             else:
                 yield Skipped(root, path, reason)
     kits = _Kits(roots)
-    examined = _examined(roots, names, scan_cache.Seen() if known is None else known)
-    bar = tqdm(examined, desc="reading", unit="file", total=len(names), disable=not progress)
+    examined = _examined(roots, names, scan_cache.Seen() if cache is None else cache)
+    bar = progress_bar(examined, show=progress, desc="reading", unit="file", total=len(names))
     for (root, path), (facts, reason) in zip(names, bar, strict=True):
         if facts is None:
             yield Skipped(root, path, reason)
@@ -76,12 +76,12 @@ def scan(
 
 
 def _examined(
-    roots: Sequence[Path], names: Sequence[tuple[int, str]], known: scan_cache.Seen
+    roots: Sequence[Path], names: Sequence[tuple[int, str]], cache: scan_cache.Seen
 ) -> Iterator[tuple[audio.Facts | None, str | None]]:
     """Facts, or the reason why there are none, of each file; only those that are new or changed are read."""
     tops = [os.fsdecode(root) for root in roots]
     marks = [scan_cache.mark(os.path.join(tops[root], path)) for root, path in names]
-    old = [known.recall(tops[root], path, mark) for (root, path), mark in zip(names, marks, strict=True)]
+    old = [cache.recall(tops[root], path, mark) for (root, path), mark in zip(names, marks, strict=True)]
     paths = [
         (os.path.join(tops[root], path),) for (root, path), content in zip(names, old, strict=True) if content is None
     ]
@@ -94,7 +94,7 @@ def _examined(
             continue
         facts, reason = next(fresh)
         if facts is not None:
-            known.remember(tops[root], path, mark, facts.sha256, facts.seconds)
+            cache.remember(tops[root], path, mark, facts.sha256, facts.seconds)
         yield facts, reason
 
 

@@ -49,13 +49,13 @@ class Seen:
     current: dict[tuple[str, str], tuple[Mark, str, float]] = field(default_factory=dict)
     start_ns: int = field(default_factory=time.time_ns)
 
-    def recall(self, root: str, path: str, found: Mark | None) -> tuple[str, float] | None:
+    def recall(self, root: str, path: str, state: Mark | None) -> tuple[str, float] | None:
         """Content hash and seconds of a file that is as it was; None where it must be read."""
-        known = self.known.get((root, path))
-        if known is None or known[0] != found:
+        entry = self.known.get((root, path))
+        if entry is None or entry[0] != state:
             return None
-        self.current[root, path] = known
-        return known[1:]
+        self.current[root, path] = entry
+        return entry[1:]
 
     def remember(self, root: str, path: str, before: Mark | None, sha256: str, seconds: float) -> None:
         """Keep what was found in a file whose mark was taken before it was read."""
@@ -68,7 +68,7 @@ class Seen:
         Raises:
             files.NoRoomError: The disk is full.
         """
-        rows = [[*key, *found, *content] for key, (found, *content) in self.current.items()]
+        rows = [[*key, *state, *content] for key, (state, *content) in self.current.items()]
         with files.replacing(path) as temporary:
             text = json.dumps({"format": FORMAT, "decoders": _versions(), "files": rows})
             temporary.write_text(text, encoding="ascii")
@@ -92,10 +92,10 @@ def load(path: Path) -> Seen:
 
 
 def _row(row: Sequence) -> tuple[tuple[str, str], tuple[Mark, str, float]]:
-    root, path, *found, sha256, seconds = row
-    if len(found) != 4 or not isinstance(seconds, float) or len(sha256) != 64:
+    root, path, *state, sha256, seconds = row
+    if len(state) != 4 or not isinstance(seconds, float) or len(sha256) != 64:
         raise ValueError(f"a row of {len(row)} values")
-    return (root, path), (tuple(found), sha256, seconds)
+    return (root, path), (tuple(state), sha256, seconds)
 
 
 def _versions() -> list[str | None]:

@@ -100,7 +100,7 @@ def metadata(pairs: Sequence[str]) -> dict[str, str]:
 
 def report(cut: CutTape, folder: str | os.PathLike) -> str:
     """Summary of a cut tape in a few lines."""
-    lengths = [one.end - one.start for one in cut.segments]
+    lengths = [segment.end - segment.start for segment in cut.segments]
     dropped = ", ".join(f"{count} {reason}" for reason, count in (cut.dropped or {}).items() if count)
     share = f"{timecode(sum(lengths))} of {timecode(cut.seconds)}"
     first = cut.segments[0]
@@ -126,10 +126,16 @@ def write(cut: CutTape, folder: str | os.PathLike) -> Path:
         },
         "dropped": cut.dropped or {},
         "segments": [
-            {"timecode": timecode(one.start), "start": one.start, "end": one.end, "label": one.label, "path": one.path}
-            for one in cut.segments
+            {
+                "timecode": timecode(segment.start),
+                "start": segment.start,
+                "end": segment.end,
+                "label": segment.label,
+                "path": segment.path,
+            }
+            for segment in cut.segments
         ],
-        "found": [[one.start, one.end] for one in cut.found],
+        "found": [[segment.start, segment.end] for segment in cut.found],
     }
     with files.replacing(folder / FILE) as temporary:
         temporary.write_text(json.dumps(text, indent=1), encoding="ascii")
@@ -153,9 +159,11 @@ def read(folder: str | os.PathLike) -> CutTape:
         tape = text["tape"]
         place = os.path.normpath(os.path.join(os.path.realpath(folder), str(tape["path"])))
         metadata = {str(key): str(value) for key, value in tape["metadata"].items()}
-        segments = tuple(_segment(one["start"], one["end"], one["label"], one["path"]) for one in text["segments"])
-        found = tuple(_segment(start, end) for start, end in text["found"])
-        return CutTape(place, str(tape["sha256"]), float(tape["seconds"]), metadata, segments, found, text["dropped"])
+        segments = tuple(
+            _segment(entry["start"], entry["end"], entry["label"], entry["path"]) for entry in text["segments"]
+        )
+        sliced = tuple(_segment(start, end) for start, end in text["found"])
+        return CutTape(place, str(tape["sha256"]), float(tape["seconds"]), metadata, segments, sliced, text["dropped"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CutError(f"{path}: expected the segments of a tape, found damaged text: {error!r}") from error
 
@@ -175,22 +183,22 @@ def around(roots: Sequence[Path], paths: Iterable[tuple[int, str]]) -> tuple[lis
         CutError: A `tape.json` is damaged.
     """
     tapes: list[dict[str, Any]] = []
-    known: dict[tuple[int, str], dict[str, dict]] = {}
+    segments_in: dict[tuple[int, str], dict[str, dict]] = {}
     places: dict[tuple[int, str], dict] = {}
     for root, path in paths:
         folder, _, name = path.rpartition("/")
-        if (root, folder) not in known:
-            known[root, folder] = {}
+        if (root, folder) not in segments_in:
+            segments_in[root, folder] = {}
             if (roots[root] / folder / FILE).is_file():
                 cut = read(roots[root] / folder)
-                known[root, folder] = {
-                    one.path: {"tape": len(tapes), "start": one.start, "end": one.end}
-                    for one in cut.segments
-                    if one.path
+                segments_in[root, folder] = {
+                    segment.path: {"tape": len(tapes), "start": segment.start, "end": segment.end}
+                    for segment in cut.segments
+                    if segment.path
                 }
                 tapes.append(cut.about())
-        if name in known[root, folder]:
-            places[root, path] = known[root, folder][name]
+        if name in segments_in[root, folder]:
+            places[root, path] = segments_in[root, folder][name]
     return tapes, places
 
 
@@ -205,7 +213,9 @@ def _segment(start: Any, end: Any, label: Any = "", path: Any = None) -> Segment
 
 def write_labels(segments: Iterable[Segment], path: str | os.PathLike) -> Path:
     """Write segments as a label track for Audacity (File > Import > Labels)."""
-    lines = [f"{one.start:.6f}\t{one.end:.6f}\t{one.label or timecode(one.start)}\n" for one in segments]
+    lines = [
+        f"{segment.start:.6f}\t{segment.end:.6f}\t{segment.label or timecode(segment.start)}\n" for segment in segments
+    ]
     with files.replacing(path) as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")
     return Path(path)
@@ -255,13 +265,13 @@ def _is_timecode(name: str) -> bool:
     return name.replace(":", "").replace(".", "").isdigit() and name.count(":") == 2
 
 
-def removed(found: Sequence[Segment], labels: Sequence[Segment]) -> list[Segment]:
+def removed(sliced: Sequence[Segment], labels: Sequence[Segment]) -> list[Segment]:
     """Automatic segments that a person deleted from the label file, or moved."""
-    left = {one.place for one in labels}
-    return [one for one in found if one.place not in left]
+    left = {segment.place for segment in labels}
+    return [segment for segment in sliced if segment.place not in left]
 
 
-def edited(new: Sequence[Segment], found: Sequence[Segment], labels: Sequence[Segment]) -> list[Segment]:
+def edited(new: Sequence[Segment], sliced: Sequence[Segment], labels: Sequence[Segment]) -> list[Segment]:
     """Merge new segments with manual edits of the earlier ones; manual edits win.
 
     Args:
@@ -269,9 +279,13 @@ def edited(new: Sequence[Segment], found: Sequence[Segment], labels: Sequence[Se
         found: Segments of the earlier run.
         labels: What the label file holds: labels moved, added, renamed, and some missing.
     """
-    by_slicer = {one.place for one in found}
-    by_hand = [one for one in labels if one.label or one.place not in by_slicer]
-    gone = removed(found, labels)
-    free = [one for one in new if not any(one.shares(other) > 0.5 or other.shares(one) > 0.5 for other in by_hand)]
-    kept = [one for one in free if not any(one.shares(other) > 0.5 for other in gone)]
-    return sorted([*by_hand, *kept], key=lambda one: one.start)
+    by_slicer = {segment.place for segment in sliced}
+    by_hand = [segment for segment in labels if segment.label or segment.place not in by_slicer]
+    gone = removed(sliced, labels)
+    free = [
+        segment
+        for segment in new
+        if not any(segment.shares(other) > 0.5 or other.shares(segment) > 0.5 for other in by_hand)
+    ]
+    additions = [segment for segment in free if not any(segment.shares(other) > 0.5 for other in gone)]
+    return sorted([*by_hand, *additions], key=lambda segment: segment.start)

@@ -120,14 +120,14 @@ class Index:
 
     def scaled(self, timbres: np.ndarray) -> np.ndarray:
         """Timbres (n, statistics) in units of the sounds' deviations, float32."""
-        found = timbres - self.scale.centre[None]
-        found /= self.scale.spread[None]
-        return found
+        scaled = timbres - self.scale.centre[None]
+        scaled /= self.scale.spread[None]
+        return scaled
 
     def equals(self, other: "Index") -> bool:
         """True if another index has the same content."""
-        said = [(index.root, index.model, index.how, index.names) for index in (self, other)]
-        return said[0] == said[1] and all(
+        headers = [(index.root, index.model, index.how, index.names) for index in (self, other)]
+        return headers[0] == headers[1] and all(
             np.array_equal(column, other.columns[name]) for name, column in self.columns.items()
         )
 

@@ -17,7 +17,6 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from vaelab import audio, files
 from vaelab.audio import decoders, timbre, workers
@@ -26,6 +25,7 @@ from vaelab.datasets import feature_rows, scan, scan_cache
 from vaelab.library import index, search
 from vaelab.library.index import Index, LibraryError, Row
 from vaelab.library.search import nearest
+from vaelab.progress import progress_bar
 from vaelab.text import printable
 
 __all__ = ["Library", "LibraryError", "Listener", "build", "nearest"]
@@ -133,16 +133,16 @@ class Library:
         asked = (seconds >= shortest) & (seconds <= longest)
         if label is not None:
             if label not in self.index.names:
-                there = ", ".join(map(printable, self.index.names)) or "none"
-                raise LibraryError(f"label: expected one of {there}, found {label!r}")
+                names = ", ".join(map(printable, self.index.names)) or "none"
+                raise LibraryError(f"label: expected one of {names}, found {label!r}")
             asked &= self.index.columns["labels"] == self.index.names.index(label)
         if folder is not None:
             inside = np.zeros(len(self), bool)
             inside[self.index.below(os.path.relpath(self.root / folder, self.root))] = True
             asked &= inside
         if not asked.any():
-            told = f"folder {folder!r}, label {label!r}, {shortest:g} to {longest:g} s"
-            raise LibraryError(f"{printable(self.root)}: expected sounds with {told}, found none")
+            conditions = f"folder {folder!r}, label {label!r}, {shortest:g} to {longest:g} s"
+            raise LibraryError(f"{printable(self.root)}: expected sounds with {conditions}, found none")
         return asked
 
     def search(
@@ -162,7 +162,7 @@ class Library:
             within: Where to search.
             by: "embedding", or "timbre": in units of the library's deviations.
         """
-        there = len(self) if within is None else int(np.count_nonzero(within))
+        available = len(self) if within is None else int(np.count_nonzero(within))
         if by == "embedding":
             points, squares = self.embeddings, self.index.squares
         elif by == "timbre":
@@ -170,7 +170,7 @@ class Library:
             query = self.index.scaled(query[None])[0]
         else:
             raise ValueError(f"by: expected one of {', '.join(SPACES)}, found {by!r}")
-        return nearest(points, query, min(count, there), metric, within, squares)
+        return nearest(points, query, min(count, available), metric, within, squares)
 
     def named(self, numbers: Sequence[int]) -> tuple[list[Path], np.ndarray]:
         """The paths and onsets in seconds of sounds."""
@@ -192,8 +192,8 @@ class Library:
 
     def duplicates(self, distance: float) -> list[list[Path]]:
         """Groups of files that sound alike, largest first: chains of neighbours at most `distance` apart."""
-        found = search.groups(self.embeddings, distance)
-        named = (sorted({self.root / self.index.path(number) for number in group}) for group in found)
+        groups = search.groups(self.embeddings, distance)
+        named = (sorted({self.root / self.index.path(number) for number in group}) for group in groups)
         return [group for group in named if len(group) > 1]
 
 
@@ -224,26 +224,28 @@ def build(
     how = {"slicing": slicer is not None, "decoders": [decoders.version("a.wav"), decoders.version("a.m4a")]}
     place = Path(home) / f"{_key(root, name, how['slicing'])}.safetensors"
     old = _load_index(place, str(root), how)
-    known = scan_cache.Seen({} if old is None else _contents(old))
-    found = list(scan.scan([root], "folder", progress, known))
-    skipped = [{"path": one.path, "reason": one.reason} for one in found if isinstance(one, scan.Skipped)]
-    sounds = sorted((one for one in found if isinstance(one, scan.ScannedSound)), key=lambda one: one.path)
+    cache = scan_cache.Seen({} if old is None else _contents(old))
+    scanned = list(scan.scan([root], "folder", progress, cache))
+    skipped = [{"path": item.path, "reason": item.reason} for item in scanned if isinstance(item, scan.Skipped)]
+    sounds = sorted((item for item in scanned if isinstance(item, scan.ScannedSound)), key=lambda item: item.path)
     if old is not None and old.model != listener.sha256:
         print(f"library {printable(root)}: the model has changed; its sounds are embedded anew")
-    work = _Work(root, old if old is not None and old.model == listener.sha256 else None, known, slicer)
+    work = _Work(root, old if old is not None and old.model == listener.sha256 else None, cache, slicer)
     rows, embeddings, timbres = work.done(sounds, listener, skipped, progress)
     if not rows:
-        raise LibraryError(f"{printable(root)}: expected at least one readable sound, found none in {len(found)} files")
-    made = index.make(str(root), listener.sha256, how, rows, embeddings, timbres)
-    if old is not None and old.equals(made):
-        made = old
+        raise LibraryError(
+            f"{printable(root)}: expected at least one readable sound, found none in {len(scanned)} files"
+        )
+    new = index.make(str(root), listener.sha256, how, rows, embeddings, timbres)
+    if old is not None and old.equals(new):
+        new = old
     else:
         try:
-            index.save(place, made)
-            made = index.load(place)
+            index.save(place, new)
+            new = index.load(place)
         except OSError as error:
             warnings.warn(f"{printable(place)}: {error}; {NOT_KEPT}", stacklevel=2)
-    return Library(made, place, tuple(skipped), work.embedded, work.gone(rows))
+    return Library(new, place, tuple(skipped), work.embedded, work.gone(rows))
 
 
 class _Work:
@@ -253,9 +255,9 @@ class _Work:
         embedded: How many sounds were decoded and embedded.
     """
 
-    def __init__(self, root: Path, old: Index | None, known: scan_cache.Seen, slicer: Slicer | None):
+    def __init__(self, root: Path, old: Index | None, cache: scan_cache.Seen, slicer: Slicer | None):
         """Begin, with what an earlier index of the same model holds."""
-        self.root, self.old, self.known, self.slicer = root, old, known, slicer
+        self.root, self.old, self.known, self.slicer = root, old, cache, slicer
         self.embedded = 0
         self._before: dict[str, list[int]] = defaultdict(list)
         for number in range(0 if old is None else len(old)):
@@ -265,20 +267,20 @@ class _Work:
         self, sounds: Sequence[scan.ScannedSound], listener: Listener, skipped: list[dict[str, str]], progress: bool
     ) -> tuple[list[Row], np.ndarray, np.ndarray]:
         """Rows, embeddings and timbres of all sounds; those that do not decode are added to the skipped ones."""
-        new = {one.facts.sha256: one for one in reversed(sounds) if one.facts.sha256 not in self._before}
+        new = {sound.facts.sha256: sound for sound in reversed(sounds) if sound.facts.sha256 not in self._before}
         failed: dict[str, str] = {}
-        segments = {sha256: self._segments(one, failed) for sha256, one in new.items()}
+        segments = {sha256: self._segments(sound, failed) for sha256, sound in new.items()}
         computed = self._computed(new, segments, listener, failed, progress)
         rows, embeddings, timbres = [], [], []
-        for one in sounds:
-            sha256 = one.facts.sha256
+        for sound in sounds:
+            sha256 = sound.facts.sha256
             columns = self._indexed(sha256) if sha256 in self._before else computed[sha256]
             for onset, seconds, embedding, statistics in columns:
-                rows.append(Row(one.path, onset, seconds, sha256, self._mark(one.path), one.label))
+                rows.append(Row(sound.path, onset, seconds, sha256, self._mark(sound.path), sound.label))
                 embeddings.append(embedding)
                 timbres.append(statistics)
             if sha256 in failed:
-                skipped.append({"path": one.path, "reason": failed[sha256]})
+                skipped.append({"path": sound.path, "reason": failed[sha256]})
         return rows, np.array(embeddings, np.float32), np.array(timbres, np.float16)
 
     def gone(self, rows: Sequence[Row]) -> int:
@@ -291,17 +293,17 @@ class _Work:
         numbers = [number for number in self._before[sha256] if self.old.path(number) == first]
         return [tuple(columns[name][number] for name in COLUMNS) for number in numbers]
 
-    def _segments(self, one: scan.ScannedSound, failed: dict[str, str]) -> list[tuple[float, float]]:
+    def _segments(self, sound: scan.ScannedSound, failed: dict[str, str]) -> list[tuple[float, float]]:
         """Onset and length of each sound in a file."""
         if self.slicer is None:
-            return [(0.0, one.facts.seconds)]
+            return [(0.0, sound.facts.seconds)]
         try:
-            cuts = self.slicer(self.root / one.path)
+            cuts = self.slicer(self.root / sound.path)
         except audio.AudioError as error:
-            failed[one.facts.sha256] = error.reason
+            failed[sound.facts.sha256] = error.reason
             return []
         if not cuts:
-            failed[one.facts.sha256] = "expected sounds in it, found nothing that stands out from its noise"
+            failed[sound.facts.sha256] = "expected sounds in it, found nothing that stands out from its noise"
         return [(start, end - start) for start, end in cuts]
 
     def _mark(self, path: str) -> scan_cache.Mark | None:
@@ -317,7 +319,7 @@ class _Work:
         progress: bool,
     ) -> dict[str, list[tuple]]:
         """The columns `COLUMNS` of each segment, by content hash; reasons of failures are added to `failed`."""
-        config, made = listener.audio, defaultdict(list)
+        config, computed = listener.audio, defaultdict(list)
         wanted = [(sha256, *segment) for sha256, parts in segments.items() for segment in parts]
         whole = self.slicer is None  # hashing a tape for each of its segments would take too long
         items = [
@@ -335,7 +337,7 @@ class _Work:
         )
 
         def decoded() -> Iterator[tuple[int, np.ndarray]]:
-            bar = tqdm(outcomes, desc="embedding", unit="sound", total=len(wanted), disable=not progress)
+            bar = progress_bar(outcomes, show=progress, desc="embedding", unit="sound", total=len(wanted))
             for number, (samples, reason) in enumerate(bar):
                 if reason is None:
                     yield number, samples
@@ -343,11 +345,11 @@ class _Work:
                     failed[wanted[number][0]] = reason
 
         for numbers, embeddings, timbres in _embedded(decoded(), listener):
-            for number, embedding, heard in zip(numbers, embeddings, timbres, strict=True):
+            for number, embedding, statistics in zip(numbers, embeddings, timbres, strict=True):
                 sha256, onset, length = wanted[number]
-                made[sha256].append((onset, length, embedding, heard))
+                computed[sha256].append((onset, length, embedding, statistics))
                 self.embedded += 1
-        return {sha256: sorted(made[sha256], key=lambda one: one[0]) for sha256 in new}
+        return {sha256: sorted(computed[sha256], key=lambda columns: columns[0]) for sha256 in new}
 
 
 def _embedded(
@@ -360,7 +362,7 @@ def _embedded(
         levels = np.concatenate(rows)
         return numbers, listener.embed(levels), timbre.stored_statistics(levels, CEPSTRA)
 
-    for keys, values, _ in feature_rows.computed(decoded, listener.audio):
+    for keys, values in feature_rows.computed(decoded, listener.audio):
         numbers += keys
         rows.append(values)
         if len(numbers) >= EMBEDDED_TOGETHER:
@@ -378,13 +380,13 @@ def _key(root: Path, name: str, slicing: bool) -> str:
 def _load_index(place: Path, root: str, how: dict) -> Index | None:
     """Load the index kept of this folder by the same decoders; None if there is no usable one."""
     try:
-        kept = index.load(place)
+        old = index.load(place)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (LibraryError, OSError) as error:
         warnings.warn(f"{error}; its sounds are embedded anew", stacklevel=3)
         return None
-    return kept if (kept.root, kept.how) == (root, how) else None
+    return old if (old.root, old.how) == (root, how) else None
 
 
 def _contents(old: Index) -> dict[tuple[str, str], tuple[scan_cache.Mark, str, float]]:

@@ -48,10 +48,11 @@ def nearest(
     if queries.shape[1:] != points.shape[1:]:
         raise ValueError(f"query: expected {points.shape[1]} numbers, as many as an embedding has, found {query.shape}")
     squares = squared(points) if squares is None else squares
-    found = [
-        _best(points, one, ranks, k, metric) for one, ranks in _ranked(points, queries, squares, metric, within, k)
+    best = [
+        _best(points, vector, ranks, k, metric)
+        for vector, ranks in _ranked(points, queries, squares, metric, within, k)
     ]
-    indices, distances = (np.stack(part) for part in zip(*found, strict=True))
+    indices, distances = (np.stack(part) for part in zip(*best, strict=True))
     return (indices[0], distances[0]) if np.ndim(query) == 1 else (indices, distances)
 
 

@@ -46,9 +46,9 @@ def map_coordinates(library: Library, seed: int = 0, neighbors: int = 15, min_di
     how = {"seed": seed, "neighbors": neighbors, "min_dist": min_dist, "umap": _version()}
     digest = hashlib.sha256(np.ascontiguousarray(library.embeddings)).hexdigest()
     place = _place(library.place, how)
-    kept = _load_cached(place, digest, how)
-    if kept is not None and len(kept) == len(library):
-        return kept
+    cached = _load_cached(place, digest, how)
+    if cached is not None and len(cached) == len(library):
+        return cached
     print(f"map: laying out {len(library)} sounds with UMAP; this is kept for the next time", flush=True)
     coordinates = fit_umap(library.embeddings, seed, neighbors, min_dist)
     try:

@@ -30,7 +30,7 @@ class StoredRows:
         return len(self._hashes)
 
     def __getitem__(self, indices: np.ndarray) -> np.ndarray:
-        return self._store.rows([self._hashes[index] for index in indices])[0]
+        return self._store.rows([self._hashes[index] for index in indices])
 
 
 class Resident:

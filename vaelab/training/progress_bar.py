@@ -3,9 +3,8 @@
 import time
 from collections.abc import Callable, Mapping
 
-from tqdm.auto import tqdm
-
 from vaelab.config import TrainConfig
+from vaelab.progress import progress_bar
 from vaelab.training.schedule import Schedule
 
 FORMS = {
@@ -36,7 +35,7 @@ class Bar:
         """
         self._config, self._num_steps, self._clock = config, num_steps, clock
         form = FORMS[num_steps is not None]
-        self._line = tqdm(total=num_steps, initial=step, desc="training", bar_format=form, disable=not show)
+        self._line = progress_bar(show=show, total=num_steps, initial=step, desc="training", bar_format=form)
         self._since: tuple[float, int] | None = None
         self._held_out: Mapping[str, float] = {}
         self._step = step
@@ -65,17 +64,17 @@ class Bar:
 
     def texts(self, loss: float, schedule: Schedule) -> list[str]:
         """Texts of the progress line."""
-        said = [f"loss {loss:.0f}"]
+        texts = [f"loss {loss:.0f}"]
         if self._held_out:
             held_out = self._held_out
-            said.append(
+            texts.append(
                 f"held out {held_out['loss']:.0f}, kl {held_out['kl']:.0f}, error {held_out['error_db']:.2f} dB"
             )
-        said.append(f"rate {schedule.rate(self._step, self._config):.1e}")
+        texts.append(f"rate {schedule.rate(self._step, self._config):.1e}")
         if speed := self._steps_a_second():
-            said.append(f"{speed * self._config.batch_size:.0f} sounds/s")
-            said.append(self._left(speed, schedule))
-        return said
+            texts.append(f"{speed * self._config.batch_size:.0f} sounds/s")
+            texts.append(self._left(speed, schedule))
+        return texts
 
     def _steps_a_second(self) -> float:
         start, first = self._since or (0.0, self._step)

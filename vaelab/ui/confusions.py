@@ -77,8 +77,8 @@ class Confusions(ipywidgets.VBox):
                     self.confused[label, answer.name].append(answer.path)
                 self.progress.value = number
             self._draw()
-            told = f"; not classified: {'; '.join(unread)}" if unread else ""
-            self.status.say(f"{HELP}{told}")
+            remark = f"; not classified: {'; '.join(unread)}" if unread else ""
+            self.status.say(f"{HELP}{remark}")
 
     def _draw(self) -> None:
         names = sorted({name for pair in self.confused for name in pair})
@@ -86,11 +86,11 @@ class Confusions(ipywidgets.VBox):
         self._grid.children = [head, *(ipywidgets.HBox(self._row(true, names)) for true in names)]
 
     def _row(self, true: str, names: Sequence[str]) -> list[ipywidgets.Widget]:
-        total = sum(len(self.confused.get((true, heard), ())) for heard in names)
+        total = sum(len(self.confused.get((true, predicted), ())) for predicted in names)
         cells = [_name(true, HEAD)]
-        for heard in names:
-            files = self.confused.get((true, heard), ())
-            cells.append(self._cell((true, heard), len(files), total) if files else _name("", CELL))
+        for predicted in names:
+            files = self.confused.get((true, predicted), ())
+            cells.append(self._cell((true, predicted), len(files), total) if files else _name("", CELL))
         return cells
 
     def _cell(self, pair: tuple[str, str], count: int, total: int) -> ipywidgets.Button:
@@ -105,14 +105,14 @@ class Confusions(ipywidgets.VBox):
         """Play the next sound of a cell, after the last the first again."""
         files, turn = self.confused[pair], self._turns[pair]
         self._turns[pair] = (turn + 1) % len(files)
-        path, (true, heard) = files[turn], pair
+        path, (true, predicted) = files[turn], pair
 
         def job(stopped: Stopped) -> None:
             with self.status.failing("cannot play", stopped):
                 config = self.tool.model.audio
                 samples = audio.read(path, config.sample_rate, seconds=config.clip_seconds)
                 self._player_box.children = [self.player]
-                title = f"{short_name(path)}: {true} heard as {heard}, {turn + 1} of {len(files)}"
+                title = f"{short_name(path)}: {true} heard as {predicted}, {turn + 1} of {len(files)}"
                 self.player.hear(Sound(samples, config.sample_rate), title)
                 self.status.say(title)
 

@@ -45,13 +45,7 @@ def check(description: str, value: bool, width: str) -> ipywidgets.Checkbox:
 def amount(name: str, largest: float) -> ipywidgets.FloatSlider:
     """A slider from 0 that speaks when it is let go."""
     return ipywidgets.FloatSlider(
-        value=0.0,
-        min=0.0,
-        max=largest,
-        step=0.01,
-        description=name,
-        continuous_update=False,
-        layout=wide("22em"),
+        value=0.0, min=0.0, max=largest, step=0.01, description=name, continuous_update=False, layout=wide("22em")
     )
 
 

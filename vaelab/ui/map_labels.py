@@ -38,14 +38,14 @@ def read(path: str | os.PathLike) -> dict[Key, tuple[str, str]]:
         LabelError: The file is not one of labels.
         OSError: It cannot be read.
     """
-    found = {}
+    labels = {}
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:  # as a spreadsheet may write it
             rows = csv.reader(file, strict=True)
             if (head := next(rows, None)) != COLUMNS:
                 raise ValueError(f"{head} as its first line")
             for sha256, onset, label, name in rows:
-                found[key(sha256, float(onset))] = (_plain(label), _plain(name))
+                labels[key(sha256, float(onset))] = (_plain(label), _plain(name))
     except FileNotFoundError:
         return {}
     except (ValueError, OverflowError, csv.Error) as error:
@@ -53,7 +53,7 @@ def read(path: str | os.PathLike) -> dict[Key, tuple[str, str]]:
             f"{printable(path)}: expected labels, in columns {', '.join(COLUMNS)}, found something else ({error}); "
             "move it away or mend it"
         ) from error
-    return found
+    return labels
 
 
 def write(path: str | os.PathLike, labels: Mapping[Key, tuple[str, str]]) -> Path:

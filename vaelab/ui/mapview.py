@@ -73,11 +73,11 @@ class MapView(anywidget.AnyWidget):
 def _named(names: Sequence[str | None]) -> dict:
     """Traits for a group for each name, the frequent ones if there are too many."""
     counts = Counter(name for name in names if name is not None)
-    kept = sorted(name for name, _ in counts.most_common(MOST_GROUPS))
-    groups = {None: 0, **{name: number for number, name in enumerate(kept, start=1)}}
-    others = len(kept) + 1
+    common = sorted(name for name, _ in counts.most_common(MOST_GROUPS))
+    groups = {None: 0, **{name: number for number, name in enumerate(common, start=1)}}
+    others = len(common) + 1
     chosen = np.array([groups.get(name, others) for name in names], np.uint8)
-    palette = [[*_pair(number), number // len(LIGHT) % SHAPES] for number in range(len(kept))]
+    palette = [[*_pair(number), number // len(LIGHT) % SHAPES] for number in range(len(common))]
     shown = [[number, printable(name)] for name, number in groups.items() if name is not None]
     shown += [[0, NO_NAME]] * bool(counts and (chosen == 0).any()) + [[others, OTHERS]] * bool((chosen == others).any())
     return {
@@ -89,16 +89,16 @@ def _named(names: Sequence[str | None]) -> dict:
 
 def _scaled(values: np.ndarray, name: str) -> dict:
     """Traits for a colour for each number, dark to bright on white, the other end of the same scale on black."""
-    known = np.isfinite(values)
-    low, high = np.percentile(values[known], BEYOND) if known.any() else (0.0, 1.0)
-    share = np.clip((np.where(known, values, low) - low) / max(high - low, 1e-12), 0, 1)
-    groups = np.where(known, 1 + np.round(share * (STEPS - 1)), 0).astype(np.uint8)
+    finite = np.isfinite(values)
+    low, high = np.percentile(values[finite], BEYOND) if finite.any() else (0.0, 1.0)
+    share = np.clip((np.where(finite, values, low) - low) / max(high - low, 1e-12), 0, 1)
+    groups = np.where(finite, 1 + np.round(share * (STEPS - 1)), 0).astype(np.uint8)
     light, dark = (colormaps["cividis"](np.linspace(*ends, STEPS)) for ends in ((0.0, 0.85), (0.25, 1.0)))
     palette = [[to_hex(on_white), to_hex(on_black), 0] for on_white, on_black in zip(light, dark, strict=True)]
     scale = {"low": f"{low:.3g}", "high": f"{high:.3g}", "name": printable(name)}
     return {
         "palette": [list(UNKNOWN), *palette],
-        "legend": {"names": [[0, NO_NAME]] if not known.all() else [], "scale": scale},
+        "legend": {"names": [[0, NO_NAME]] if not finite.all() else [], "scale": scale},
         "groups": groups.tobytes(),
     }
 

@@ -46,17 +46,17 @@ class Player(anywidget.AnyWidget):
     floor_db = traitlets.Float(0.0).tag(sync=True)
     pitches = traitlets.List([]).tag(sync=True)
 
-    def hear(self, made: Sound, title: str) -> None:
+    def hear(self, sound: Sound, title: str) -> None:
         """Take a new sound, in one message; its picture may follow by `draw`."""
         with self.hold_sync():
-            self.samples = np.clip(made.samples, -1, 1).astype("<f4").tobytes()
-            self.sample_rate = made.sample_rate
+            self.samples = np.clip(sound.samples, -1, 1).astype("<f4").tobytes()
+            self.sample_rate = sound.sample_rate
             self.title = printable(title)
             self.turn += 1
 
-    def draw(self, made: Sound, config: AudioConfig) -> None:
+    def draw(self, sound: Sound, config: AudioConfig) -> None:
         """Show a sound's spectrogram, as a model with this config sees it."""
-        features, _ = spectral.mel(spectral.fit_length(made.samples, config)[None], config)
+        features, _ = spectral.mel(spectral.fit_length(sound.samples, config)[None], config)
         colours = plots.painted(np.asarray(features[0]))
         with self.hold_sync():
             self.bands, self.frames = colours.shape[:2]

@@ -44,10 +44,10 @@ class Picture(Figure):
         return buffer.getvalue()
 
 
-def dataset(found: Dataset) -> Picture:
+def dataset(shown: Dataset) -> Picture:
     """Counts of each class on each side, and a histogram of durations."""
-    labels = [*found.class_names, None]
-    counts = {side: Counter(entry.label for entry in found.side(side)) for side in ("train", "validation")}
+    labels = [*shown.class_names, None]
+    counts = {side: Counter(entry.label for entry in shown.side(side)) for side in ("train", "validation")}
     labels = [label for label in labels if any(counts[side][label] for side in counts)]
     rows = np.arange(len(labels))
     figure = Picture(figsize=(10, 1.4 + 0.28 * len(labels)), layout="constrained")
@@ -62,7 +62,7 @@ def dataset(found: Dataset) -> Picture:
     figure.legend(loc="outside upper left", ncols=2, fontsize=8, frameon=False)
     spread = np.linspace(-0.25, 0.25, 7)  # neighbours a little apart, so that equal durations stay visible
     for row, label in enumerate(labels):
-        seconds = [entry.seconds for entry in found.entries if entry.label == label]
+        seconds = [entry.seconds for entry in shown.entries if entry.label == label]
         right.scatter(seconds, row + np.resize(spread, len(seconds)), s=7, alpha=0.5, color=COLOURS[0], linewidth=0)
     right.set(xlabel="duration (s)", xscale="log")
     right.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
@@ -131,11 +131,11 @@ def pairs(originals: np.ndarray, rebuilt: np.ndarray, config: AudioConfig, title
     return figure
 
 
-def sound(made: Sound, features: np.ndarray, config: AudioConfig) -> Picture:
+def sound(clip: Sound, features: np.ndarray, config: AudioConfig) -> Picture:
     """One sound: its waveform above its mel features (frames, mels)."""
     figure = Picture(figsize=(7.5, 3.2), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
-    top.plot(np.arange(len(made.samples)) / made.sample_rate, made.samples, linewidth=0.5, color=COLOURS[0])
+    top.plot(np.arange(len(clip.samples)) / clip.sample_rate, clip.samples, linewidth=0.5, color=COLOURS[0])
     top.set(ylabel="amplitude", ylim=(-1, 1))
     image = _spectrogram(bottom, features, config)
     bottom.set(xlabel="time (s)", ylabel="frequency (Hz)")
@@ -197,7 +197,7 @@ def tape(
     bottom.set_xlabel("time (hh:mm:ss)" if end - start > 120 else "time (s)")
     if end - start > 120:
         bottom.xaxis.set_major_formatter(lambda second, _: timecode(max(0, second))[:8])
-    shown = [one for one in segments if one[1] > start and one[0] < end]
+    shown = [segment for segment in segments if segment[1] > start and segment[0] < end]
     top.vlines([first for first, _ in shown], -1, 1, color=COLOURS[3], linewidth=0.6)
     bottom.hlines([0.4] * len(shown), *np.array(shown).reshape(-1, 2).T, color=COLOURS[5], linewidth=3)
     figure.colorbar(image, ax=(top, bottom), label="dBFS")

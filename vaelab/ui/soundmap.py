@@ -164,24 +164,24 @@ class SoundMap(ipywidgets.VBox):
         def job(stopped: Stopped) -> None:
             with self.status.failing("not decoded", stopped):
                 z, near = umap_map.latent_at(self.coordinates, embeddings, place)
-                made = self.tool.decode(z[None])[0]
+                sound = self.tool.decode(z[None])[0]
                 if stopped():
                     return
-                self.sound = made
-                found, distances = nearest(embeddings, z, min(NAMED, len(embeddings)))
-                names = [f"{self._title(one)} ({far:.2f})" for one, far in zip(found, distances, strict=True)]
+                self.sound = sound
+                numbers, distances = nearest(embeddings, z, min(NAMED, len(embeddings)))
+                names = [f"{self._title(number)} ({far:.2f})" for number, far in zip(numbers, distances, strict=True)]
                 self.view.mark = {"at": list(place), "near": near.tolist()}
-                self._hear(made, f"decoded; nearest: {', '.join(names)}", autoplay, stopped)
+                self._hear(sound, f"decoded; nearest: {', '.join(names)}", autoplay, stopped)
 
         self.worker.submit(job)
 
-    def _hear(self, made: Sound, title: str, autoplay: bool, stopped: Stopped) -> None:
+    def _hear(self, sound: Sound, title: str, autoplay: bool, stopped: Stopped) -> None:
         self._player_box.children = [self.player]
         self.player.autoplay = autoplay
-        self.player.hear(made, title)
+        self.player.hear(sound, title)
         self.status.say(title)
         if not stopped():
-            self.player.draw(made, self.tool.model.audio)
+            self.player.draw(sound, self.tool.model.audio)
 
     def _choose(self, corners: np.ndarray) -> None:
         inside = Outline(corners).contains_points(self.coordinates)
@@ -194,7 +194,7 @@ class SoundMap(ipywidgets.VBox):
         with self.status.failing("not added"):
             if not len(self.chosen):
                 raise LookupError("draw a lasso around some sounds first")
-            files = [library.files[one] for one in self.chosen]
+            files = [library.files[number] for number in self.chosen]
             self.status.say(self.mixer.add_sounds(files, library.onsets[self.chosen]))
 
     def _give(self) -> None:
@@ -204,17 +204,17 @@ class SoundMap(ipywidgets.VBox):
                 raise LookupError("draw a lasso around some sounds, and write a name")
             path = self.tool.library.index.path
             given = {self._contents[index]: (name, path(index)) for index in self.chosen.tolist()}
-            kept = map_labels.read(self.labels_file) | given  # also those of other libraries
-            map_labels.write(self.labels_file, kept)
-            self._recall(kept)
+            labels = map_labels.read(self.labels_file) | given  # also those of other libraries
+            map_labels.write(self.labels_file, labels)
+            self._recall(labels)
             self.colour.value = LABELS
             self._colour()
             self.status.say(f"{len(self.chosen)} sounds are now {name}; kept in {self.labels_file}")
 
-    def _recall(self, kept: Mapping[map_labels.Key, tuple[str, str]]) -> None:
+    def _recall(self, labels: Mapping[map_labels.Key, tuple[str, str]]) -> None:
         """Label the sounds of this library that have a name among those that are kept; copies share theirs."""
-        keys = self._contents if kept else []
-        self.labels = {index: kept[key][0] for index, key in enumerate(keys) if key in kept}
+        keys = self._contents if labels else []
+        self.labels = {index: labels[key][0] for index, key in enumerate(keys) if key in labels}
         if self.labels:
             self._colours[LABELS] = [self.labels.get(index) for index in range(len(self.coordinates))]
             self.colour.options = self._choices()
@@ -248,8 +248,8 @@ class SoundMap(ipywidgets.VBox):
                 return
             try:
                 samples = audio.read(path, config.sample_rate, float(onset), config.clip_seconds)
-                found = descriptors.measure(samples, config.sample_rate)
-                measured[index] = [found[name] for name in descriptors.UNITS]
+                descriptor = descriptors.measure(samples, config.sample_rate)
+                measured[index] = [descriptor[name] for name in descriptors.UNITS]
             except audio.AudioError as error:
                 self.status.say(f"not measured: {error}")
             if index % 10 == 0:
@@ -275,10 +275,10 @@ class SoundMap(ipywidgets.VBox):
 
 def _attributes(tool: SoundSampleTool) -> dict[str, Sequence[str] | np.ndarray]:
     """Attributes of every sound of a library that need no decoding."""
-    known = {"folder": [path.parent.name for path in tool.library.files]}
+    attributes = {"folder": [path.parent.name for path in tool.library.files]}
     if np.any(tool.library.onsets):
-        known["time (s)"] = np.asarray(tool.library.onsets, float)
-    return known
+        attributes["time (s)"] = np.asarray(tool.library.onsets, float)
+    return attributes
 
 
 def _titled(path: Path, onset: float) -> str:

@@ -23,9 +23,9 @@ class TapeMap:
         if len(coordinates) != len(cut.segments):
             raise ValueError(f"coordinates: expected {len(cut.segments)}, one a segment, found {len(coordinates)}")
         title = cut.metadata.get("title", "")
-        self.names = [_name(title, one) for one in cut.segments]
+        self.names = [_name(title, segment) for segment in cut.segments]
         self._places = _fitted(np.asarray(coordinates, float))
-        self._colours = [_colour(one.start / cut.seconds) for one in cut.segments]
+        self._colours = [_colour(segment.start / cut.seconds) for segment in cut.segments]
         self._end = timecode(cut.seconds)[:8]
 
     def _repr_html_(self) -> str:
@@ -46,8 +46,10 @@ class TapeMap:
         )
 
 
-def _name(title: str, one: Segment) -> str:
-    return " ".join(part for part in (title, f"{timecode(one.start)} - {timecode(one.end)}", one.label) if part)
+def _name(title: str, segment: Segment) -> str:
+    return " ".join(
+        part for part in (title, f"{timecode(segment.start)} - {timecode(segment.end)}", segment.label) if part
+    )
 
 
 def _colour(share: float) -> str:
