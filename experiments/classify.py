@@ -25,7 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from experiments import measures
-from experiments.real_sounds import HYDROGEN_KITS, pack
+from experiments.real_sounds import HYDROGEN_KITS, installed, pack
 from vaelab import audio, data, files
 from vaelab.audio import synth
 from vaelab.config import AudioConfig, Config, ModelConfig
@@ -217,7 +217,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.kits and options.built_in:
         parser.error("--built-in: expected none with --kits, which asks for kits alone")
     outcome = answer(
-        [options.data_dir] if options.data_dir else HYDROGEN_KITS, options.kits, options.tiny, options.built_in
+        [options.data_dir] if options.data_dir else installed(HYDROGEN_KITS),
+        options.kits,
+        options.tiny,
+        options.built_in,
     )
     print(table(outcome))
     minutes = "{cpu:.1f} CPU minutes, {wall:.1f} by the clock".format(**outcome["minutes"])
