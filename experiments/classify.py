@@ -25,14 +25,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from experiments import measures
-from experiments.real_sounds import HYDROGEN_KITS, pack
+from experiments.real_sounds import HYDROGEN_KITS, installed, pack
 from vaelab import audio, data, files
 from vaelab.audio import synth
 from vaelab.config import AudioConfig, Config, ModelConfig
 from vaelab.datasets.feature_store import FeatureStore
-from vaelab.model import LEVELS
 from vaelab.models import checkpoint
 from vaelab.models.evaluate import Sounds, balanced, confusion_matrix, recalls, scores
+from vaelab.spectral import dequantise
 from vaelab.training import start
 
 BUILT_IN = "built-in"
@@ -85,7 +85,7 @@ def ours(features: np.ndarray, labels: np.ndarray, unseen: np.ndarray, names: Se
     with tempfile.TemporaryDirectory() as logdir:
         model = start(training, config, Path(logdir), jax.random.key(SEED))
     parts = np.array_split(features[unseen], -(-unseen.sum() // 64))
-    return np.concatenate([model.classify(part.astype(np.float32) / LEVELS)[0] for part in parts])
+    return np.concatenate([model.classify(dequantise(part))[0] for part in parts])
 
 
 def mfcc_statistics(path: Path) -> np.ndarray:
@@ -217,7 +217,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.kits and options.built_in:
         parser.error("--built-in: expected none with --kits, which asks for kits alone")
     outcome = answer(
-        [options.data_dir] if options.data_dir else HYDROGEN_KITS, options.kits, options.tiny, options.built_in
+        [options.data_dir] if options.data_dir else installed(HYDROGEN_KITS),
+        options.kits,
+        options.tiny,
+        options.built_in,
     )
     print(table(outcome))
     minutes = "{cpu:.1f} CPU minutes, {wall:.1f} by the clock".format(**outcome["minutes"])

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import signal
 
 from experiments import measures, trained
-from experiments.real_sounds import HELD_OUT, HYDROGEN_KITS, SONIC_PI, built_in
+from experiments.real_sounds import FOLDERS, HELD_OUT, HYDROGEN_KITS, SONIC_PI, built_in, installed
 from experiments.run import shrink
 from vaelab import SoundSampleTool, audio, data, training
 from vaelab.audio import Sound
@@ -109,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if tiny:
             dataset, short = built_in(home), {"config": shrink(Config()), "num_steps": trained.TINY_STEPS}
         else:
+            installed(FOLDERS)
             dataset, short = (
                 data.make_dataset(HYDROGEN_KITS, "drums", hold_out=HELD_OUT[:3], home=home, progress=False),
                 {},

@@ -67,7 +67,7 @@ def parts(tool: SoundSampleTool, pair: list[Path]) -> dict[str, Callable]:
         "decode": lambda: model.decode(jnp.asarray(z)),
         "mel to samples": lambda: spectral.invert(made, config, phase[None]),
         "fades, level, true peak": lambda: rendering.finished(samples, level, config),
-        "hash the sources": lambda: provenance.sources(pair, [0.0, 0.0], config.clip_seconds),
+        "hash the sources": lambda: [provenance.source(path, 0.0, config.clip_seconds) for path in pair],
     }
 
 

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vaelab.model import IAFVAE, LEVELS, Model
+from vaelab.model import IAFVAE, Model
 from vaelab.models.evaluate import Sounds
+from vaelab.spectral import dequantise
 
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, "Importance weighted autoencoders", appendix C
 DRAWS = 8
@@ -16,7 +17,7 @@ DRAWS = 8
 @jax.jit
 def _draw(model: Model, features: jax.Array, eps: jax.Array) -> tuple[jax.Array, jax.Array]:
     def shares(module: IAFVAE, features: jax.Array, eps: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return module.shares(module.posterior(features), eps)
+        return module.kl_of_entries(module.posterior(features), eps)
 
     return model.module.apply({"params": model.params}, features, eps, method=shares)
 
@@ -27,7 +28,7 @@ def draws(model: Model, sounds: Sounds, key: jax.Array) -> tuple[np.ndarray, np.
     for number in range(DRAWS):
         rows = []
         for start in range(0, len(sounds.features), 64):
-            features = jnp.asarray(sounds.features[start : start + 64], jnp.float32) / LEVELS
+            features = dequantise(jnp.asarray(sounds.features[start : start + 64]))
             one = jax.random.fold_in(jax.random.fold_in(key, number), start)
             rows.append(_draw(model, features, jax.random.normal(one, (len(features), model.config.latent_dim))))
         found.append([np.concatenate(parts) for parts in zip(*jax.device_get(rows), strict=True)])
@@ -45,7 +46,7 @@ def describe(model: Model, sounds: Sounds, seed: int = 0) -> dict[str, Any]:
         scale: Root mean square of the aggregate; a prior drawn at this temperature is as wide as the posterior.
     """
     values, shares = draws(model, sounds, jax.random.key(seed))
-    embeddings = np.asarray(model.encode(jnp.asarray(sounds.features, jnp.float32) / LEVELS))
+    embeddings = np.asarray(model.encode(dequantise(jnp.asarray(sounds.features))))
     flat = values.reshape(-1, values.shape[-1]).astype(float)
     covariance = np.atleast_2d(np.cov(flat.T, bias=True))
     mean = flat.mean(axis=0)

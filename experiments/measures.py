@@ -11,23 +11,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.real_sounds import HYDROGEN_KITS, SONIC_PI
+from experiments.real_sounds import FOLDERS, HYDROGEN_KITS, installed, installed_if_any
 from vaelab import audio, files, spectral
 from vaelab.config import AudioConfig
 from vaelab.data import sound_files
 from vaelab.models import checkpoint
 
 RESULTS = Path(__file__).parent / "results"
-FOLDERS = (*HYDROGEN_KITS, SONIC_PI)
 SIZES = (128, 256, 512, 1024, 2048)  # of the windows, samples
 BATCH = 16
 LEAST_PEAK = 1e-3  # quieter files are not sounds to judge by
 
 
 def one_shots(folders: Sequence[Path] = FOLDERS, seconds: float = 2.0) -> Iterator[Path]:
-    """Every readable, audible sound of at most `seconds` below the folders, each content once, in a fixed order."""
+    """Every readable, audible sound of at most `seconds` below the folders, each content once, in a fixed order.
+
+    Raises:
+        MissingSounds: One of the folders holds none.
+    """
     seen = set()
-    for path in (path for folder in folders for path in sound_files(folder)):
+    for path in (path for folder in installed(folders) for path in sound_files(folder)):
         try:
             facts = audio.examine(path)
             if facts.seconds > seconds or facts.sha256 in seen:
@@ -98,11 +101,15 @@ def report(name: str | None, command: str, columns: Sequence[str], rows: Sequenc
 
 
 def real_sounds_hash(folders: Sequence[Path] = FOLDERS) -> str | None:
-    """A hash of the names and contents of the real sounds that are installed; None if there are none."""
+    """A hash of the names and contents of the real sounds that are installed; None if there are none.
+
+    Raises:
+        MissingSounds: Some of the folders hold sounds, and others none.
+    """
     whole = hashlib.sha256()
     paths = sorted(
         (path.relative_to(folder.parent if folder in HYDROGEN_KITS else folder).as_posix(), path)
-        for folder in folders
+        for folder in installed_if_any(folders)
         for path in sound_files(folder)
     )
     for name, path in paths:

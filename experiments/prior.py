@@ -28,11 +28,12 @@ from experiments import measures, pretrain, real_sounds
 from experiments.latents import describe, draws
 from experiments.recipes import RECIPES
 from vaelab import SoundSampleTool, pca
-from vaelab.model import LEVELS, Model
+from vaelab.model import Model
 from vaelab.models import familiarity
 from vaelab.models.evaluate import Sounds
 from vaelab.models.familiarity import Reference
 from vaelab.play import prior
+from vaelab.spectral import dequantise
 
 AXES, NEIGHBOUR, REPEATS, TINY_REPEATS = 8, 5, 50, 3
 VARIANCE = 0.25
@@ -96,8 +97,8 @@ def measure(model: Model, remembered: Reference, sides: tuple[Sounds, Sounds], r
     def points(features: np.ndarray) -> np.ndarray:
         return features.reshape(len(features), -1) @ axes.T
 
-    real = points(held_out.astype(np.float32) / LEVELS)
-    known = points(training.astype(np.float32) / LEVELS)
+    real = points(dequantise(held_out))
+    known = points(dequantise(training))
     posterior = draws(model, sides[1], jax.random.key(0))[0]
 
     def judged(make: Callable[[int], np.ndarray]) -> list[tuple[float, float]]:

@@ -4,6 +4,7 @@ Both are Debian packages: `apt-get install hydrogen-drumkits sonic-pi-samples`.
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from vaelab import data
@@ -32,26 +33,45 @@ KITS = (
     "rumpf_kit_z01_h2",
 )  # of Debian's hydrogen-drumkits; other packages put more beside them
 HYDROGEN_KITS = tuple(HYDROGEN / kit for kit in KITS)
+FOLDERS = (*HYDROGEN_KITS, SONIC_PI)
 HELD_OUT = ("BJA_Pacific", "ElectricEmpireKit", "Audiophob", "VariBreaks")
 
 
 class MissingSounds(Exception):
-    """The real sounds are not installed."""
+    """The real sounds are not installed, or a part of them only."""
+
+
+def installed(folders: Sequence[Path] = FOLDERS) -> tuple[Path, ...]:
+    """Folders of real sounds, once each of them is seen to hold sounds.
+
+    Raises:
+        MissingSounds: Some hold none: a figure must not come from fewer sounds than it says.
+    """
+    if missing := [folder for folder in folders if not _has_sounds(folder)]:
+        raise MissingSounds(
+            f"expected real sounds in {len(folders)} folders, found them in {len(folders) - len(missing)}; none in "
+            f"{', '.join(map(str, missing))}; install the Debian packages hydrogen-drumkits and sonic-pi-samples"
+        )
+    return tuple(folders)
+
+
+def installed_if_any(folders: Sequence[Path] = FOLDERS) -> tuple[Path, ...]:
+    """As `installed`, but no folders at all where not a single one holds sounds."""
+    return installed(folders) if any(map(_has_sounds, folders)) else ()
+
+
+def _has_sounds(folder: Path) -> bool:
+    return folder.is_dir() and next(data.sound_files(folder), None) is not None
 
 
 def dataset(home: Path) -> data.Dataset:
     """The real sounds as a dataset below `home`.
 
     Raises:
-        MissingSounds: The two packages are not there.
+        MissingSounds: The two packages are not there, or a part of them.
     """
-    if missing := [str(folder) for folder in (HYDROGEN, SONIC_PI) if not folder.is_dir()]:
-        raise MissingSounds(
-            f"expected real sounds in {' and '.join(missing)}, found none; install the Debian packages "
-            "hydrogen-drumkits and sonic-pi-samples"
-        )
     return data.make_dataset(
-        [*HYDROGEN_KITS, SONIC_PI], "real", labels="hydrogen-instrument", hold_out=HELD_OUT, home=home, progress=False
+        installed(FOLDERS), "real", labels="hydrogen-instrument", hold_out=HELD_OUT, home=home, progress=False
     )
 
 

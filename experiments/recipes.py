@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from experiments.classify import CLASSES
-from experiments.real_sounds import HELD_OUT, HYDROGEN, HYDROGEN_KITS, SONIC_PI
+from experiments.real_sounds import FOLDERS, HELD_OUT, HYDROGEN, HYDROGEN_KITS, installed
 from vaelab import audio, data, slicing
 from vaelab.audio import built_in_tape, synth
 from vaelab.config import Config, ModelConfig
@@ -56,7 +56,7 @@ def built_in(folder: Path, per_class: int, kinds: Sequence[str] | None = None) -
 
 
 def _general(name: str, home: Path, size: int) -> data.Dataset:
-    roots = [*HYDROGEN_KITS, SONIC_PI, built_in(home / "sounds", size)]
+    roots = [*installed(FOLDERS), built_in(home / "sounds", size)]
     return data.make_dataset(roots, name, hold_out=(*HELD_OUT, BUILT_IN[1]), home=home, progress=False)
 
 
@@ -64,7 +64,9 @@ def _drum_classes(name: str, home: Path, size: int) -> data.Dataset:
     made = synth.write_dataset(
         home / "sounds", size, kinds=[kind for kind in synth.KINDS if kind in CLASSES], progress=False
     )
-    found = data.make_dataset([*HYDROGEN_KITS, made], name, labels="hydrogen-instrument", home=home, progress=False)
+    found = data.make_dataset(
+        [*installed(HYDROGEN_KITS), made], name, labels="hydrogen-instrument", home=home, progress=False
+    )
     entries = [
         dataclasses.replace(entry, label=label if label in CLASSES else None)
         for entry in found.entries
@@ -76,7 +78,7 @@ def _drum_classes(name: str, home: Path, size: int) -> data.Dataset:
 
 
 def _drum_machines(name: str, home: Path, size: int) -> data.Dataset:
-    return data.make_dataset(HYDROGEN_KITS, name, labels="hydrogen-kit", home=home, progress=False)
+    return data.make_dataset(installed(HYDROGEN_KITS), name, labels="hydrogen-kit", home=home, progress=False)
 
 
 def _industrial(name: str, home: Path, size: int) -> data.Dataset:

@@ -18,11 +18,11 @@ import joblib
 @contextmanager
 def sounds(folders: Sequence[Path], limit: int) -> Iterator[list[Path]]:
     """Real sounds: those below `folders`, or installed ones, or built-in ones written for the occasion."""
-    from experiments.real_sounds import HYDROGEN_KITS, SONIC_PI
+    from experiments.real_sounds import installed_if_any
     from vaelab.audio import synth
     from vaelab.data import sound_files
 
-    folders = folders or [folder for folder in (*HYDROGEN_KITS, SONIC_PI) if folder.is_dir()]
+    folders = folders or installed_if_any()
     with tempfile.TemporaryDirectory() as scratch:
         if not folders:
             folders = [synth.write_dataset(Path(scratch) / "sounds", per_class=20)]

@@ -168,9 +168,9 @@ def _report(config: Config, sides: list[Sounds], seconds: dict[str, float], whol
 
 def command(options: argparse.Namespace) -> None:
     """Of `experiments.speed`: the folders named, or installed ones, or built-in sounds."""
-    from experiments.real_sounds import HYDROGEN_KITS, SONIC_PI
+    from experiments.real_sounds import installed_if_any
 
-    folders = options.data_dir or [folder for folder in (*HYDROGEN_KITS, SONIC_PI) if folder.is_dir()]
+    folders = options.data_dir or installed_if_any()
     with tempfile.TemporaryDirectory() as scratch:
         if not folders:
             from vaelab.audio import synth

@@ -79,7 +79,7 @@ def test_a_stale_page_fails(monkeypatch, tmp_path):
 
 
 def test_missing_sounds_are_told(monkeypatch, tmp_path):
-    monkeypatch.setattr(real_sounds, "HYDROGEN", tmp_path / "none")
+    monkeypatch.setattr(real_sounds, "FOLDERS", [tmp_path / "none"])
     with pytest.raises(real_sounds.MissingSounds, match="install the Debian packages hydrogen-drumkits"):
         real_sounds.dataset(tmp_path)
 

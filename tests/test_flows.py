@@ -17,16 +17,16 @@ from vaelab.flows import IAF, IAFStep
 
 BATCH = 3
 FLOWS = {
-    "no steps": IAF(latent_dim=3, context_dim=2, steps=0, hidden=4),
-    "one latent": IAF(latent_dim=1, context_dim=2, steps=2, hidden=4),
-    "one latent, one hidden unit": IAF(latent_dim=1, context_dim=1, steps=1, hidden=1),
-    "two latents": IAF(latent_dim=2, context_dim=3, steps=5, hidden=16),
-    "odd": IAF(latent_dim=3, context_dim=2, steps=2, hidden=7, offset=0.0),
-    "one step": IAF(latent_dim=7, context_dim=5, steps=1, hidden=20, offset=-1.0),
-    "hidden below latent": IAF(latent_dim=7, context_dim=4, steps=2, hidden=3, offset=1.5),
-    "hidden as latent": IAF(latent_dim=7, context_dim=1, steps=2, hidden=7),
-    "large": IAF(latent_dim=64, context_dim=32, steps=5, hidden=96),
-    "large, narrow": IAF(latent_dim=64, context_dim=8, steps=2, hidden=12, offset=3.0),
+    "no steps": IAF(latent_dim=3, context_dim=2, num_steps=0, hidden=4),
+    "one latent": IAF(latent_dim=1, context_dim=2, num_steps=2, hidden=4),
+    "one latent, one hidden unit": IAF(latent_dim=1, context_dim=1, num_steps=1, hidden=1),
+    "two latents": IAF(latent_dim=2, context_dim=3, num_steps=5, hidden=16),
+    "odd": IAF(latent_dim=3, context_dim=2, num_steps=2, hidden=7, offset=0.0),
+    "one step": IAF(latent_dim=7, context_dim=5, num_steps=1, hidden=20, offset=-1.0),
+    "hidden below latent": IAF(latent_dim=7, context_dim=4, num_steps=2, hidden=3, offset=1.5),
+    "hidden as latent": IAF(latent_dim=7, context_dim=1, num_steps=2, hidden=7),
+    "large": IAF(latent_dim=64, context_dim=32, num_steps=5, hidden=96),
+    "large, narrow": IAF(latent_dim=64, context_dim=8, num_steps=2, hidden=12, offset=3.0),
 }
 DIRECTIONS = ("forward", "inverse")
 over_the_table = pytest.mark.parametrize("name", FLOWS)
@@ -112,7 +112,7 @@ def step_facts(name: str) -> SimpleNamespace:
     return SimpleNamespace(**jax.tree.map(np.asarray, jax.jit(jax.vmap(one))(stacked)))
 
 
-with_steps = pytest.mark.parametrize("name", [name for name, flow in FLOWS.items() if flow.steps])
+with_steps = pytest.mark.parametrize("name", [name for name, flow in FLOWS.items() if flow.num_steps])
 
 
 @over_the_table
@@ -134,7 +134,7 @@ def test_log_det_is_that_of_the_jacobian(name, method):
     _, log_det, matrices = known.of[method]
     sign, expected = np.linalg.slogdet(matrices)
     np.testing.assert_allclose(log_det, expected, rtol=1e-9, atol=1e-9)
-    swaps = known.flow.steps * (known.flow.latent_dim // 2)  # of the reversals
+    swaps = known.flow.num_steps * (known.flow.latent_dim // 2)  # of the reversals
     assert (sign == (-1) ** swaps).all()
 
 
@@ -210,12 +210,12 @@ def test_it_starts_as_a_scaling(name):
     flow = FLOWS[name]
     z, context = inputs(flow)
     gate = 1 / (1 + np.exp(-flow.offset))
-    expected = gate**flow.steps * (z[:, ::-1] if flow.steps % 2 else z)
+    expected = gate**flow.num_steps * (z[:, ::-1] if flow.num_steps % 2 else z)
     jitted, params = jax.jit(lambda key: flow.init_with_output(key, z, context))(jax.random.key(0))
     assert set(params) <= {"params"}
     for out, log_det in (jitted, flow.apply(params, z, context)):
         np.testing.assert_allclose(out, expected, rtol=1e-14, atol=0)
-        np.testing.assert_allclose(log_det, flow.steps * flow.latent_dim * np.log(gate), rtol=1e-14, atol=0)
+        np.testing.assert_allclose(log_det, flow.num_steps * flow.latent_dim * np.log(gate), rtol=1e-14, atol=0)
 
 
 @over_the_table
@@ -223,7 +223,7 @@ def test_context_matters(name):
     """Another context gives another value of every latent and another log-det; without steps it cannot."""
     known = facts(name)
     for one, other in zip(known.of["forward"][:2], known.of["other context"], strict=True):
-        assert (one != other).all() if known.flow.steps else (one == other).all()
+        assert (one != other).all() if known.flow.num_steps else (one == other).all()
 
 
 @pytest.mark.parametrize("name", ["one latent", "one step"])
@@ -316,7 +316,7 @@ def test_smaller_floats_round_and_no_more(name, dtype):
     there = jax.jit(flow.apply)(known.params, z, context)
     for found, exact in zip(there, known.of["forward"], strict=False):
         size = np.abs(exact).max()
-        np.testing.assert_allclose(np.asarray(found, np.float64), exact, rtol=0, atol=10 * flow.steps * eps * size)
+        np.testing.assert_allclose(np.asarray(found, np.float64), exact, rtol=0, atol=10 * flow.num_steps * eps * size)
     if dtype == jnp.float32:
         again, log_det = jax.jit(lambda z: flow.apply(known.params, z, context, method="inverse"))(there[0])
         np.testing.assert_allclose(again, z, rtol=0, atol=1e-4)
@@ -341,13 +341,13 @@ def test_extreme_gates_stay_finite(name):
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(total(params, z, context)))
         least = np.log1p(np.exp(-max(logit, flows.LEAST_LOGIT)))
         log_det = forward(params, z, context)[1]
-        np.testing.assert_allclose(log_det, -flow.steps * flow.latent_dim * least, rtol=1e-5, atol=1e-30)
+        np.testing.assert_allclose(log_det, -flow.num_steps * flow.latent_dim * least, rtol=1e-5, atol=1e-30)
 
 
 @pytest.mark.parametrize("logit", [-200.0, flows.LEAST_LOGIT, 200.0])
 def test_extreme_gates_can_be_inverted(logit):
     """The floor makes a shut gate a small one, in both directions alike."""
-    flow = IAF(latent_dim=2, context_dim=3, steps=1, hidden=8)
+    flow = IAF(latent_dim=2, context_dim=3, num_steps=1, hidden=8)
     z, context = inputs(flow)
     params = random_params(flow)
     params["params"]["flow_0"]["b_s"] = np.full(flow.latent_dim, logit - flow.offset)

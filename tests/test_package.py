@@ -24,8 +24,9 @@ ROWS = [
     {"data"},
     {"datasets"},
     {"model", "networks", "flows", "pca"},
-    {"slicing", "spectral"},
+    {"slicing"},
     {"audio"},
+    {"spectral"},
     {"config", "files", "progress", "tensorfile", "text"},
 ]
 CORE = ("model", "networks", "flows", "pca")  # of one row, and in this order

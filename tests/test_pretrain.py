@@ -22,7 +22,7 @@ def test_a_model_is_made_with_its_card(made):
     tool = SoundSampleTool(made)
     assert tool.meta["stored"] == "float16"
     assert tool.generate(seed=0).recipe["prior"] == "sounds"
-    assert [tape["name"] for tape in tool.trained_on] == ["built_in_tape.wav"]
+    assert [tape["name"] for tape in tool.meta["trained_on"]] == ["built_in_tape.wav"]
     card = made.with_suffix(".md").read_text(encoding="utf-8")
     assert card.startswith("# industrial\n")
     assert "python -m experiments.pretrain industrial" in card

@@ -140,7 +140,7 @@ class ModelConfig(_JsonConfig):
         flow_offset: Added to a flow's gate logits; a positive offset starts the flow near the identity.
         likelihood: "laplace" (one learned scale per band) or "cross_entropy" (SampleVAE's).
         cepstra: Numbers of each frame's cepstrum that classifiers hear (`vaelab.audio.timbre`).
-        labels: Label sets, each (name, class names); one classifier head per set.
+        labels: The classifier's (name, class names), as a pair in a tuple; an empty tuple is none.
     """
 
     latent_dim: int = 64
@@ -170,22 +170,22 @@ class ModelConfig(_JsonConfig):
         self._check("flow_offset", -5 <= self.flow_offset <= 20, "-5 to 20, where a gate can open and shut")
         self._check("likelihood", self.likelihood in LIKELIHOODS, f"one of {', '.join(LIKELIHOODS)}")
         self._check(
-            "labels", _are_label_sets(self.labels), "pairs of a name of its own and at least two distinct class names"
+            "labels", _are_labels(self.labels), "nothing, or one pair of a name and at least two distinct class names"
         )
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that the model tells apart; empty without a classifier."""
+        return self.labels[0][1] if self.labels else ()
 
-def _are_label_sets(labels: Any) -> bool:
-    if not isinstance(labels, tuple) or len({pair[:1] for pair in labels if isinstance(pair, tuple)}) != len(labels):
-        return False
-    return all(
-        isinstance(pair, tuple)
-        and len(pair) == 2
-        and isinstance(pair[0], str)
-        and isinstance(pair[1], tuple)
-        and all(isinstance(name, str) for name in pair[1])
-        and len(set(pair[1])) == len(pair[1]) >= 2
-        for pair in labels
-    )
+
+def _are_labels(labels: Any) -> bool:
+    match labels:
+        case ():
+            return True
+        case ((str(), tuple(names)),):
+            return all(isinstance(name, str) for name in names) and len(set(names)) == len(names) >= 2
+    return False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The IAF-VAE: encoder and decoder (`vaelab.networks`), the flow posterior, classifier heads, the ELBO.
+"""The IAF-VAE: encoder and decoder (`vaelab.networks`), the flow posterior, the classifier's head, the ELBO.
 
 Posterior of one sound x, in the order of the code:
 
@@ -15,7 +15,7 @@ The encoder reads a sound's coordinates along the principal components of the tr
 them (`vaelab.pca`), and between the two stands the identity plus what is learnt. So a model starts as the best
 linear one, and training goes on from there. Convolutions over time beside the components are optional: they take
 mel bands as channels, neighbouring frames side by side in patches, and are matrix products for the processor.
-Classifier heads read statistics of the cepstrum (`vaelab.audio.timbre`), and no step trains them
+The classifier's head reads statistics of the cepstrum (`vaelab.audio.timbre`), and no step trains it
 (`vaelab.training.classifier`).
 
 Sources: Kingma and Welling 2014, https://arxiv.org/abs/1312.6114; Kingma et al. 2016,
@@ -30,22 +30,22 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.scipy.stats import norm
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
 
 from vaelab import VaelabError
 from vaelab.config import AudioConfig, ModelConfig
 from vaelab.flows import IAF
-from vaelab.networks import Components, Decoder, Ear, Encoder, Posterior, Timbre
+from vaelab.networks import Components, Decoder, Encoder, Features, LandmarkKernel, Latents, Posterior, Timbre
 from vaelab.pca import Principal
+from vaelab.spectral import LEVELS
 
-LEVELS = 255  # features are stored in steps of 1 / 255; the Laplace likelihood counts in these units
 LEAST_SCALE = 0.5  # levels: no prediction of a rounded level can be sharper than the rounding
-FIXED = (
-    "components",
-    "timbre",
-    "ear",
-)  # parameters that training does not change; neither does it those of classifier heads
-HEAD = "head_"  # how the names of heads begin
+FIXED = ("components", "timbre", "ear")  # parameters, beside the classifier's head, that training leaves alone
+HEAD = "head_"  # the name of the head begins with it
 FIRST_SCALE = 0.2  # levels: of a band that the components explain entirely
+
+Nats = Float[Array, " batch"]
 
 
 class ShapeError(VaelabError, ValueError):
@@ -56,18 +56,18 @@ class Terms(NamedTuple):
     """Terms of the loss for each sound.
 
     Attributes:
-        recon: -log p(x|z), nats (batch,).
-        kl: One draw of log q(z|x) - log p(z), nats (batch,); a single draw may be negative.
-        error: Mean distance between features and their reconstruction, in [0, 1] (batch,).
-        classes: Cross-entropy of each label set, nats (batch, label sets), 0 where the label is unknown.
-        chosen: The most probable class of each label set (batch, label sets).
+        recon: -log p(x|z), nats.
+        kl: One draw of log q(z|x) - log p(z), nats; a single draw may be negative.
+        error: Mean distance between features and their reconstruction, in [0, 1].
+        classes: Cross-entropy of the class, nats, 0 where it is unknown.
+        chosen: The most probable class.
     """
 
-    recon: jax.Array
-    kl: jax.Array
-    error: jax.Array
-    classes: jax.Array
-    chosen: jax.Array
+    recon: Nats
+    kl: Nats
+    error: Float[Array, " batch"]
+    classes: Nats
+    chosen: Int[Array, " batch"]
 
 
 class IAFVAE(nn.Module):
@@ -87,8 +87,8 @@ class IAFVAE(nn.Module):
         self.decoder = self.make_decoder()
         self.flow = IAF(config.latent_dim, config.hidden, config.flow_steps, config.flow_hidden, config.flow_offset)
         if config.labels:
-            self.timbre, self.ear = Timbre(config.cepstra), Ear()
-        self.heads = [nn.Dense(len(names), name=HEAD + name) for name, names in config.labels]
+            self.timbre, self.landmarks = Timbre(config.cepstra), LandmarkKernel(name="ear")  # the name in model files
+            self.head = nn.Dense(len(config.classes), name=HEAD + config.labels[0][0])
         if config.likelihood == "laplace":
             self.log_scale = self.param("log_scale", nn.initializers.constant(3.0), (self.mels,))
 
@@ -110,7 +110,7 @@ class IAFVAE(nn.Module):
         Args:
             features: (batch, frames, mels) in [0, 1].
             eps: Standard normal noise (batch, latent).
-            labels: Class indices (batch, label sets), -1 where unknown.
+            labels: Class indices (batch,), -1 where unknown.
             deterministic: False lets dropout act, by the random stream "dropout".
 
         Raises:
@@ -118,7 +118,7 @@ class IAFVAE(nn.Module):
         """
         posterior = self.posterior(features, deterministic)
         _expect("eps", eps, jnp.floating, batch=features.shape[0], latent=self.config.latent_dim)
-        _expect("labels", labels, jnp.integer, batch=features.shape[0], sets=len(self.config.labels))
+        _expect("labels", labels, jnp.integer, batch=features.shape[0])
         z, kl = self.sample(posterior, eps)
         output = self.output(z, deterministic)
         error = jnp.abs(self.features(output) - features).mean(axis=(1, 2))
@@ -128,38 +128,37 @@ class IAFVAE(nn.Module):
     def posterior(self, features: jax.Array, deterministic: bool = True) -> Posterior:
         """Encode features (batch, frames, mels) in [0, 1]."""
         _expect("features", features, jnp.floating, batch=None, frames=self.frames, mels=self.mels)
-        none = jnp.zeros((features.shape[0], 0), features.dtype)
-        coordinates = self.components.project(features) if self.config.components else none
+        coordinates = jnp.zeros((features.shape[0], 0), features.dtype)
+        if self.config.components:
+            coordinates = self.components.project(features)
         return self.encoder(features, coordinates, deterministic)
 
-    def output(self, z: jax.Array, deterministic: bool = True) -> jax.Array:
-        """Linked features that z stands for: (batch, latent) -> (batch, frames, mels)."""
-        coordinates, added = self.decoder(z, deterministic)
-        return (self.components.rebuild(coordinates) if self.config.components else 0.0) + added
+    def output(self, z: Latents, deterministic: bool = True) -> Features:
+        """Decode latents to linked features."""
+        coordinates, residual = self.decoder(z, deterministic)
+        return (self.components.rebuild(coordinates) if self.config.components else 0.0) + residual
 
-    def sample(self, posterior: Posterior, eps: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """zK for given noise, and log q(zK|x) - log p(zK), nats: (batch, latent) and (batch,). One pass."""
-        z, shares = self.shares(posterior, eps)
-        return z, shares.sum(axis=-1)
+    def sample(self, posterior: Posterior, eps: Latents) -> tuple[Latents, Nats]:
+        """zK for given noise, and log q(zK|x) - log p(zK). One pass."""
+        z, kl = self.kl_of_entries(posterior, eps)
+        return z, kl.sum(axis=-1)
 
-    def shares(self, posterior: Posterior, eps: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """zK for given noise, and what each of its entries adds to log q - log p, nats: both (batch, latent)."""
+    def kl_of_entries(self, posterior: Posterior, eps: Latents) -> tuple[Latents, Latents]:
+        """zK for given noise, and the summand of log q(zK|x) - log p(zK), nats, that belongs to each entry."""
         z0 = posterior.mean + jnp.exp(posterior.log_std) * eps
-        z, log_gates = self.flow.gated(z0, posterior.context)
-        log_q = norm.logpdf(eps) - posterior.log_std
-        if self.config.flow_steps % 2:  # an odd number of reversals
-            log_q = log_q[:, ::-1]
-        return z, log_q - log_gates - norm.logpdf(z)
+        z, log_gates = self.flow.forward_and_log_gates(z0, posterior.context)
+        log_q0 = self.flow.in_final_order(norm.logpdf(eps) - posterior.log_std)
+        return z, log_q0 - log_gates - norm.logpdf(z)
 
-    def log_q(self, posterior: Posterior, z: jax.Array) -> jax.Array:
-        """log q(zK|x) of any zK, nats: (batch, latent) -> (batch,). O(latent) passes, by the flow's inverse."""
+    def log_q(self, posterior: Posterior, z: jax.Array) -> Nats:
+        """log q(zK|x) of any zK (batch, latent). O(latent) passes, by the flow's inverse."""
         _expect("z", z, jnp.floating, batch=None, latent=self.config.latent_dim)
         z0, log_det = self.flow.inverse(z, posterior.context)
         eps = (z0 - posterior.mean) * jnp.exp(-posterior.log_std)
         return (norm.logpdf(eps) - posterior.log_std).sum(axis=-1) + log_det
 
-    def recon(self, features: jax.Array, output: jax.Array) -> jax.Array:
-        """-log p(x|z) in nats, summed over frames and bands: (batch,).
+    def recon(self, features: Features, output: Features) -> Nats:
+        """-log p(x|z), summed over frames and bands.
 
         laplace: density of the stored level around the output's, in levels, with one scale per band,
             scale = LEAST_SCALE + exp(log_scale). A band that is always silent would otherwise earn any density
@@ -173,43 +172,39 @@ class IAFVAE(nn.Module):
             nats = nn.softplus(output) - features * output
         return nats.sum(axis=(1, 2))
 
-    def features(self, output: jax.Array) -> jax.Array:
-        """The decoder's output as features in [0, 1]."""
+    def features(self, output: Features) -> Features:
+        """Turn the decoder's output into features in [0, 1]."""
         return jnp.clip(output, 0, 1) if self.config.likelihood == "laplace" else nn.sigmoid(output)
 
-    def classifier_inputs(self, features: jax.Array) -> jax.Array:
-        """Inputs of the classifier heads, from features in [0, 1]: (batch, inputs)."""
+    def classifier_inputs(self, features: jax.Array) -> Float[Array, "batch landmarks"]:
+        """Inputs of the classifier heads, from features (batch, frames, mels) in [0, 1]."""
         _expect("features", features, jnp.floating, batch=None, frames=self.frames, mels=self.mels)
-        return self.ear(self.timbre(features))
+        return self.landmarks(self.timbre(features))
 
-    def classification(self, features: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Cross-entropy in nats (0 where unknown) and most probable class, each (batch, label sets)."""
-        nats, chosen = jnp.zeros(labels.shape, features.dtype), jnp.zeros(labels.shape, jnp.int32)
-        for column, logits in enumerate(self.class_logits(features)):
-            truth = labels[:, column]
-            log_p = nn.log_softmax(logits)
-            true_log_p = jnp.take_along_axis(log_p, jnp.maximum(truth, 0)[:, None], axis=1)[:, 0]
-            nats = nats.at[:, column].set(jnp.where(truth >= 0, -true_log_p, 0))
-            chosen = chosen.at[:, column].set(log_p.argmax(axis=1).astype(jnp.int32))
-        return nats, chosen
+    def classification(self, features: jax.Array, labels: Int[Array, " batch"]) -> tuple[Nats, Int[Array, " batch"]]:
+        """Cross-entropy (0 where the label is unknown), and the most probable class."""
+        if not self.config.classes:
+            return jnp.zeros(labels.shape, features.dtype), jnp.zeros(labels.shape, jnp.int32)
+        log_p = nn.log_softmax(self.class_logits(features))
+        true_log_p = jnp.take_along_axis(log_p, jnp.maximum(labels, 0)[:, None], axis=1)[:, 0]
+        return jnp.where(labels >= 0, -true_log_p, 0), log_p.argmax(axis=1).astype(jnp.int32)
 
-    def embed(self, features: jax.Array, eps: jax.Array) -> jax.Array:
-        """zK for given noise; eps = 0 is the deterministic embedding: (batch, latent)."""
+    def embed(self, features: jax.Array, eps: jax.Array) -> Latents:
+        """zK for given noise; eps = 0 is the deterministic embedding."""
         posterior = self.posterior(features)
         _expect("eps", eps, jnp.floating, batch=features.shape[0], latent=self.config.latent_dim)
         return self.sample(posterior, eps)[0]
 
-    def generate(self, z: jax.Array) -> jax.Array:
-        """Features in [0, 1] that z stands for: (batch, frames, mels)."""
+    def generate(self, z: jax.Array) -> Features:
+        """Decode latents (batch, latent) to features in [0, 1]."""
         _expect("z", z, jnp.floating, batch=None, latent=self.config.latent_dim)
         return self.features(self.output(z))
 
-    def class_logits(self, features: jax.Array) -> tuple[jax.Array, ...]:
-        """One (batch, classes) array for each label set."""
-        if not self.heads:
-            return ()
-        heard = self.classifier_inputs(features)
-        return tuple(head(heard) for head in self.heads)
+    def class_logits(self, features: jax.Array) -> Float[Array, "batch classes"]:
+        """Logits of the classes, from features (batch, frames, mels)."""
+        if not self.config.classes:
+            return jnp.zeros((features.shape[0], 0), features.dtype)
+        return self.head(self.classifier_inputs(features))
 
 
 @jax.tree_util.register_dataclass
@@ -233,11 +228,11 @@ class Model:
         return IAFVAE(self.config, self.audio.frames, self.audio.n_mels)
 
     @jax.jit
-    def encode(self, features: jax.Array, eps: jax.Array | None = None) -> jax.Array:
-        """Embeddings: (batch, frames, mels) -> (batch, latent).
+    def encode(self, features: jax.Array, eps: jax.Array | None = None) -> Latents:
+        """Embed sounds.
 
         Args:
-            features: In [0, 1].
+            features: (batch, frames, mels) in [0, 1].
             eps: Standard normal noise (batch, latent), a draw from the posterior; None is the
                 deterministic embedding, eps = 0.
 
@@ -249,20 +244,17 @@ class Model:
         return self.module.apply({"params": self.params}, features, eps, method="embed")
 
     @jax.jit
-    def decode(self, z: jax.Array) -> jax.Array:
-        """Features: (batch, latent) -> (batch, frames, mels) in [0, 1]."""
+    def decode(self, z: jax.Array) -> Features:
+        """Decode latents (batch, latent) to features in [0, 1]."""
         return self.module.apply({"params": self.params}, z, method="generate")
 
     @jax.jit
-    def log_q(self, features: jax.Array, z: jax.Array) -> jax.Array:
-        """log q(z|x) in nats, how probable a latent is for a sound; O(latent) passes.
+    def log_q(self, features: jax.Array, z: jax.Array) -> Nats:
+        """log q(z|x): how probable latents are for sounds. O(latent) passes.
 
         Args:
             features: (batch, frames, mels) in [0, 1], or one sound, (1, frames, mels), for all latents.
             z: Any latents (batch, latent).
-
-        Returns:
-            (batch,).
         """
 
         def log_q(module: IAFVAE, features, z):
@@ -271,14 +263,14 @@ class Model:
         return self.module.apply({"params": self.params}, features, z, method=log_q)
 
     @jax.jit
-    def classify(self, features: jax.Array) -> tuple[jax.Array, ...]:
-        """Class probabilities: (batch, frames, mels) -> one (batch, classes) for each label set."""
+    def classify(self, features: jax.Array) -> Float[Array, "batch classes"]:
+        """Class probabilities, from features (batch, frames, mels)."""
         logits = self.module.apply({"params": self.params}, features, method="class_logits")
-        return tuple(nn.softmax(scores) for scores in logits)
+        return nn.softmax(logits) if self.config.classes else logits
 
 
 def create(config: ModelConfig, audio: AudioConfig, key: jax.Array, principal: Principal | None = None) -> Model:
-    """A model with fresh weights, a function of the key and of where it starts.
+    """Initialise a model.
 
     Args:
         config: Sizes and labels.
@@ -286,13 +278,13 @@ def create(config: ModelConfig, audio: AudioConfig, key: jax.Array, principal: P
         key: Of the weights.
         principal: Components to start from; None leaves random axes.
     """
-    return (_fresh if isinstance(key, jax.core.Tracer) else _fresh_quickly)(config, audio, key, principal)
+    return (_create if isinstance(key, jax.core.Tracer) else _create_quickly)(config, audio, key, principal)
 
 
-def _fresh(config: ModelConfig, audio: AudioConfig, key: jax.Array, principal: Principal | None) -> Model:
+def _create(config: ModelConfig, audio: AudioConfig, key: jax.Array, principal: Principal | None) -> Model:
     module = IAFVAE(config, audio.frames, audio.n_mels)
     features = jnp.zeros((1, audio.frames, audio.n_mels))
-    labels = jnp.zeros((1, len(config.labels)), jnp.int32)
+    labels = jnp.zeros(1, jnp.int32)
     params = module.init(key, features, jnp.zeros((1, config.latent_dim)), labels)["params"]
     if principal is not None and config.components:
         params["components"] = {name: getattr(principal, name) for name in ("centre", "axes", "spread")}
@@ -302,21 +294,21 @@ def _fresh(config: ModelConfig, audio: AudioConfig, key: jax.Array, principal: P
 
 
 # It runs once, and compiling it is all that it costs: without optimisation that takes half the time.
-_fresh_quickly = jax.jit(
-    _fresh,
+_create_quickly = jax.jit(
+    _create,
     static_argnames=("config", "audio"),
     compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
 )
 
 
 def trainable(params: dict) -> tuple[dict, dict]:
-    """Split parameters into those that training changes and fixed ones: principal components and classifiers."""
+    """Split parameters into those that training changes and fixed ones: principal components and the classifier."""
     fixed = {name: leaf for name, leaf in params.items() if name in FIXED or name.startswith(HEAD)}
     return {name: leaf for name, leaf in params.items() if name not in fixed}, fixed
 
 
-def negative_elbo(terms: Terms, beta: float | jax.Array = 1.0, free_bits: float = 0.0) -> jax.Array:
-    """recon + beta * kl of each sound, nats (batch,); by default -ELBO itself.
+def negative_elbo(terms: Terms, beta: ArrayLike = 1.0, free_bits: float = 0.0) -> Nats:
+    """recon + beta * kl of each sound; by default -ELBO itself.
 
     Free bits are those of Kingma et al. 2016 with the whole latent as one group: the mean over the
     batch is mean(recon) + beta * max(mean(kl), free_bits), so the KL pulls at nothing while its batch mean is
@@ -337,7 +329,7 @@ def negative_elbo(terms: Terms, beta: float | jax.Array = 1.0, free_bits: float 
 def _expect(name: str, array: jax.Array, kind: type, **sizes: int | None) -> None:
     """Refuse another kind of number or another shape; a size of None is free."""
     fits = array.ndim == len(sizes) and all(
-        size in (None, found) for size, found in zip(sizes.values(), array.shape, strict=True)
+        size in (None, length) for size, length in zip(sizes.values(), array.shape, strict=True)
     )
     if not fits:
         shape = ", ".join(axis if size is None else f"{axis} {size}" for axis, size in sizes.items())

@@ -1,31 +1,38 @@
 """The networks around the flow: components, convolutions over time, encoder and decoder.
 
-What each of them is for, and how they stand together, is told in `vaelab.model`.
+`vaelab.model` puts them together and explains why.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from vaelab.audio import timbre
 from vaelab.config import ModelConfig
+from vaelab.flows import undoing_kernel
 from vaelab.pca import LEAST_FEATURE
 
-EAR = 1024  # known sounds that others are compared with
+LANDMARKS = 1024  # training sounds that others are compared with
 KERNEL_WIDTH = 1.0  # deviations of a statistic
 LOG_STD_RANGE = (-7.0, 3.0)
 FIRST_LOG_STD = -2.0  # little noise at first, so that the decoder has something to learn from
 
+Features = Float[Array, "batch frames mels"]
+Coordinates = Float[Array, "batch components"]
+Hidden = Float[Array, "batch hidden"]
+Latents = Float[Array, "batch latent"]
+
 
 class Posterior(NamedTuple):
-    """Posterior parameters of a batch: mean, log_std (batch, latent) and context (batch, hidden)."""
+    """Posterior parameters of a batch."""
 
-    mean: jax.Array
-    log_std: jax.Array
-    context: jax.Array
+    mean: Latents
+    log_std: Latents
+    context: Hidden
 
 
 class Components(nn.Module):
@@ -51,41 +58,38 @@ class Components(nn.Module):
         self.axes = self.param("axes", nn.initializers.normal(size**-0.5), shape)
         self.spread = self.param("spread", nn.initializers.ones_init(), shape[:1])
 
-    def project(self, features: jax.Array) -> jax.Array:
-        """Features (batch, frames, mels) -> coordinates of unit variance (batch, count)."""
+    def project(self, features: Features) -> Coordinates:
+        """Features -> coordinates of unit variance."""
         if self.logits:
             inside = jnp.clip(features, LEAST_FEATURE, 1 - LEAST_FEATURE)
             features = jnp.log(inside) - jnp.log1p(-inside)
         flat = (features - self.centre[None]).reshape(features.shape[0], -1)
         return flat @ self._flat_axes(flat.dtype).T / self.spread[None].astype(flat.dtype)
 
-    def rebuild(self, coordinates: jax.Array) -> jax.Array:
-        """Coordinates (batch, count) -> linked features (batch, frames, mels)."""
+    def rebuild(self, coordinates: Coordinates) -> Features:
+        """Coordinates -> linked features."""
         flat = (coordinates * self.spread[None].astype(coordinates.dtype)) @ self._flat_axes(coordinates.dtype)
         return self.centre[None].astype(flat.dtype) + flat.reshape(-1, self.frames, self.mels)
 
-    def _flat_axes(self, dtype: jnp.dtype) -> jax.Array:
+    def _flat_axes(self, dtype: DTypeLike) -> jax.Array:
         return self.axes.reshape(self.count, -1).astype(dtype)
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(elu(conv(norm(x)))), convolutions of three frames: (batch, frames, width) -> the same."""
+    """x + conv(elu(conv(norm(x)))), convolutions of three frames."""
 
     width: int
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "batch frames width"]) -> Float[Array, "batch frames width"]:
         """Apply the block."""
         y = nn.LayerNorm()(x)
         y = nn.elu(nn.Conv(self.width, (3,))(y))
         return x + nn.Conv(self.width, (3,), kernel_init=nn.initializers.zeros_init())(y)
 
 
-def patches(features: jax.Array, size: int) -> jax.Array:
-    """Neighbouring frames side by side: (batch, frames, mels) -> (batch, ceil(frames / size), size * mels).
-
-    The last patch is filled up with silence.
-    """
+def patches(features: Features, size: int) -> Float[Array, "batch patches {size}*mels"]:
+    """Put every `size` neighbouring frames side by side; the last patch is filled up with silence."""
     batch, frames, mels = features.shape
     count = -(-frames // size)
     padded = jnp.pad(features, ((0, 0), (0, count * size - frames), (0, 0)))
@@ -93,13 +97,13 @@ def patches(features: jax.Array, size: int) -> jax.Array:
 
 
 class Analysis(nn.Module):
-    """Convolutions over time, halving it: features (batch, frames, mels) -> (batch, any)."""
+    """Convolutions over time, halving it several times."""
 
     config: ModelConfig
 
     @nn.compact
-    def __call__(self, features: jax.Array) -> jax.Array:
-        """Read a batch."""
+    def __call__(self, features: Features) -> Float[Array, "batch any"]:
+        """Summarise a batch."""
         config = self.config
         x = nn.Dense(config.width)(2 * patches(features, config.patch) - 1)
         for _ in range(config.downsamples):
@@ -110,15 +114,15 @@ class Analysis(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """The way back: (batch, hidden) -> what is added to linked features (batch, frames, mels), zero at first."""
+    """Convolutions over time, doubling it: a residual of the linked features, zero in a new model."""
 
     config: ModelConfig
     frames: int
     mels: int
 
     @nn.compact
-    def __call__(self, hidden: jax.Array) -> jax.Array:
-        """Write a batch."""
+    def __call__(self, hidden: Hidden) -> Features:
+        """Compute the residuals of a batch."""
         config = self.config
         lengths = [-(-self.frames // config.patch)]
         for _ in range(config.downsamples):
@@ -134,12 +138,12 @@ class Synthesis(nn.Module):
 
 
 class Layers(nn.Module):
-    """`depth` dense layers with elu and dropout: (batch, any) -> (batch, hidden)."""
+    """`depth` dense layers with elu and dropout."""
 
     config: ModelConfig
 
     @nn.compact
-    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
+    def __call__(self, x: Float[Array, "batch any"], deterministic: bool) -> Float[Array, "batch output"]:
         """Apply the layers."""
         for _ in range(self.config.depth):
             x = nn.elu(nn.Dense(self.config.hidden)(x))
@@ -148,41 +152,38 @@ class Layers(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Features (batch, frames, mels) and their coordinates (batch, components) -> `Posterior`."""
+    """Features and their coordinates -> `Posterior`."""
 
     config: ModelConfig
 
     @nn.compact
-    def __call__(self, features: jax.Array, coordinates: jax.Array, deterministic: bool = True) -> Posterior:
+    def __call__(self, features: Features, coordinates: Coordinates, deterministic: bool = True) -> Posterior:
         """Encode a batch."""
         config = self.config
-        seen = [coordinates, *([Analysis(config)(features)] if config.width else [])]
-        hidden = Layers(config)(jnp.concatenate(seen, axis=1), deterministic)
+        inputs = [coordinates, *([Analysis(config)(features)] if config.width else [])]
+        hidden = Layers(config)(jnp.concatenate(inputs, axis=1), deterministic)
         zeros, first = nn.initializers.zeros_init(), nn.initializers.constant(FIRST_LOG_STD)
         mean = nn.Dense(config.latent_dim, kernel_init=zeros if config.components else nn.initializers.lecun_normal())
         log_std = nn.Dense(config.latent_dim, kernel_init=zeros, bias_init=first)(hidden)
         context = nn.elu(nn.Dense(config.hidden)(hidden))
         linear = 0.0
         if config.components:
-            linear = nn.Dense(config.latent_dim, use_bias=False, kernel_init=self._through_the_flow)(coordinates)
+            linear = nn.Dense(config.latent_dim, use_bias=False, kernel_init=self._linear_kernel)(coordinates)
         return Posterior(mean(hidden) + linear, jnp.clip(log_std, *LOG_STD_RANGE), context)
 
-    def _through_the_flow(self, _key: jax.Array, shape: tuple[int, int], dtype: jnp.dtype) -> jax.Array:
-        """The first coordinates, so scaled and turned that a fresh flow gives them back as they were."""
-        shrinks = (1 + np.exp(-self.config.flow_offset)) ** self.config.flow_steps
-        kernel = shrinks * np.eye(*shape)
-        return jnp.asarray(kernel[:, ::-1] if self.config.flow_steps % 2 else kernel, dtype)
+    def _linear_kernel(self, _key: jax.Array, shape: tuple[int, int], dtype: DTypeLike) -> jax.Array:
+        return undoing_kernel(shape, self.config.flow_steps, self.config.flow_offset, dtype)
 
 
 class Decoder(nn.Module):
-    """Latent (batch, latent) -> coordinates (batch, components), and what convolutions add (batch, frames, mels)."""
+    """Latents -> coordinates, and the residual of linked features that convolutions add (0.0 without them)."""
 
     config: ModelConfig
     frames: int
     mels: int
 
     @nn.compact
-    def __call__(self, z: jax.Array, deterministic: bool = True) -> tuple[jax.Array, jax.Array | float]:
+    def __call__(self, z: Latents, deterministic: bool = True) -> tuple[Coordinates, Features | float]:
         """Decode a batch."""
         config = self.config
         hidden = Layers(config)(z, deterministic)
@@ -194,7 +195,7 @@ class Decoder(nn.Module):
 
 
 class Timbre(nn.Module):
-    """A sound's timbre in units of the training sounds' deviations. Not trained; see `trainable`.
+    """Timbre statistics, standardised over the training sounds. Not trained; see `trainable`.
 
     Attributes:
         cepstra: See `vaelab.audio.timbre`.
@@ -203,29 +204,29 @@ class Timbre(nn.Module):
     cepstra: int
 
     @nn.compact
-    def __call__(self, features: jax.Array) -> jax.Array:
-        """Features (batch, frames, mels) -> (batch, statistics)."""
-        found = timbre.statistics(features, self.cepstra)
-        centre = self.param("centre", nn.initializers.zeros_init(), found.shape[1:])
-        spread = self.param("spread", nn.initializers.ones_init(), found.shape[1:])
-        return (found - centre[None]) / spread[None]
+    def __call__(self, features: Features) -> Float[Array, "batch statistics"]:
+        """Measure a batch."""
+        statistics = timbre.statistics(features, self.cepstra)
+        centre = self.param("centre", nn.initializers.zeros_init(), statistics.shape[1:])
+        spread = self.param("spread", nn.initializers.ones_init(), statistics.shape[1:])
+        return (statistics - centre[None]) / spread[None]
 
 
-class Ear(nn.Module):
-    """RBF similarity of a timbre to landmark timbres: (batch, statistics) -> (batch, EAR). Not trained.
+class LandmarkKernel(nn.Module):
+    """RBF kernel between timbres and those of landmark sounds. Not trained; see `trainable`.
 
-    exp(-d^2 / (2 KERNEL_WIDTH^2)) for each known sound, with d^2 the mean square distance of the statistics: a linear
+    exp(-d^2 / (2 KERNEL_WIDTH^2)) for each landmark, with d^2 the mean square distance of the statistics: a linear
     classifier of these draws smooth boundaries of any shape.
     """
 
     @nn.compact
-    def __call__(self, timbre: jax.Array) -> jax.Array:
-        """Listen to a batch."""
-        size = timbre.shape[1]
-        known = self.param("known", nn.initializers.normal(1.0), (EAR, size))
-        squares = (timbre**2).sum(axis=1)[:, None] + (known**2).sum(axis=1)[None] - 2 * timbre @ known.T
+    def __call__(self, timbres: Float[Array, "batch statistics"]) -> Float[Array, "batch landmarks"]:
+        """Compare a batch with the landmarks."""
+        size = timbres.shape[1]
+        landmarks = self.param("known", nn.initializers.normal(1.0), (LANDMARKS, size))  # the name in model files
+        squares = (timbres**2).sum(axis=1)[:, None] + (landmarks**2).sum(axis=1)[None] - 2 * timbres @ landmarks.T
         return jnp.exp(-jnp.maximum(squares, 0) / (2 * KERNEL_WIDTH**2 * size))
 
 
-def _identity(_key: jax.Array, shape: tuple[int, int], dtype: jnp.dtype) -> jax.Array:
+def _identity(_key: jax.Array, shape: tuple[int, int], dtype: DTypeLike) -> jax.Array:
     return jnp.eye(*shape, dtype=dtype)

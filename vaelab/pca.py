@@ -16,8 +16,10 @@ from typing import NamedTuple
 import numpy as np
 import scipy
 
+from vaelab.spectral import LEVELS, dequantise
+
 MOST_SOUNDS = 2048  # evenly spaced ones stand for more: 2048 take some two seconds
-LEAST_FEATURE = 1 / 255  # of the logit, one stored level from silence and from the maximum
+LEAST_FEATURE = 1 / LEVELS  # of the logit, one stored level from silence and from the maximum
 LEAST_SPREAD = 1e-3
 
 
@@ -47,7 +49,7 @@ def fit(levels: np.ndarray, count: int, kept: int, logits: bool) -> Principal:
         logits: The link: logits of features instead of features.
     """
     chosen = np.linspace(0, len(levels) - 1, min(len(levels), MOST_SOUNDS)).round().astype(int)
-    features = np.asarray(levels[chosen], np.float32) / 255
+    features = dequantise(np.asarray(levels[chosen]))
     sounds, *shape = features.shape
     linked = link(features, logits).reshape(sounds, -1)
     centre = linked.mean(axis=0)

@@ -18,9 +18,11 @@ from functools import lru_cache, partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Complex, Float, UInt8
 
 from vaelab.config import AudioConfig
 
+LEVELS = 255  # of a stored feature, beside silence: 80 dB in steps of 0.31 dB
 POWER_FLOOR = 1e-10  # librosa's amin: a clip whose maximum lies below is silence
 TOGETHER = 32  # mel filters in one matrix product: measured faster than 16, 64 or all
 MEL_UPDATES = 24
@@ -31,10 +33,16 @@ HANN_GAMMA = 0.25645  # exp(-pi t^2 / gamma), gamma = HANN_GAMMA * n_fft^2, is t
 ONSET = 0.3  # nepers from one frame to the next that make an onset: a steady tone's rounding errors must not
 PHASE_FLOOR = 1e-4  # of the largest magnitude: changes below it say nothing of phase
 
+Samples = Float[Array | np.ndarray, "batch samples"]
+Features = Float[Array | np.ndarray, "batch frames mels"]
+Decibels = Float[Array, " batch"]
+Bins = Float[Array | np.ndarray, "batch frames bins"]
+Spectrum = Complex[Array | np.ndarray, "batch frames bins"]
+
 
 @lru_cache
-def filterbank(config: AudioConfig) -> np.ndarray:
-    """Slaney mel filters, float32 (mels, n_fft // 2 + 1)."""
+def filterbank(config: AudioConfig) -> Float[np.ndarray, "mels bins"]:
+    """Slaney mel filters over n_fft // 2 + 1 bins."""
     from librosa.filters import mel as mel_filters  # slow to import, and only needed once per config
 
     return mel_filters(
@@ -42,14 +50,14 @@ def filterbank(config: AudioConfig) -> np.ndarray:
     )
 
 
-def fit_length(samples: np.ndarray, config: AudioConfig) -> np.ndarray:
-    """Pad with silence or crop to one clip: (samples,) of any length -> (config.samples,)."""
+def fit_length(samples: Float[np.ndarray, " any"], config: AudioConfig) -> Float[np.ndarray, " samples"]:
+    """Pad with silence or crop to one clip of config.samples."""
     clip = np.zeros(config.samples, np.float32)
     clip[: len(samples)] = samples[: config.samples]
     return clip
 
 
-def mel(samples: jax.Array, config: AudioConfig) -> tuple[jax.Array, jax.Array]:
+def mel(samples: Samples, config: AudioConfig) -> tuple[Features, Decibels]:
     """Mel features of a batch of clips.
 
     Args:
@@ -57,52 +65,48 @@ def mel(samples: jax.Array, config: AudioConfig) -> tuple[jax.Array, jax.Array]:
         config: The front end.
 
     Returns:
-        features: (batch, frames, mels) in [0, 1]; 0 is `top_db` or more below the clip's maximum. Silence
-            is all zeros.
-        level_db: (batch,), the maximum of the clip's mel power in dB.
+        features: In [0, 1]; 0 is `top_db` or more below the clip's maximum. Silence is all zeros.
+        level_db: The maximum of the clip's mel power in dB.
     """
     return _mel(samples, config)
 
 
-def stored_mel(samples: jax.Array, config: AudioConfig) -> tuple[jax.Array, jax.Array]:
-    """As `mel`, with the features quantised in the same pass: uint8 (batch, frames, mels) and (batch,)."""
+def stored_mel(samples: Samples, config: AudioConfig) -> tuple[UInt8[Array, "batch frames mels"], Decibels]:
+    """As `mel`, with the features quantised in the same pass."""
     return _stored_mel(samples, config)
 
 
-def quantise(features: jax.Array) -> jax.Array:
-    """Features as the uint8 levels in which they are stored (80 dB / 255 = 0.31 dB steps)."""
-    return jnp.round(jnp.asarray(features) * 255).astype(jnp.uint8)
+def quantise(features: Float[Array | np.ndarray, "..."]) -> UInt8[Array | np.ndarray, "..."]:
+    """Features in [0, 1] as the uint8 levels in which they are stored, by NumPy or JAX as they come."""
+    return (features * LEVELS).round().astype(np.uint8)
 
 
-def dequantise(levels: jax.Array) -> jax.Array:
-    """Stored uint8 levels as float32 features in [0, 1]."""
-    return jnp.asarray(levels).astype(jnp.float32) / 255
+def dequantise(levels: UInt8[Array | np.ndarray, "..."]) -> Float[Array | np.ndarray, "..."]:
+    """Stored uint8 levels as float32 features in [0, 1], by NumPy or JAX as they come."""
+    return levels.astype(np.float32) / LEVELS
 
 
 def invert(
-    features: jax.Array,
+    features: Features,
     config: AudioConfig,
-    phase: jax.Array | None = None,
+    phase: Bins | None = None,
     iterations: int | None = None,
-) -> jax.Array:
+) -> Samples:
     """Samples whose mel features are close to the ones given, at the level where mel power peaks at one.
 
     Args:
-        features: (batch, frames, mels) in [0, 1].
+        features: In [0, 1].
         config: The front end.
-        phase: Radians, (batch, frames, n_fft // 2 + 1), as of `stft`; None starts from `guess_phase`.
+        phase: Radians, as of `stft`; None starts from `guess_phase`.
         iterations: Griffin-Lim rounds; None is 16 without a phase and 0 with one, which rounds only harm.
-
-    Returns:
-        (batch, config.samples).
     """
     if iterations is None:
         iterations = GRIFFIN_LIM_ROUNDS if phase is None else 0
     return _invert(features, filterbank(config), phase, config, iterations)
 
 
-def guess_phase(magnitude: jax.Array, config: AudioConfig) -> jax.Array:
-    """A phase for magnitudes alone, without iteration: (batch, frames, bins) -> radians of the same shape.
+def guess_phase(magnitude: Bins, config: AudioConfig) -> Bins:
+    """Guess a phase, in radians, from magnitudes alone, without iteration.
 
     For a Gaussian window exp(-pi t^2 / gamma), and nearly for a Hann window, the phase's slopes are those of the
     log magnitude: the delay within a window is -(1 / 2 pi) d phase / df = (gamma / 2 pi) d log|S| / dt, and
@@ -131,8 +135,8 @@ def guess_phase(magnitude: jax.Array, config: AudioConfig) -> jax.Array:
     return jnp.swapaxes(jax.lax.scan(follow, onset[:, 0], frames)[1], 0, 1)
 
 
-def stft(samples: jax.Array, config: AudioConfig) -> jax.Array:
-    """Centred STFT without its last frame: (batch, samples) -> complex (batch, frames, n_fft // 2 + 1)."""
+def stft(samples: Samples, config: AudioConfig) -> Spectrum:
+    """Centred STFT without its last frame, over n_fft // 2 + 1 bins."""
     half = config.n_fft // 2
     chunks = _chunks(config)
     length = (config.frames - 1 + chunks) * config.hop_length
@@ -142,8 +146,8 @@ def stft(samples: jax.Array, config: AudioConfig) -> jax.Array:
     return jnp.fft.rfft(frames[:, :, : config.n_fft] * _window(config)[None, None, :])
 
 
-def istft(spectrum: jax.Array, config: AudioConfig) -> jax.Array:
-    """Least-squares inverse of `stft`: complex (batch, frames, n_fft // 2 + 1) -> (batch, config.samples)."""
+def istft(spectrum: Spectrum, config: AudioConfig) -> Samples:
+    """Least-squares inverse of `stft`."""
     half = config.n_fft // 2
     frames = jnp.fft.irfft(spectrum, config.n_fft) * _window(config)[None, None, :]
     total = _overlap_add(frames, config)[:, half : half + config.samples]
@@ -155,13 +159,13 @@ def _chunks(config: AudioConfig) -> int:
     return -(-config.n_fft // config.hop_length)
 
 
-def _window(config: AudioConfig) -> np.ndarray:
-    """Periodic Hann window, (n_fft,)."""
+def _window(config: AudioConfig) -> Float[np.ndarray, " n_fft"]:
+    """Periodic Hann window."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(config.n_fft) / config.n_fft)).astype(np.float32)
 
 
 @lru_cache
-def _window_power(config: AudioConfig) -> np.ndarray:
+def _window_power(config: AudioConfig) -> Float[np.ndarray, " samples"]:
     """Sum of squared windows over each sample of a clip, floored where hardly any window reaches."""
     total = np.zeros((config.frames - 1 + _chunks(config)) * config.hop_length)
     for frame in range(config.frames):
@@ -170,8 +174,8 @@ def _window_power(config: AudioConfig) -> np.ndarray:
     return np.maximum(total, 0.05 * total.max()).astype(np.float32)
 
 
-def _overlap_add(frames: jax.Array, config: AudioConfig) -> jax.Array:
-    """Add windows at their hops: (batch, frames, n_fft) -> (batch, (frames - 1 + chunks) * hop).
+def _overlap_add(frames: Float[Array, "batch frames n_fft"], config: AudioConfig) -> Samples:
+    """Add windows at their hops.
 
     A sum of a few shifted copies, which XLA fuses; a scatter would run one sample at a time on a CPU.
     """
@@ -183,7 +187,7 @@ def _overlap_add(frames: jax.Array, config: AudioConfig) -> jax.Array:
 
 
 @partial(jax.jit, static_argnames="config")
-def _mel(samples: jax.Array, config: AudioConfig) -> tuple[jax.Array, jax.Array]:
+def _mel(samples: Samples, config: AudioConfig) -> tuple[Features, Decibels]:
     spectrum = stft(samples, config)
     power = _mel_power(jnp.square(spectrum.real) + jnp.square(spectrum.imag), config)
     decibels = 10 * jnp.log10(jnp.maximum(power, POWER_FLOOR))
@@ -194,30 +198,30 @@ def _mel(samples: jax.Array, config: AudioConfig) -> tuple[jax.Array, jax.Array]
 
 
 @partial(jax.jit, static_argnames="config")
-def _stored_mel(samples: jax.Array, config: AudioConfig) -> tuple[jax.Array, jax.Array]:
+def _stored_mel(samples: Samples, config: AudioConfig) -> tuple[UInt8[Array, "batch frames mels"], Decibels]:
     features, level_db = _mel(samples, config)
     return quantise(features), level_db
 
 
-def _mel_power(power: jax.Array, config: AudioConfig) -> jax.Array:
-    """Power spectrum (..., n_fft // 2 + 1) to mel power (..., mels).
+def _mel_power(power: Float[Array, "... bins"], config: AudioConfig) -> Float[Array, "... mels"]:
+    """Power spectrum to mel power.
 
     Filters are narrow, so neighbours share few bins: a product for each `TOGETHER` filters over the bins that they
     have takes a quarter of the multiplications of one over all bins.
     """
     filters, parts = filterbank(config), []
     for start in range(0, len(filters), TOGETHER):
-        some = filters[start : start + TOGETHER]
-        heard = np.flatnonzero(some.any(axis=0))
-        low, high = (heard[0], heard[-1] + 1) if len(heard) else (0, 1)
-        parts.append(power[..., low:high] @ some[:, low:high].T)
+        group = filters[start : start + TOGETHER]
+        bins = np.flatnonzero(group.any(axis=0))
+        low, high = (bins[0], bins[-1] + 1) if len(bins) else (0, 1)
+        parts.append(power[..., low:high] @ group[:, low:high].T)
     return jnp.concatenate(parts, axis=-1)
 
 
 @partial(jax.jit, static_argnames=("config", "iterations"))
 def _invert(
-    features: jax.Array, filters: jax.Array, phase: jax.Array | None, config: AudioConfig, iterations: int
-) -> jax.Array:
+    features: Features, filters: Float[Array, "mels bins"], phase: Bins | None, config: AudioConfig, iterations: int
+) -> Samples:
     power = jnp.where(features > 0, 10 ** ((features - 1) * config.top_db / 10), 0)
     updates = MEL_UPDATES if phase is None else MEL_UPDATES_WITH_PHASE
     magnitude = jnp.sqrt(power_spectrum(power, filters, updates))
@@ -226,8 +230,10 @@ def _invert(
     return istft(_griffin_lim(magnitude, jnp.exp(1j * phase), config, iterations), config)
 
 
-def power_spectrum(mel_power: jax.Array, filters: jax.Array, updates: int = MEL_UPDATES) -> jax.Array:
-    """Non-negative S with S @ filters.T close to the mel power: (..., mels) -> (..., n_fft // 2 + 1).
+def power_spectrum(
+    mel_power: Features, filters: Float[Array | np.ndarray, "mels bins"], updates: int = MEL_UPDATES
+) -> Bins:
+    """Non-negative S with S @ filters.T close to the mel power.
 
     Multiplicative updates S <- S * ((Y M) / (S M^T M)) ** 1.75 keep S non-negative and lower the squared error. With a
     power below 2 they still converge, nearly twice as fast as with 1; this one needs two square roots and no logarithm.
@@ -244,7 +250,7 @@ def power_spectrum(mel_power: jax.Array, filters: jax.Array, updates: int = MEL_
     return jax.lax.fori_loop(0, updates, update, start)
 
 
-def _griffin_lim(magnitude: jax.Array, direction: jax.Array, config: AudioConfig, rounds: int) -> jax.Array:
+def _griffin_lim(magnitude: Bins, direction: Spectrum, config: AudioConfig, rounds: int) -> Spectrum:
     """Fast Griffin-Lim: the spectrum of given magnitude after `rounds` projections with momentum.
 
     c_n = P_consistent(t_{n-1});  t_n = c_n + momentum * (c_n - c_{n-1}), with magnitudes imposed on t_n.

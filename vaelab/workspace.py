@@ -27,9 +27,10 @@ from vaelab.audio import Sound, synth, timbre
 from vaelab.audio import built_in_tape as tapes
 from vaelab.config import AudioConfig, Config, ModelConfig, TrainConfig
 from vaelab.datasets.feature_store import FeatureStore
-from vaelab.model import LEVELS, Model
+from vaelab.model import Model
 from vaelab.models import devices, evaluate
 from vaelab.play import SoundSampleTool
+from vaelab.spectral import LEVELS
 
 BUILT_IN = Path("sounds")
 MODELS = Path("models")
@@ -175,9 +176,9 @@ def features(sounds: Sequence[Sound], config: AudioConfig) -> np.ndarray:
     return np.asarray(spectral.mel(clips, config)[0])
 
 
-def judge(tool_: SoundSampleTool) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Metrics and confusion matrices of a model on the held-out sounds; see `evaluate.evaluate`."""
-    return evaluate.evaluate(tool_.model, _side("validation", tool_.model), config().train, jax.random.key(0))
+def judge(trained: SoundSampleTool) -> tuple[dict[str, float], np.ndarray]:
+    """Metrics and the confusion matrix of a model on the held-out sounds; see `evaluate.evaluate`."""
+    return evaluate.evaluate(trained.model, _side("validation", trained.model), config().train, jax.random.key(0))
 
 
 def average_error(trained: SoundSampleTool) -> float:

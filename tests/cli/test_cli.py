@@ -1,6 +1,7 @@
 """The command: what is documented works, a mistake is one line on stderr and an exit status."""
 
 import dataclasses
+import inspect
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import sys
 import pytest
 import soundfile
 
-from vaelab import audio, cli
+from vaelab import SoundSampleTool, audio, cli
 from vaelab.config import Config, TrainConfig
 
 
@@ -68,6 +69,16 @@ def test_generate_a_weighted_mix(here, capsys, sounds):
     assert (recipe["variance"], recipe["seed"]) == (0.1, 3)
     command = ["generate", "--model", "model_Two", *files, "--weights", 1, -1, "--no-normalize-weights"]
     assert run(capsys, *command, "--out-file", "h.flac")[0] == 0
+
+
+def test_generate_offers_every_setting_of_the_tool():
+    command = """generate a.wav --model m --out-file x.wav --weights 1 --no-normalize-weights --variance 1 --spread 1
+        --temperature 1 --prior normal --count 1 --offsets 0 --no-phase --refine 1 --seconds 1 --bits 16 --seed 1"""
+    options = vars(cli.parser().parse_args(command.split()))
+    settings = inspect.signature(SoundSampleTool.generate).parameters
+    assert options.keys() - {"model", "run"} == settings.keys() - {"self", "directions"}
+    fewest = vars(cli.parser().parse_args(command.split()[:6]))
+    assert fewest.keys() - {"model", "run"} == {"audio_files", "out_file"}
 
 
 def test_classes_come_from_folders(here, capsys, sounds):

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -44,8 +45,9 @@ def test_means_are_over_all_sounds(case):
     recon, kl = [], []
     for position in range(21):
         eps = jax.random.normal(jax.random.fold_in(key, position), (1, model.config.latent_dim))
-        features = sounds.features[position][None].astype(np.float32) / 255
-        terms = model.module.apply({"params": model.params}, features, eps, sounds.labels[position][None])
+        features = jnp.asarray(sounds.features[position][None], jnp.float32) / 255
+        labels = jnp.asarray(sounds.labels[position][None])
+        terms = model.module.apply({"params": model.params}, features, eps, labels)
         recon.append(terms.recon[0])
         kl.append(terms.kl[0])
     assert metrics["recon"] == pytest.approx(np.mean(recon), rel=1e-5)

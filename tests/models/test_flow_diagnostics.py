@@ -48,11 +48,11 @@ def test_a_flow_that_begins_keeps_the_order_of_the_latents(tiny, features, steps
 
 def test_only_a_flow_leans_and_bends(tiny, features):
     plain = flow_diagnostics.shape(flow_diagnostics.draw(made(tiny, 0, 0.0), features, KEY))
-    assert plain.leaning == pytest.approx(0, abs=0.05)
-    assert plain.bending == pytest.approx(0, abs=0.05)
+    assert plain.total_correlation == pytest.approx(0, abs=0.05)
+    assert plain.negentropy == pytest.approx(0, abs=0.05)
     draws = flow_diagnostics.draw(made(tiny, 2, 1.0), features, KEY)
     turned = flow_diagnostics.shape(draws)
-    assert turned.leaning > 0.2
-    assert turned.bending > 0.2
-    first, second = flow_diagnostics.telling_pair(draws)
+    assert turned.total_correlation > 0.2
+    assert turned.negentropy > 0.2
+    first, second = flow_diagnostics.most_correlated_pair(draws)
     assert first < second

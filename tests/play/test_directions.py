@@ -51,7 +51,9 @@ def test_noise_has_no_r2_and_what_cannot_be_measured_is_left_out():
 def test_shift_is_the_weighted_sum():
     known = {name: directions.between(Z, LABELS, name) for name in ("clap", "kick")}
     np.testing.assert_allclose(
-        directions.shift(known, {"clap": 2, "kick": -1}), 2 * known["clap"].vector - known["kick"].vector, rtol=1e-6
+        directions.Directions(known).shift({"clap": 2, "kick": -1}),
+        2 * known["clap"].vector - known["kick"].vector,
+        rtol=1e-6,
     )
 
 
@@ -61,9 +63,9 @@ def test_shift_is_the_weighted_sum():
         (lambda: directions.between(Z, LABELS, "clap - cow"), "expected labels among clap, kick, snare; found 'cow'"),
         (lambda: directions.fit("x", Z[:5], np.arange(5.0)), "x: expected at least 20 sounds to measure, found 5"),
         (lambda: directions.fit("x", Z, np.ones(200)), "expected sounds that differ in it"),
-        (lambda: directions.shift({}, {"x": 1}), "expected one of none yet; found 'x'; tool.directions"),
+        (lambda: directions.Directions().shift({"x": 1}), "expected one of none yet; found 'x'; tool.directions"),
         (
-            lambda: directions.shift({"x": directions.fit("x", Z, Z[:, 0])}, {"x": float("nan")}),
+            lambda: directions.Directions({"x": directions.fit("x", Z, Z[:, 0])}).shift({"x": float("nan")}),
             "expected a finite amount of 'x'",
         ),
         (lambda: directions.check(200, ["a"]), "labels: expected 200, one a file, found 1"),

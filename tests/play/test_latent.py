@@ -12,18 +12,18 @@ POINTS = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
 
 
 def test_mix_is_the_mean_by_default():
-    np.testing.assert_allclose(latent.mix(POINTS), POINTS.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(latent.normalized(3, None) @ POINTS, POINTS.mean(axis=0), rtol=1e-6)
 
 
 @pytest.mark.parametrize("weights", [[1, 2, 3], [1, -1, 2], [-1, -1, -1], [0, 0, 5]])
 def test_mix_normalises_by_the_signed_sum(weights):
     expected = np.asarray(weights, float) @ POINTS / sum(weights)
-    np.testing.assert_allclose(latent.mix(POINTS, weights), expected, rtol=1e-5)
+    np.testing.assert_allclose(latent.normalized(3, weights) @ POINTS, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("weights", [[1, -1, 0], [2, 2, 2], [0, 0, 0]])
 def test_arithmetic_without_normalising(weights):
-    np.testing.assert_allclose(latent.mix(POINTS, weights, normalize=False), np.asarray(weights) @ POINTS, rtol=1e-6)
+    np.testing.assert_allclose(latent.normalized(3, weights, False) @ POINTS, np.asarray(weights) @ POINTS, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_arithmetic_without_normalising(weights):
 )
 def test_unusable_weights_are_refused(weights, message):
     with pytest.raises(LatentError, match=message):
-        latent.mix(POINTS, weights)
+        latent.normalized(3, weights)
 
 
 def test_noise_has_the_variance():
@@ -76,9 +76,9 @@ def test_slerp_without_a_single_arc_is_straight(end):
 
 def test_a_path_passes_through_its_points():
     for straight in (False, True):
-        way = latent.path(POINTS, 9, straight)
+        way = latent.path(POINTS, 9, straight=straight)
         np.testing.assert_allclose(way[[0, 4, 8]], POINTS, rtol=1e-5)
-    np.testing.assert_allclose(latent.path(POINTS, 5, True)[1], POINTS[:2].mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(latent.path(POINTS, 5, straight=True)[1], POINTS[:2].mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(latent.path(POINTS, 9)[:5], latent.slerp(POINTS[0], POINTS[1], 5), rtol=1e-5)
     np.testing.assert_allclose(latent.path(POINTS, 2), POINTS[[0, 2]], rtol=1e-6)
     for points, steps, message in ((POINTS[:1], 5, "at least 2 points"), (POINTS, 1, "at least 2 steps, found 1")):

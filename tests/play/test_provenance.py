@@ -204,7 +204,7 @@ def test_other_programs_open_the_files(tmp_path, suffix, bits):
         with pytest.raises(audio.AudioError, match=r"expected 16, 24 bits for \.flac, found 32"):
             audio.write(tmp_path / "a.flac", SAMPLES, 44100, bits=32)
         return
-    path = audio.write(tmp_path / f"a{suffix}", SAMPLES, 44100, {"seed": 1, "odd": "x"}, bits)
+    path = audio.write(tmp_path / f"a{suffix}", SAMPLES, 44100, {"seed": 1, "odd": "x"}, bits=bits)
     samples, rate = soundfile.read(path, dtype="float32")
     assert rate == 44100
     assert np.abs(samples - SAMPLES).max() <= (2.0 ** -(bits - 1) if bits < 32 else 0)

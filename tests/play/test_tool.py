@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import inspect
 import json
 import shutil
 
@@ -81,7 +82,7 @@ def test_the_documented_call(tool, pair, tmp_path, monkeypatch):
 )
 def test_the_latent_is_the_arithmetic_of_the_embeddings(tool, pair, weights, normalize):
     made = tool.generate(audio_files=pair, weights=weights, normalize_weights=normalize, seed=0)
-    expected = latent.mix(tool.embed(pair), weights, normalize)
+    expected = latent.normalized(2, weights, normalize) @ tool.embed(pair)
     np.testing.assert_allclose(made.recipe["latent"], expected, atol=1e-5)
 
 
@@ -216,6 +217,22 @@ def test_all_weights_zero_is_the_origin(tool, pair):
 def test_mistakes_are_named(tool, pair, settings, error, message):
     with pytest.raises(error, match=message):
         tool.generate(**{"audio_files": pair, "seed": 0, **settings})
+
+
+def test_signatures_are_plain_and_settings_are_keywords(tool, pair):
+    parameters = inspect.signature(tool.generate).parameters
+    assert list(parameters)[:4] == ["out_file", "audio_files", "weights", "normalize_weights"]
+    assert parameters["normalize_weights"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert "misspelt" not in parameters
+    with pytest.raises(TypeError, match="positional"):
+        tool.generate("x.wav", pair, [1, 2], False)
+
+
+@pytest.mark.parametrize("target", [0, 1])
+def test_a_clip_begins_within_its_sound(tool, pair, target):
+    targets = pair[0], audio.Sound(np.ones(8000, np.float32), 8000)
+    with pytest.raises(ToolError, match="offsets: expected at least 0 seconds"):
+        tool.find_similar(targets[target], offset=-0.1)
 
 
 @pytest.mark.parametrize("by", SPACES)

@@ -47,7 +47,7 @@ def onset_of_frames(samples):
 
 @pytest.mark.parametrize("relatives", [False, True])
 def test_a_minute_keeps_its_onsets(tool, folder, relatives):
-    made = transcode.transcode(tool, folder, 5.0, 60.0, relatives)
+    made = transcode.transcode(tool, folder, 5.0, 60.0, relatives=relatives)
     assert len(made.samples) == 60 * RATE
     chosen = [one for one in segments.read(folder).segments if 5.0 <= one.start < 65.0]
     assert len(chosen) > 25

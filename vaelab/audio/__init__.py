@@ -3,6 +3,7 @@
 Free of JAX, since worker processes import it. Doors:
 
     Sound, read, stream, write, read_recipe   a file's samples and recipe, and back
+    Recipe                                    everything that made a sound
     decoders, workers                         which formats can be read; reading in processes of their own
     descriptors, timbre                       measurements of a sound
     synth, built_in_tape                      sounds and a recording made in code, with their ground truth
@@ -15,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["built_in_tape", "decoders", "descriptors", "synth", "timbre", "workers"],
     submod_attrs={
         "reading": ["AudioError", "Facts", "claimed_seconds", "examine", "read", "resampled", "stream"],
+        "recipe": ["Recipe"],
         "sound": ["EXTENSIONS", "Sound", "check_writable", "has_recipe", "read_recipe", "write"],
     },
 )

@@ -1,4 +1,4 @@
-"""Sounds and their files: reading, atomic writing, and the recipe inside a WAV or beside other formats.
+"""Sounds and their files: atomic writing, and the recipe inside a WAV or beside other formats.
 
 Samples are mono float32 in [-1, 1].
 """
@@ -6,6 +6,7 @@ Samples are mono float32 in [-1, 1].
 import json
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,24 +16,9 @@ import soundfile
 
 from vaelab import files
 from vaelab.audio import riff
-from vaelab.audio.reading import AudioError, Facts, claimed_seconds, examine, read, regular, resampled, stream
+from vaelab.audio.reading import AudioError, regular
+from vaelab.audio.recipe import Recipe
 from vaelab.text import printable
-
-__all__ = [
-    "AudioError",
-    "Facts",
-    "Sound",
-    "check_writable",
-    "claimed_seconds",
-    "examine",
-    "has_recipe",
-    "printable",
-    "read",
-    "read_recipe",
-    "resampled",
-    "stream",
-    "write",
-]
 
 EXTENSIONS = (".wav", ".aiff", ".aif", ".aifc", ".flac", ".ogg", ".opus", ".mp3", ".aac", ".m4a")
 RECIPE_CHUNK = b"vlab"
@@ -47,21 +33,21 @@ class Sound:
     Attributes:
         samples: float32 (samples,) in [-1, 1].
         sample_rate: Hz.
-        recipe: What made it, as plain JSON values, with full paths; empty if unknown.
+        recipe: What made it, with full paths; empty if unknown.
     """
 
     samples: np.ndarray
     sample_rate: int
-    recipe: dict[str, Any] = field(default_factory=dict)
+    recipe: Recipe = field(default_factory=Recipe)
 
     @property
     def seconds(self) -> float:
         """Duration in seconds."""
         return len(self.samples) / self.sample_rate
 
-    def save(self, path: str | os.PathLike, bits: int = 16) -> Path:
+    def save(self, path: str | os.PathLike, *, bits: int = 16) -> Path:
         """Write the sound with its recipe; see `write`."""
-        return write(path, self.samples, self.sample_rate, self.recipe, bits)
+        return write(path, self.samples, self.sample_rate, self.recipe, bits=bits)
 
     def _repr_html_(self) -> str:
         """A player, where the sound is the last value of a notebook cell."""
@@ -74,7 +60,8 @@ def write(
     path: str | os.PathLike,
     samples: np.ndarray,
     sample_rate: int,
-    recipe: dict[str, Any] | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    *,
     bits: int = 16,
 ) -> Path:
     """Write mono samples as wav, flac or aiff (by suffix): the whole file or none of it.
@@ -107,7 +94,7 @@ def write(
     if bits < 32 and (clipped := int(np.sum(np.abs(samples) > 1))):
         warnings.warn(f"{printable(path)}: clipped {clipped} samples beyond full scale", stacklevel=2)
         samples = np.clip(samples, -1, 1)
-    text = json.dumps(_as_seen_from(path.parent, recipe)).encode("ascii") if recipe else None
+    text = json.dumps(Recipe(recipe).relative_to(path.parent)).encode("ascii") if recipe else None
     with files.replacing(path) as temporary:
         soundfile.write(os.fsencode(temporary), samples, sample_rate, subtype=SUBTYPES[bits])
         if text and suffix == ".wav":
@@ -135,11 +122,7 @@ def check_writable(path: str | os.PathLike, bits: int = 16) -> None:
 
 def has_recipe(path: str | os.PathLike) -> bool:
     """True if a readable file has a recipe in it or beside it."""
-    path = Path(path)
-    with regular(path):
-        if path.suffix.lower() == ".wav":
-            return riff.find_chunk(path, RECIPE_CHUNK) is not None
-        return _sidecar(path).is_file()
+    return _recipe_text(Path(path)) is not None
 
 
 def read_recipe(path: str | os.PathLike) -> dict[str, Any]:
@@ -148,12 +131,7 @@ def read_recipe(path: str | os.PathLike) -> dict[str, Any]:
     Raises:
         AudioError: There is none.
     """
-    path = Path(path)
-    with regular(path):
-        if path.suffix.lower() == ".wav":
-            text = riff.find_chunk(path, RECIPE_CHUNK)
-        else:
-            text = _sidecar(path).read_bytes() if os.path.isfile(_sidecar(path)) else None
+    text = _recipe_text(Path(path))
     if text is None:
         raise AudioError(path, "expected a recipe, found none: vaelab did not write this file, or it was edited")
     try:
@@ -165,25 +143,11 @@ def read_recipe(path: str | os.PathLike) -> dict[str, Any]:
     return recipe
 
 
-def _as_seen_from(folder: Path, recipe: dict[str, Any]) -> dict[str, Any]:
-    """The recipe with the full paths of its sources and its model made relative to a folder."""
-
-    def relative(part: Any) -> Any:
-        if not isinstance(part, dict) or not os.path.isabs(part.get("path") or ""):
-            return part
-        return {**part, "path": os.path.relpath(part["path"], folder.resolve())}
-
-    def with_tapes(source: Any) -> Any:
-        if not isinstance(source, dict) or not isinstance(source.get("tapes"), list):
-            return relative(source)
-        return {**relative(source), "tapes": [relative(tape) for tape in source["tapes"]]}
-
-    changed = dict(recipe)
-    if "sources" in recipe:
-        changed["sources"] = [with_tapes(source) for source in recipe["sources"]]
-    if "model" in recipe:
-        changed["model"] = relative(recipe["model"])
-    return changed
+def _recipe_text(path: Path) -> bytes | None:
+    with regular(path):
+        if path.suffix.lower() == ".wav":
+            return riff.find_chunk(path, RECIPE_CHUNK)
+        return _sidecar(path).read_bytes() if os.path.isfile(_sidecar(path)) else None
 
 
 def _sidecar(path: Path) -> Path:

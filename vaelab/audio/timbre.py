@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy
 
+from vaelab.spectral import dequantise
+
 BATCH = 64
 MOST_SOUNDS = 2048  # from which the scale is measured
 LEAST_SPREAD = 1e-4
@@ -74,7 +76,7 @@ def stored_statistics(levels: np.ndarray, cepstra: int, chosen: np.ndarray | Non
 
 @partial(jax.jit, static_argnames="cepstra")
 def _stored_statistics(levels: jax.Array, cepstra: int) -> jax.Array:
-    return statistics(levels.astype(jnp.float32) / 255, cepstra)
+    return statistics(dequantise(levels), cepstra)
 
 
 def _stretches(frames: int) -> list[tuple[int, int]]:

@@ -82,23 +82,28 @@ def _train_options(command) -> None:
 
 
 def _generate_options(command) -> None:
-    command.add_argument("files", nargs="*", metavar="FILE", help="sounds to mix; none: random")
+    command.argument_default = argparse.SUPPRESS  # the defaults are those of `SoundSampleTool.generate`
+    command.add_argument("audio_files", nargs="*", metavar="FILE", help="sounds to mix; none: random")
     command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
     command.add_argument("--out-file", required=True, help=".wav, .flac or .aiff")
     command.add_argument("--weights", nargs="+", type=float, metavar="W", help="one a file (default: the mean)")
-    command.add_argument("--no-normalize-weights", action="store_true", help="plain vector arithmetic")
-    command.add_argument("--variance", type=float, default=0.0, help="of noise added to the embedding")
-    command.add_argument("--spread", type=float, default=0.0, help="scale of draws from the posterior")
-    command.add_argument("--temperature", type=float, default=1.0, help="of random sounds")
+    command.add_argument(
+        "--no-normalize-weights", action="store_false", dest="normalize_weights", help="plain vector arithmetic"
+    )
+    command.add_argument("--variance", type=float, help="of noise added to the embedding")
+    command.add_argument("--spread", type=float, help="scale of draws from the posterior")
+    command.add_argument("--temperature", type=float, help="of random sounds")
     command.add_argument(
         "--prior", choices=("sounds", "normal"), help="of random sounds: about training sounds, or N(0, I)"
     )
-    command.add_argument("--count", type=_positive, default=1, help="how many (files are numbered)")
+    command.add_argument("--count", type=_positive, help="how many (files are numbered)")
     command.add_argument("--offsets", nargs="+", type=float, metavar="S", help="start in each file, seconds")
-    command.add_argument("--no-phase", action="store_true", help="find a phase instead of taking the sources'")
-    command.add_argument("--refine", type=_natural, default=0, metavar="N", help="gradient steps on each embedding")
+    command.add_argument(
+        "--no-phase", action="store_false", dest="phase", help="find a phase instead of taking the sources'"
+    )
+    command.add_argument("--refine", type=_natural, metavar="N", help="gradient steps on each embedding")
     command.add_argument("--seconds", type=float, help="length (default: one clip)")
-    command.add_argument("--bits", type=int, choices=(16, 24, 32), default=16, help="of the file; 32 is float")
+    command.add_argument("--bits", type=int, choices=(16, 24, 32), help="of the file; 32 is float")
     command.add_argument("--seed", type=_natural)
 
 

@@ -1,11 +1,13 @@
 """The actions behind the commands of `vaelab`; each imports what it needs when it runs."""
 
+import inspect
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def make_dataset(options) -> None:
@@ -47,7 +49,7 @@ def train(options) -> None:
     def draw(evaluation: training.Evaluation) -> None:
         pictures = {"training": plots.training_curves(evaluation.history)}
         for name, names in evaluation.model.config.labels:
-            pictures[f"confusion_{name}"] = plots.confusion(evaluation.confusion[name], names)
+            pictures[f"confusion_{name}"] = plots.confusion(evaluation.confusion, names)
         for name, picture in pictures.items():
             with files.replacing(logdir / f"{name}.png") as temporary:
                 picture.savefig(temporary)
@@ -61,24 +63,9 @@ def generate(options) -> None:
     """New sounds."""
     from vaelab.play import SoundSampleTool
 
-    generated = SoundSampleTool(options.model).generate(
-        out_file=options.out_file,
-        audio_files=options.files or None,
-        weights=options.weights,
-        normalize_weights=not options.no_normalize_weights,
-        variance=options.variance,
-        spread=options.spread,
-        temperature=options.temperature,
-        prior=options.prior,
-        offsets=options.offsets,
-        phase=not options.no_phase,
-        count=options.count,
-        seed=options.seed,
-        refine=options.refine,
-        seconds=options.seconds,
-        bits=options.bits,
-    )
-    sounds = generated if isinstance(generated, list) else [generated]
+    tool = SoundSampleTool(options.model)
+    sounds = tool.generate(**_keywords(tool.generate, options))
+    sounds = sounds if isinstance(sounds, list) else [sounds]
     print(f"wrote {len(sounds)} of {sounds[0].seconds:.2f} s: {options.out_file}")
 
 
@@ -88,8 +75,8 @@ def regenerate(options) -> None:
     from vaelab.play import regenerate
 
     audio.check_writable(options.out_file, options.bits)
-    sound = regenerate(options.file, options.model, False if options.no_phase else None)
-    print(f"wrote {sound.seconds:.2f} s: {sound.save(options.out_file, options.bits)}")
+    sound = regenerate(options.file, options.model, phase=False if options.no_phase else None)
+    print(f"wrote {sound.seconds:.2f} s: {sound.save(options.out_file, bits=options.bits)}")
 
 
 def find_similar(options) -> None:
@@ -99,8 +86,7 @@ def find_similar(options) -> None:
 
     tool = SoundSampleTool(options.model, options.library_dir, progress=not options.json)
     target = options.files if len(options.files) > 1 or options.weights else options.files[0]
-    how = ("weights", "offset", "by", "metric", "folder", "label", "shortest", "longest")
-    similar = tool.find_similar(target, options.num_similar, **{name: getattr(options, name) for name in how})
+    similar = tool.find_similar(target, **_keywords(tool.find_similar, options))
     rows = [
         {"file": str(path), "onset_s": float(onset), "distance": float(distance)}
         for path, onset, distance in zip(*similar, strict=True)
@@ -134,6 +120,11 @@ def synth(options) -> None:
     from vaelab.audio import synth
 
     print(f"wrote {synth.write_dataset(options.out_dir, options.per_class, seed=options.seed)}")
+
+
+def _keywords(function: Callable, options) -> dict[str, Any]:
+    """The options that are parameters of a function."""
+    return {name: value for name, value in vars(options).items() if name in inspect.signature(function).parameters}
 
 
 def _slice_config(options):

@@ -22,7 +22,7 @@ def classes(
     A row holds its class and that class's probability, how well the model knows it, and the probability of every class;
     for a file that cannot be read the reason.
     """
-    names = tool.names_of(labels)
+    _, names = tool.label_set(labels)
     for sound in sounds:
         for answer in tool.classify(sound, labels):
             row = {"file": str(answer.path), "class": answer.name, "probability": None, "known": None}

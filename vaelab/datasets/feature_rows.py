@@ -20,7 +20,6 @@ from vaelab.config import AudioConfig, ConfigError
 BATCH = 8  # clips in one pass, at most
 WINDOWS_BYTES = 3 << 20  # of their windows, to stay in the processor's cache: 8 clips of 2 s take 1.3 times longer each
 THREADS = 2  # that compute: XLA runs a Fourier transform on one processor only
-LEVELS = 255  # steps of a stored feature
 
 Keyed = tuple[str, np.ndarray]
 
@@ -66,7 +65,7 @@ def _rows(clips: Sequence[np.ndarray], front_end: AudioConfig, config: AudioConf
         row[: len(samples)] = samples[: len(row)]
     values, level_db = (np.asarray(part)[: len(clips)] for part in spectral.stored_mel(padded, front_end))
     silence_db = 10 * np.log10(spectral.POWER_FLOOR) - level_db
-    silence = np.round(np.clip(1 + silence_db / config.top_db, 0, 1) * LEVELS)
+    silence = np.round(np.clip(1 + silence_db / config.top_db, 0, 1) * spectral.LEVELS)
     silence = np.where(values.any(axis=(1, 2)), silence, 0)
     features = np.empty((len(clips), config.frames, config.n_mels), np.uint8)
     features[:, : front_end.frames] = values

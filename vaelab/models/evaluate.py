@@ -3,12 +3,12 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from vaelab import model as models
 from vaelab.config import TrainConfig
 from vaelab.models import devices
+from vaelab.spectral import dequantise
 
 
 class Sounds(NamedTuple):
@@ -16,8 +16,8 @@ class Sounds(NamedTuple):
 
     Attributes:
         features: uint8 (sounds, frames, mels), in memory or read when indexed (`feed.StoredRows`).
-        labels: int32 (sounds, label sets), -1 where unknown.
-        weights: float32 (sounds, label sets), class weights; 0 where unknown.
+        labels: int32 (sounds,), -1 where unknown.
+        weights: float32 (sounds,), class weights; 0 where unknown.
     """
 
     features: np.ndarray
@@ -26,32 +26,30 @@ class Sounds(NamedTuple):
 
 
 def balanced(labels: np.ndarray) -> np.ndarray:
-    """Weights that give every class of a set the same say, mean one over the known; 0 where unknown."""
+    """Weights with the same sum for every class and a mean of one over labelled sounds; 0 where unknown."""
     weights = np.zeros(labels.shape, np.float32)
-    for column in range(labels.shape[1]):
-        known = labels[:, column] >= 0
-        classes, inverse, counts = np.unique(labels[known, column], return_inverse=True, return_counts=True)
-        if len(classes):
-            weights[known, column] = known.sum() / (len(classes) * counts[inverse])
+    labelled = labels >= 0
+    if labelled.any():
+        classes, inverse, counts = np.unique(labels[labelled], return_inverse=True, return_counts=True)
+        weights[labelled] = labelled.sum() / (len(classes) * counts[inverse])
     return weights
 
 
 def evaluate(
     model: models.Model, sounds: Sounds, config: TrainConfig, key: jax.Array
-) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+) -> tuple[dict[str, float], np.ndarray]:
     """Means over all sounds, with noise that depends on the key and a sound's position only.
 
     Args:
-        model: With the weights to judge.
+        model: To evaluate.
         sounds: All of them are used.
         config: Knobs.
         key: Of the noise.
 
     Returns:
-        metrics: "loss" (recon + beta * kl), "recon" and "kl" in nats,
-            "bits_per_dim", "error_db", and for each label set its accuracy, balanced accuracy, macro-F1 and the
-            recall of each class, NaN for a class without sounds.
-        confusion: Counts int (true class, chosen class) for each label set.
+        metrics: "loss" (recon + beta * kl), "recon" and "kl" in nats, "bits_per_dim", "error_db", and with a
+            classifier accuracy, balanced accuracy, macro-F1 and the recall of each class, NaN without sounds.
+        confusion: Counts int (true class, chosen class); (0, 0) without a classifier.
     """
     frames, mels = sounds.features.shape[1:]
     terms = sound_terms(model, sounds, config.batch_size, key)
@@ -65,12 +63,10 @@ def evaluate(
         "error_db": terms.error * model.audio.top_db,
     }
     metrics = {name: float(values.mean()) for name, values in metrics.items()}
-    confusion = {}
-    for column, (name, names) in enumerate(model.config.labels):
-        matrix = confusion_matrix(sounds.labels[:, column], terms.chosen[:, column], len(names))
-        confusion[name] = matrix
-        metrics |= {f"{name}_{measure}": value for measure, value in scores(matrix).items()}
-        metrics |= {f"{name}_recall/{label}": value for label, value in zip(names, recalls(matrix), strict=True)}
+    confusion = confusion_matrix(sounds.labels, terms.chosen, len(model.config.classes))
+    for name, names in model.config.labels:
+        metrics |= {f"{name}_{measure}": value for measure, value in scores(confusion).items()}
+        metrics |= {f"{name}_recall/{label}": value for label, value in zip(names, recalls(confusion), strict=True)}
     return metrics, confusion
 
 
@@ -109,8 +105,7 @@ def _terms(
     def draw(position):
         return jax.random.normal(jax.random.fold_in(key, position), (model.config.latent_dim,))
 
-    batch = features.astype(jnp.float32) / models.LEVELS
-    return model.module.apply({"params": model.params}, batch, jax.vmap(draw)(positions), labels)
+    return model.module.apply({"params": model.params}, dequantise(features), jax.vmap(draw)(positions), labels)
 
 
 def sound_terms(

@@ -23,6 +23,7 @@ from vaelab import model as models
 from vaelab.library.search import nearest, squared
 from vaelab.models import checkpoint
 from vaelab.models.evaluate import Sounds, sound_terms
+from vaelab.spectral import dequantise
 
 PERCENTILES = np.arange(101)
 INSIDE, EDGE = 90, 99
@@ -43,8 +44,8 @@ class Reference(NamedTuple):
         loudest_db: Mean error of their loudest cells, its percentiles (101,).
         nats: -ELBO of held-out sounds, its percentiles (101,).
         spacing: Distance from a held-out sound to the nearest training sound, its percentiles (101,).
-        calibration: For each label set, over ten equal bins of the chosen class's probability: how many held-out
-            sounds, their mean probability, and the share that was right; (label sets, 10, 3), 0 where a bin is empty.
+        calibration: Over ten equal bins of the chosen class's probability: how many held-out sounds, their mean
+            probability, and the share that was right; (1, 10, 3), 0 where a bin is empty; (0, 10, 3) without classes.
     """
 
     embeddings: np.ndarray
@@ -133,8 +134,8 @@ def keep(path: Path, training: Sounds, held_out: Sounds) -> None:
 
 def familiarity_of(model: models.Model, reference: Reference, features: np.ndarray) -> list[Familiarity]:
     """Familiarity of sounds to a model, from features uint8 (sounds, frames, mels)."""
-    blank = np.full((len(features), len(model.config.labels)), -1, np.int32)
-    sounds = Sounds(features, blank, blank.astype(np.float32))
+    unlabelled = np.full(len(features), -1, np.int32)
+    sounds = Sounds(features, unlabelled, unlabelled.astype(np.float32))
     judged = []
     among = (reference.error_db, reference.loudest_db, reference.nats)
     for scores in zip(*_scores(model, sounds), strict=True):
@@ -167,7 +168,7 @@ def _scores(model: models.Model, sounds: Sounds) -> tuple[np.ndarray, np.ndarray
     terms = sound_terms(model, sounds, BATCH, jax.random.key(KEY), same_noise=True)
     numbers, loudest = np.arange(len(sounds.features)), []
     for start, embeddings in zip(numbers[::BATCH], _encoded(model, sounds.features, numbers), strict=True):
-        features = np.asarray(sounds.features[numbers[start : start + BATCH]], np.float32) / models.LEVELS
+        features = dequantise(np.asarray(sounds.features[numbers[start : start + BATCH]]))
         rebuilt = np.asarray(model.decode(embeddings))[: len(features)]
         loudest += map(_loudest_error, features.reshape(len(features), -1), rebuilt.reshape(len(features), -1))
     return terms.error * model.audio.top_db, np.array(loudest) * model.audio.top_db, terms.recon + terms.kl
@@ -184,7 +185,7 @@ def _encoded(model: models.Model, features: np.ndarray, chosen: np.ndarray) -> I
     """Embeddings of chosen rows of stored features, in whole batches (32, latent); the last is filled up."""
     for start in range(0, len(chosen), BATCH):
         rows = np.resize(chosen[start : start + BATCH], BATCH)
-        yield model.encode(features[rows].astype(np.float32) / models.LEVELS)
+        yield model.encode(dequantise(features[rows]))
 
 
 def _joined(batches: Iterable[jax.Array], count: int) -> np.ndarray:
@@ -192,17 +193,13 @@ def _joined(batches: Iterable[jax.Array], count: int) -> np.ndarray:
 
 
 def _calibration(model: models.Model, held_out: Sounds) -> np.ndarray:
-    table = np.zeros((len(model.config.labels), BINS, 3), np.float32)
-    if not len(table):
-        return table
+    if not model.config.classes:
+        return np.zeros((0, BINS, 3), np.float32)
     parts = []
     for start in range(0, len(held_out.features), BATCH):
         rows = np.resize(np.arange(start, min(start + BATCH, len(held_out.features))), BATCH)
-        parts.append(model.classify(held_out.features[rows].astype(np.float32) / models.LEVELS))
-    for column, sets in enumerate(zip(*parts, strict=True)):
-        probabilities = np.concatenate([np.asarray(part) for part in sets])[: len(held_out.features)]
-        table[column] = reliability(probabilities, held_out.labels[:, column])
-    return table
+        parts.append(model.classify(dequantise(held_out.features[rows])))
+    return reliability(_joined(parts, len(held_out.features)), held_out.labels)[None]
 
 
 def reliability(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -26,12 +26,12 @@ class Shape(NamedTuple):
     """Divergence of a posterior from the nearest Gaussian without correlations, as two summands in nats.
 
     Attributes:
-        leaning: What a Gaussian with correlations can say of it.
-        bending: What no Gaussian can.
+        total_correlation: The part that a Gaussian with correlations would describe.
+        negentropy: The rest, which no Gaussian can describe.
     """
 
-    leaning: float
-    bending: float
+    total_correlation: float
+    negentropy: float
 
 
 def draw(model: Model, features: np.ndarray, key: jax.Array, count: int = 4000) -> Draws:
@@ -42,21 +42,21 @@ def draw(model: Model, features: np.ndarray, key: jax.Array, count: int = 4000) 
 
 
 def shape(draws: Draws) -> Shape:
-    """Leaning and bending, from draws.
+    """Total correlation and negentropy, from draws.
 
-    With C the covariance of zK: leaning = (sum log C_ii - log det C) / 2, and bending = E[log q] +
+    With C the covariance of zK: total correlation = (sum log C_ii - log det C) / 2, and negentropy = E[log q] +
     log det(2 pi e C) / 2, the divergence of q from the Gaussian of its own mean and covariance. n draws of D latents
-    overrate leaning, and underrate bending, by about D^2 / 4n nats.
+    overrate the first, and underrate the second, by about D^2 / 4n nats.
     """
     covariance = np.cov(draws.stages[-1], rowvar=False)
     size = len(covariance)
     _, volume = np.linalg.slogdet(covariance)
-    leaning = (np.log(np.diag(covariance)).sum() - volume) / 2
-    bending = draws.log_q.mean() + (size * np.log(2 * np.pi * np.e) + volume) / 2
-    return Shape(float(leaning), float(bending))
+    total_correlation = (np.log(np.diag(covariance)).sum() - volume) / 2
+    negentropy = draws.log_q.mean() + (size * np.log(2 * np.pi * np.e) + volume) / 2
+    return Shape(float(total_correlation), float(negentropy))
 
 
-def telling_pair(draws: Draws) -> tuple[int, int]:
+def most_correlated_pair(draws: Draws) -> tuple[int, int]:
     """The two latents whose correlation the flow makes strongest."""
     correlation = np.abs(np.corrcoef(draws.stages[-1], rowvar=False))
     first, second = np.unravel_index(np.triu(correlation, 1).argmax(), correlation.shape)
@@ -67,11 +67,8 @@ def telling_pair(draws: Draws) -> tuple[int, int]:
 def _draw(model: Model, features: jax.Array, eps: jax.Array) -> tuple[jax.Array, jax.Array]:
     def walk(module: IAFVAE) -> tuple[jax.Array, jax.Array]:
         posterior = jax.tree.map(lambda part: jnp.repeat(part, len(eps), axis=0), module.posterior(features))
-        stages = [posterior.mean + jnp.exp(posterior.log_std) * eps]
-        for step in module.flow.flow:
-            z, _ = step.gated(stages[-1], posterior.context)
-            stages = [*(stage[:, ::-1] for stage in stages), z[:, ::-1]]  # each step reverses the order
+        stages = module.flow.stages(posterior.mean + jnp.exp(posterior.log_std) * eps, posterior.context)
         z, kl = module.sample(posterior, eps)
-        return jnp.stack([*stages[:-1], z]), kl + norm.logpdf(z).sum(axis=-1)
+        return stages, kl + norm.logpdf(z).sum(axis=-1)
 
     return model.module.apply({"params": model.params}, method=walk)

@@ -1,6 +1,7 @@
 """Checks of what a caller asks for, before any work is done."""
 
 import difflib
+import functools
 import inspect
 import os
 from collections.abc import Callable, Sequence
@@ -52,17 +53,16 @@ def unfinished(model: Path) -> str:
     )
 
 
-def refuse(misspelt: dict[str, Any], function: Callable) -> None:
-    """Raise a TypeError that suggests the keyword that was meant."""
-    valid = [name for name in inspect.signature(function).parameters if name != "misspelt"]
-    for name in misspelt:
-        close = difflib.get_close_matches(name, valid, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"valid keywords: {', '.join(valid)}"
-        raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}; {hint}")
+def suggest_keywords(function: Callable) -> Callable:
+    """Let the TypeError of a method's misspelt keyword suggest the one that was meant."""
+    valid = list(inspect.signature(function).parameters)[1:]
 
+    @functools.wraps(function)
+    def suggesting(*arguments: Any, **keywords: Any) -> Any:
+        for name in (name for name in keywords if name not in valid):
+            close = difflib.get_close_matches(name, valid, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"valid keywords: {', '.join(valid)}"
+            raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}; {hint}")
+        return function(*arguments, **keywords)
 
-def numbered(path: Path, count: int) -> list[Path]:
-    """The path itself for one file; NAME_1, NAME_2, ... for several."""
-    if count == 1:
-        return [path]
-    return [path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(1, count + 1)]
+    return suggesting

@@ -54,6 +54,22 @@ class Directions(dict[str, Direction]):
     def __repr__(self) -> str:
         return "\n".join(map(str, self.values())) or "no directions"
 
+    def shift(self, amounts: Mapping[str, float]) -> np.ndarray:
+        """The sum of directions times their amounts: (latent,).
+
+        Raises:
+            DirectionError: An unknown name, or an amount that is not finite.
+        """
+        for name, amount in amounts.items():
+            if name not in self:
+                raise DirectionError(
+                    f"directions: expected one of {', '.join(map(repr, self)) or 'none yet'}; found {name!r}; "
+                    "tool.directions(files, labels) finds them"
+                )
+            if not np.isfinite(amount):
+                raise DirectionError(f"directions: expected a finite amount of {name!r}, found {amount}")
+        return sum(np.float32(amount) * self[name].vector for name, amount in amounts.items())
+
 
 def check(count: int, labels: Sequence[str | None] | None, expressions: Sequence[str] = ()) -> None:
     """Refuse labels that do not fit `count` sounds, and too few sounds, before any work.
@@ -77,27 +93,12 @@ def find(
     expressions: Sequence[str] = (),
 ) -> Directions:
     """A direction for each descriptor in `units`, each label and each expression; see `fit` and `between`."""
-    found = [fit(name, embeddings, np.array([one[name] for one in measured]), unit) for name, unit in units.items()]
+    fitted = {
+        name: fit(name, embeddings, np.array([values[name] for values in measured]), unit)
+        for name, unit in units.items()
+    }
     names = [*sorted({label for label in labels or () if label is not None}), *expressions]
-    found += [between(embeddings, labels, name) for name in names]
-    return Directions((one.name, one) for one in found)
-
-
-def shift(known: Mapping[str, Direction], amounts: Mapping[str, float]) -> np.ndarray:
-    """The sum of named directions times their amounts: (latent,).
-
-    Raises:
-        DirectionError: An unknown name, or an amount that is not finite.
-    """
-    for name, amount in amounts.items():
-        if name not in known:
-            there = ", ".join(map(repr, known)) or "none yet"
-            raise DirectionError(
-                f"directions: expected one of {there}; found {name!r}; tool.directions(files, labels) finds them"
-            )
-        if not np.isfinite(amount):
-            raise DirectionError(f"directions: expected a finite amount of {name!r}, found {amount}")
-    return sum(np.float32(amount) * known[name].vector for name, amount in amounts.items())
+    return Directions(fitted | {name: between(embeddings, labels, name) for name in names})
 
 
 def between(embeddings: np.ndarray, labels: Sequence[str | None], expression: str) -> Direction:
@@ -117,8 +118,8 @@ def between(embeddings: np.ndarray, labels: Sequence[str | None], expression: st
     for sign, name in zip(signs, terms[::2], strict=True):
         chosen = [index for index, label in enumerate(labels) if label == name]
         if not chosen:
-            there = ", ".join(sorted({label for label in labels if label is not None})) or "none"
-            raise DirectionError(f"directions: expected labels among {there}; found {name!r} in {expression!r}")
+            names = ", ".join(sorted({label for label in labels if label is not None})) or "none"
+            raise DirectionError(f"directions: expected labels among {names}; found {name!r} in {expression!r}")
         ends[sign].append(np.asarray(embeddings)[chosen].mean(axis=0))
     start = np.mean(ends["-"], axis=0) if ends["-"] else np.mean(embeddings, axis=0)
     vector = (np.mean(ends["+"], axis=0) - start).astype(np.float32)

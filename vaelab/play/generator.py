@@ -1,5 +1,6 @@
 """Making sounds with a trained model: random, mixed, varied, moved, one after the other."""
 
+import inspect
 import os
 import secrets
 from collections.abc import Mapping, Sequence
@@ -9,15 +10,15 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from vaelab.audio import Sound, descriptors
+from vaelab.audio import Recipe, Sound, descriptors
 from vaelab.models import checkpoint, familiarity, pretrained
 from vaelab.play import checks, directions, latent, provenance, rendering
 from vaelab.play import prior as priors
 from vaelab.play.checks import ToolError
 from vaelab.play.directions import Directions
-from vaelab.play.directions import shift as _shift  # within `generate`, `directions` is a setting
 from vaelab.play.rendering import BATCH, in_batches
 
+NOT_RECORDED = ("self", "out_file", "audio_files", "offsets", "seconds", "bits")  # sources and points tell of them
 WALK = 0.3  # step of the walk that makes a generated sound longer than a clip, one step a clip
 
 
@@ -35,34 +36,25 @@ class Generator:
     Attributes:
         path: The model's file.
         model: The model; `model.audio` and `model.config` are its settings.
-        meta: What else its file says.
-        sha256: Of the model's file.
+        meta: What else its file says: its "sha256", and "trained_on", the tapes that it learned from.
         reference: What the model remembers of its training; None if that did not end.
-        trained_on: The tapes that the model learned from, with their metadata.
         known: Named directions that `generate(directions=...)` may use; `directions` fills it.
     """
 
     def __init__(self, model: str | os.PathLike):
-        """Load a model.
-
-        Args:
-            model: A logdir, a model file, or the name of a shipped model; an existing path wins.
-
-        Raises:
-            CheckpointError: No such model, or a damaged one.
-        """
+        """Load a model, as `SoundSampleTool` does."""
         self.path = pretrained.find(model)
         self.model, self.meta = checkpoint.load_model(self.path)
-        self.sha256: str = self.meta["sha256"]
         self.reference = familiarity.load_reference(self.model, self.meta["reference"], self.path)
-        self.trained_on: list[dict[str, Any]] = self.meta.get("trained_on", [])
         self.known = Directions()
 
+    @checks.suggest_keywords
     def generate(
         self,
         out_file: str | os.PathLike | None = None,
         audio_files: Sequence[str | os.PathLike] | None = None,
         weights: Sequence[float] | None = None,
+        *,
         normalize_weights: bool = True,
         variance: float = 0.0,
         spread: float = 0.0,
@@ -76,7 +68,6 @@ class Generator:
         refine: int = 0,
         seconds: float | None = None,
         bits: int = 16,
-        **misspelt: Any,
     ) -> Sound | list[Sound]:
         """Make new sounds: from random points of latent space, or from a weighted mix of files.
 
@@ -100,7 +91,6 @@ class Generator:
             refine: Gradient steps on each file's embedding before it is mixed; see `refine`.
             seconds: Length of the sound, at most 300; None is one clip. A longer sound wanders about its point.
             bits: Of the written file: 16, 24, or 32 (float).
-            **misspelt: Any other keyword is refused with a suggestion.
 
         Returns:
             A Sound; for count > 1 a list.
@@ -112,7 +102,6 @@ class Generator:
             DirectionError: A direction that is not known.
             ToolError: The count, the offsets, the length or the prior do not fit.
         """
-        checks.refuse(misspelt, self.generate)
         if count < 1:
             raise ToolError(f"count: expected at least 1, found {count}")
         if not audio_files and weights is not None:
@@ -120,41 +109,31 @@ class Generator:
         for name, value in {"spread": spread, "temperature": temperature}.items():
             if not (value >= 0 and np.isfinite(value)):
                 raise latent.LatentError(f"{name}: expected a number of at least 0, found {value}")
-        if audio_files and prior is not None:
-            raise ToolError(f"prior: expected none with audio_files, found {prior!r}")
         checks.check_output(out_file, bits, seconds, self.model.audio)
         offsets = checks.offsets_of(audio_files or (), offsets)
-        if not audio_files:
-            prior = self._checked_prior(prior)
+        prior = self._checked_prior(prior, audio_files)
         if seed is None:
             seed = secrets.randbits(31)
             if not audio_files or variance > 0 or spread > 0 or seconds is not None:
                 print(f"seed {seed}")
-        settings = {
-            "call": "generate",
-            "weights": None if weights is None else [float(weight) for weight in weights],
-            "normalize_weights": bool(normalize_weights),
-            "variance": float(variance),
-            "spread": float(spread),
-            "temperature": float(temperature),
-            "prior": prior,
-            "phase": bool(phase),
-            "count": int(count),
-            "seed": int(seed),
-            "directions": {name: float(amount) for name, amount in (directions or {}).items()},
-            "refine": int(refine),
-        }
+        weights = None if weights is None else [float(weight) for weight in weights]
+        directions = {name: float(amount) for name, amount in (directions or {}).items()}
+        settings = {"call": "generate", **_recorded(locals()), "seed": int(seed)}
         key, walk_key = jax.random.split(jax.random.key(seed))
         level, phases = None, None
         if audio_files:
             clips = self._read(audio_files, offsets)
             shares = latent.normalized(len(clips), weights, normalize_weights)
-            z, level = rendering.mix(self.model, clips, shares, key, count, variance, spread, refine)
+            z, level = rendering.mix(
+                self.model, clips, shares, key, count=count, variance=variance, spread=spread, refine=refine
+            )
             phases = rendering.mixed_phase(clips, shares, self.model.audio) if phase and seconds is None else None
+        elif prior == "sounds":
+            z = priors.around(self.reference.embeddings, key, count, temperature)
         else:
-            z = self._random(prior, key, count, temperature)
+            z = priors.normal(self.model.config.latent_dim, key, count, temperature)
         if directions:
-            z = z + _shift(self.known, directions)[None, :]
+            z = z + self.known.shift(directions)
         recipe = self._recipe(settings, audio_files or (), offsets)
         sounds = []
         for index, point in enumerate(z.astype(np.float32)):
@@ -170,6 +149,7 @@ class Generator:
     def interpolate(
         self,
         audio_files: Sequence[str | os.PathLike] | None = None,
+        *,
         steps: int = 8,
         out_file: str | os.PathLike | None = None,
         seconds: float | None = None,
@@ -206,13 +186,13 @@ class Generator:
         if audio_files is not None:
             features, levels = rendering.stored_features(self._read(audio_files, offsets), self.model.audio)
             points = in_batches(self.model.encode, features)
-        way = latent.path(self.checked_latents(points), steps, straight)
+        way = latent.path(self.checked_latents(points), steps, straight=straight)
         settings = {"call": "interpolate", "steps": steps, "straight": bool(straight), "phase": False}
         recipe = self._recipe(settings, audio_files or (), offsets)
         if seconds is not None:
-            made = rendering.long_sound(self.model, recipe, way, seconds)
-            _save([made], out_file, bits)
-            return made
+            sound = rendering.long_sound(self.model, recipe, way, seconds)
+            _save([sound], out_file, bits)
+            return sound
         if levels is None:
             levels = [None] * steps
         else:
@@ -248,17 +228,17 @@ class Generator:
             AudioError: A file cannot be read.
             DirectionError: Too few sounds, labels that do not fit, or sounds that do not differ.
         """
+        offsets = checks.offsets_of(audio_files, None)
         directions.check(len(audio_files), labels, expressions)
         embeddings, measured = [], []
         for start in range(0, len(audio_files), BATCH):
-            part = audio_files[start : start + BATCH]
-            clips = self._read(part, [0.0] * len(part))
+            clips = self._read(audio_files[start : start + BATCH], offsets[start : start + BATCH])
             embeddings.append(self._encode(clips))
             measured += [descriptors.measure(clip, self.model.audio.sample_rate) for clip in clips]
         self.known.update(directions.find(np.concatenate(embeddings), measured, descriptors.UNITS, labels, expressions))
         return self.known
 
-    def refine(self, target: str | os.PathLike, steps: int = 100, offset: float = 0.0) -> Refined:
+    def refine(self, target: str | os.PathLike, *, steps: int = 100, offset: float = 0.0) -> Refined:
         """Embed a sound more exactly than the encoder does, by gradient steps on its embedding.
 
         Args:
@@ -269,7 +249,8 @@ class Generator:
         Raises:
             AudioError: The file cannot be read.
         """
-        features, _ = rendering.stored_features(self._read([target], [offset]), self.model.audio)
+        clips = self._read([target], checks.offsets_of([target], [offset]))
+        features, _ = rendering.stored_features(clips, self.model.audio)
         z, before, after = latent.refine(self.model, features, self.model.encode(features), steps)
         top_db = self.model.audio.top_db
         return Refined(np.asarray(z[0]), float(before[0]) * top_db, float(after[0]) * top_db)
@@ -291,7 +272,11 @@ class Generator:
         """Reconstruct features at eps = 0: (n, frames, mels) in [0, 1] -> the same shape."""
         return in_batches(self.model.decode, in_batches(self.model.encode, features))
 
-    def _checked_prior(self, prior: str | None) -> str:
+    def _checked_prior(self, prior: str | None, audio_files: Sequence[str | os.PathLike] | None) -> str | None:
+        if audio_files:
+            if prior is not None:
+                raise ToolError(f"prior: expected none with audio_files, found {prior!r}")
+            return None
         if prior is None:
             return "normal" if self.reference is None else "sounds"
         if prior not in priors.PRIORS:
@@ -300,14 +285,9 @@ class Generator:
             raise ToolError(f"prior 'sounds': {checks.unfinished(self.path)}")
         return prior
 
-    def _random(self, prior: str, key: jax.Array, count: int, temperature: float) -> np.ndarray:
-        if prior == "sounds":
-            return priors.around(self.reference.embeddings, key, count, temperature)
-        return priors.normal(self.model.config.latent_dim, key, count, temperature)
-
     def _read(self, audio_files: Sequence[str | os.PathLike], offsets: Sequence[float]) -> np.ndarray:
         """Clips of files: (n, samples)."""
-        return rendering.read_clips(audio_files, checks.offsets_of(audio_files, offsets), self.model.audio)
+        return rendering.read_clips(audio_files, offsets, self.model.audio)
 
     def _encode(self, clips: np.ndarray) -> np.ndarray:
         """Deterministic embeddings of clips: (n, samples) -> (n, latent)."""
@@ -322,16 +302,30 @@ class Generator:
             raise ValueError("z: expected finite numbers, found NaN or infinity")
         return z
 
-    def _recipe(self, settings: dict[str, Any], audio_files, offsets) -> dict[str, Any]:
+    def _recipe(self, settings: dict[str, Any], audio_files, offsets) -> Recipe:
         """Recipe of a generated sound, with full paths; those in a file are relative to it."""
-        sources = provenance.sources(audio_files, offsets, self.model.audio.clip_seconds)
-        name = pretrained.name_of(self.path)
-        model = {"name": name, "path": str(self.path.resolve()), "sha256": self.sha256}
-        learned = {"trained_on": self.trained_on} if self.trained_on else {}
-        return {**provenance.stamp(), **settings, "sources": sources, "model": model, **learned}
+        clip = self.model.audio.clip_seconds
+        sources = [provenance.source(path, start, clip) for path, start in zip(audio_files, offsets, strict=True)]
+        name, place = pretrained.name_of(self.path), str(self.path.resolve())
+        model = {"name": name, "path": place, "sha256": self.meta["sha256"]}
+        learned = {"trained_on": self.meta["trained_on"]} if self.meta.get("trained_on") else {}
+        return Recipe({**provenance.stamp(), **settings, "sources": sources, "model": model, **learned})
+
+
+def _recorded(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `generate` that its recipe keeps under their own names, each of its default's type."""
+    defaults = {name: parameter.default for name, parameter in inspect.signature(Generator.generate).parameters.items()}
+    return {
+        name: arguments[name] if default is None else type(default)(arguments[name])
+        for name, default in defaults.items()
+        if name not in NOT_RECORDED
+    }
 
 
 def _save(sounds: Sequence[Sound], out_file: str | os.PathLike | None, bits: int) -> None:
+    """Write the path itself for one sound; NAME_1, NAME_2, ... for several."""
     if out_file is not None:
-        for sound, path in zip(sounds, checks.numbered(Path(out_file), len(sounds)), strict=True):
-            sound.save(path, bits)
+        path = Path(out_file)
+        for number, sound in enumerate(sounds, 1):
+            name = path.name if len(sounds) == 1 else f"{path.stem}_{number}{path.suffix}"
+            sound.save(path.with_name(name), bits=bits)

@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from vaelab import VaelabError
 from vaelab.model import Model
@@ -15,29 +16,17 @@ class LatentError(VaelabError, ValueError):
     """Weights or a variance that cannot be used; the message says why and what to do."""
 
 
-def mix(embeddings: np.ndarray, weights: Sequence[float] | None = None, normalize: bool = True) -> np.ndarray:
-    """Weighted sum of embeddings.
+def normalized(count: int, weights: Sequence[float] | None, normalize: bool = True) -> np.ndarray:
+    """The shares of embeddings in their weighted sum: float32 (count,).
 
     Args:
-        embeddings: (n, latent).
-        weights: n numbers, negative ones allowed; None is the mean.
+        count: How many embeddings.
+        weights: `count` numbers, negative ones allowed; None is the mean.
         normalize: Divide by the signed sum, so that the result stays among the embeddings. False is plain
             vector arithmetic.
 
-    Returns:
-        (latent,).
-
     Raises:
         LatentError: The wrong number of weights, a weight that is not finite, or normalising by a sum near 0.
-    """
-    return normalized(len(embeddings), weights, normalize) @ np.asarray(embeddings)
-
-
-def normalized(count: int, weights: Sequence[float] | None, normalize: bool = True) -> np.ndarray:
-    """The weights that `mix` applies: float32 (count,).
-
-    Raises:
-        LatentError: As `mix`.
     """
     values = np.ones(count) if weights is None else np.asarray(weights, float)
     if values.shape != (count,):
@@ -74,7 +63,7 @@ def slerp(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
     return _arc(np.asarray(start, float), np.asarray(end, float), np.linspace(0, 1, steps)).astype(np.float32)
 
 
-def path(points: np.ndarray, steps: int, straight: bool = False) -> np.ndarray:
+def path(points: np.ndarray, steps: int, *, straight: bool = False) -> np.ndarray:
     """Equal steps through several points in turn, on great arcs or straight lines.
 
     Args:
@@ -135,31 +124,25 @@ def refine(model: Model, features: jax.Array, z: jax.Array, steps: int, rate: fl
         The best latents met (batch, latent), never worse than `z`, and the mean error of features in [0, 1] before
         and after (batch,) each.
     """
+    optimizer = optax.adam(optax.linear_schedule(rate, 0, max(steps, 1)), b2=0.99)
 
     def errors(z):
         return jnp.abs(model.decode(z) - features).mean(axis=(1, 2))
 
-    def summed(z):
-        found = errors(z)
-        return found.sum(), found
+    def step(state, _):
+        z, adam, best, least = state
+        error, pullback = jax.vjp(errors, z)
+        updates, adam = optimizer.update(*pullback(jnp.ones_like(error)), adam)
+        return (z + updates, adam, *better(z, error, best, least)), None
 
-    def step(state, number):
-        z, mean, square, best, least = state
-        (_, found), slope = jax.value_and_grad(summed, has_aux=True)(z)
-        better = found < least
-        best, least = jnp.where(better[:, None], z, best), jnp.where(better, found, least)
-        mean, square = 0.9 * mean + 0.1 * slope, 0.99 * square + 0.01 * slope**2
-        unbiased = mean / (1 - 0.9 ** (number + 1)), square / (1 - 0.99 ** (number + 1))
-        z = z - rate * (1 - number / steps) * unbiased[0] / (jnp.sqrt(unbiased[1]) + 1e-8)
-        return (z, mean, square, best, least), None
+    def better(z, error, best, least):
+        lower = error < least
+        return jnp.where(lower[:, None], z, best), jnp.where(lower, error, least)
 
     before = errors(z)
-    none = jnp.zeros_like(z)
-    state = (z, none, none, z, before)
-    (last, _, _, best, least), _ = jax.lax.scan(step, state, jnp.arange(steps, dtype=z.dtype))
-    found = errors(last)
-    better = found < least
-    return jnp.where(better[:, None], last, best), before, jnp.where(better, found, least)
+    (last, _, best, least), _ = jax.lax.scan(step, (z, optimizer.init(z), z, before), length=steps)
+    best, after = better(last, errors(last), best, least)
+    return best, before, after
 
 
 def _line(start: np.ndarray, end: np.ndarray, share: np.ndarray) -> np.ndarray:

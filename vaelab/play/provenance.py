@@ -8,36 +8,31 @@ from typing import Any
 
 import numpy as np
 
-from vaelab import VaelabError, audio, files, spectral
+from vaelab import VaelabError, audio, files
+from vaelab.audio import Recipe
 from vaelab.config import AudioConfig
 from vaelab.models import checkpoint
+from vaelab.play import rendering
 from vaelab.text import printable, timecode
 
 FORMAT = 1
-LISTS = ("latent", "points")
+_versions = lru_cache(checkpoint.versions)
 
 
 class ProvenanceError(VaelabError):
     """A recipe that cannot be followed: something is missing or is not what it was; the message says what to do."""
 
 
-def sources(paths: Sequence[str | os.PathLike], offsets: Sequence[float], seconds: float) -> list[dict[str, Any]]:
-    """Files as a recipe names them: full path, hash of the content, the time code of the clip.
+def source(path: str | os.PathLike, start: float = 0.0, seconds: float | None = None) -> dict[str, Any]:
+    """A stretch of a file as a recipe names it: full path, hash of the content, time code.
 
-    Those that come from tapes, at whatever remove, also name the stretches of these: "tapes".
+    One that comes from tapes, at whatever remove, also names the stretches of these: "tapes".
     """
-    named = []
-    for path, offset in zip(map(os.fsdecode, paths), offsets, strict=True):
-        source = {
-            "path": os.path.join(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path)),
-            "sha256": files.content_hash(path),
-            "start": float(offset),
-            "seconds": seconds,
-        }
-        if stretches := tapes(path, float(offset), seconds):
-            source["tapes"] = stretches
-        named.append(source)
-    return named
+    folder, name = os.path.split(os.fsdecode(path))
+    place = os.path.join(os.path.realpath(folder), name)
+    named = {"path": place, "sha256": files.content_hash(path), "start": float(start), "seconds": seconds}
+    stretches = tapes(path, float(start), seconds)
+    return {**named, "tapes": stretches} if stretches else named
 
 
 def tapes(path: str | os.PathLike, offset: float = 0.0, seconds: float | None = None) -> list[dict[str, Any]]:
@@ -52,9 +47,9 @@ def tapes(path: str | os.PathLike, offset: float = 0.0, seconds: float | None = 
     """
     if not audio.has_recipe(path):
         return []
-    recipe, folder = audio.read_recipe(path), os.path.realpath(os.path.dirname(os.fsdecode(path)) or ".")
+    recipe = _absolute(path)
     try:
-        sources = [_full(source, folder) for source in recipe.get("sources", [])]
+        sources = recipe.get("sources", [])
         if recipe.get("call") != "slice":
             return [tape for source in sources for tape in source.get("tapes", [])]
         return [_part(source, offset, seconds) for source in sources]
@@ -71,42 +66,31 @@ def _part(stretch: dict[str, Any], offset: float, seconds: float | None) -> dict
     return {**stretch, **times, "timecode": f"{timecode(start)} - {timecode(end)}"}
 
 
-def _full(part: dict[str, Any], folder: str) -> dict[str, Any]:
-    """A part of a recipe with its path, and those of its tapes, seen from anywhere."""
-    whole = {**part, "path": os.path.normpath(os.path.join(folder, part["path"]))}
-    if "tapes" in part:
-        whole["tapes"] = [_full(tape, folder) for tape in part["tapes"]]
-    return whole
-
-
 def stamp() -> dict[str, Any]:
     """Format and versions, for a new recipe."""
     return {"format": FORMAT, "versions": dict(_versions())}
 
 
-def read(path: str | os.PathLike) -> dict[str, Any]:
+def read(path: str | os.PathLike) -> Recipe:
     """The recipe of a sound file, with full paths, checked to be one that can be followed.
 
     Raises:
         AudioError: The file is missing or has no recipe.
         ProvenanceError: The recipe is of another format, or lacks something.
     """
-    recipe = audio.read_recipe(path)
-    name = printable(path)
+    recipe, name = _absolute(path), printable(path)
     if recipe.get("format") != FORMAT:
         raise ProvenanceError(
             f"{name}: expected a recipe of format {FORMAT}, found {recipe.get('format')!r}; use the version of vaelab "
             f"that wrote it: {recipe.get('versions')}"
         )
     try:
-        folder = os.path.realpath(os.path.dirname(os.fsdecode(path)) or ".")
-        model, *sources = (_full(part, folder) for part in (recipe["model"], *recipe["sources"]))
-        hashes = [part["sha256"] for part in (model, *sources)]
-        if not any(name in recipe for name in LISTS) or not all(isinstance(text, str) for text in hashes):
+        texts = [part[key] for part in (recipe["model"], *recipe["sources"]) for key in ("path", "sha256")]
+        if not recipe.keys() & {"latent", "points"} or not all(isinstance(text, str) for text in texts):
             raise KeyError("latent")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError) as error:
         raise ProvenanceError(f"{name}: expected a whole recipe, found one without {error}") from error
-    return {**recipe, "model": model, "sources": sources}
+    return recipe
 
 
 def clips(sources: Sequence[dict[str, Any]], config: AudioConfig) -> np.ndarray:
@@ -117,49 +101,25 @@ def clips(sources: Sequence[dict[str, Any]], config: AudioConfig) -> np.ndarray:
         AudioError: It cannot be read.
     """
     for source in sources:
-        check_source(source)
-    read = [audio.read(one["path"], config.sample_rate, one["start"], one["seconds"]) for one in sources]
-    return np.stack([spectral.fit_length(samples, config) for samples in read])
+        name = printable(source["path"])
+        if not Path(source["path"]).is_file():
+            raise ProvenanceError(
+                f"{name}: expected the source that the recipe names, found none; put it back, or regenerate with "
+                "phase=False, which makes a sound of the same latent without the source's phase"
+            )
+        if (sha256 := files.content_hash(source["path"])) != source["sha256"]:
+            raise ProvenanceError(
+                f"{name}: expected the content {source['sha256'][:12]}, found {sha256[:12]}: the source has changed; "
+                "restore it, or regenerate with phase=False"
+            )
+    return rendering.read_clips([source["path"] for source in sources], [source["start"] for source in sources], config)
 
 
 def other_versions(recipe: dict[str, Any]) -> str:
     """The versions in a recipe that are not those at work, as text; empty if all are."""
-    then, now = recipe.get("versions") or {}, dict(_versions())
+    then, now = recipe.get("versions") or {}, _versions()
     return ", ".join(f"{name} {then.get(name)} (now {now[name]})" for name in now if then.get(name) != now[name])
 
 
-def check_source(source: dict[str, Any]) -> None:
-    """Make sure that a source is there and is what it was.
-
-    Raises:
-        ProvenanceError: It is missing, or its content is another.
-    """
-    name = printable(source["path"])
-    if not Path(source["path"]).is_file():
-        raise ProvenanceError(
-            f"{name}: expected the source that the recipe names, found none; put it back, or regenerate with "
-            "phase=False, which makes a sound of the same latent without the source's phase"
-        )
-    if (found := files.content_hash(source["path"])) != source["sha256"]:
-        raise ProvenanceError(
-            f"{name}: expected the content {source['sha256'][:12]}, found {found[:12]}: the source has changed; "
-            "restore it, or regenerate with phase=False"
-        )
-
-
-def check_model(recipe: dict[str, Any], path: str | os.PathLike, sha256: str) -> None:
-    """Make sure that a model is the recipe's.
-
-    Raises:
-        ProvenanceError: Its hash differs.
-    """
-    if sha256 != recipe["model"]["sha256"]:
-        raise ProvenanceError(
-            f"{printable(path)}: expected the model {recipe['model']['sha256'][:12]} that made the sound, found "
-            f"{sha256[:12]}; name the right one with model="
-        )
-
-
-@lru_cache
-def _versions() -> tuple[tuple[str, str], ...]:
-    return tuple(checkpoint.versions().items())
+def _absolute(path: str | os.PathLike) -> Recipe:
+    return Recipe(audio.read_recipe(path)).absolute(os.path.dirname(os.fsdecode(path)))

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from vaelab.audio import Sound
+from vaelab.audio import Recipe, Sound
 from vaelab.models import pretrained
 from vaelab.play import latent, provenance, rendering
 from vaelab.play.provenance import ProvenanceError
@@ -14,7 +14,7 @@ from vaelab.text import printable
 
 
 def regenerate(
-    path: str | os.PathLike, model: str | os.PathLike | SoundSampleTool | None = None, phase: bool | None = None
+    path: str | os.PathLike, model: str | os.PathLike | SoundSampleTool | None = None, *, phase: bool | None = None
 ) -> Sound:
     """Make the sound of a written file again, from its recipe: bit by bit the same on the same machine.
 
@@ -30,10 +30,14 @@ def regenerate(
         ProvenanceError: Another model, a source that is missing or has changed, or a damaged recipe.
     """
     recipe = provenance.read(path)
-    tool = (
-        model if isinstance(model, SoundSampleTool) else SoundSampleTool(model or pretrained.of_recipe(recipe["model"]))
-    )
-    provenance.check_model(recipe, tool.path, tool.sha256)
+    tool = model
+    if not isinstance(tool, SoundSampleTool):
+        tool = SoundSampleTool(model or pretrained.of_recipe(recipe["model"]))
+    if (sha256 := tool.meta["sha256"]) != recipe["model"]["sha256"]:
+        raise ProvenanceError(
+            f"{printable(tool.path)}: expected the model {recipe['model']['sha256'][:12]} that made the sound, found "
+            f"{sha256[:12]}; name the right one with model="
+        )
     if changed := provenance.other_versions(recipe):
         warnings.warn(f"{printable(path)}: made with {changed}; its last bits may differ", stacklevel=2)
     if phase is not None:
@@ -44,7 +48,7 @@ def regenerate(
         raise ProvenanceError(f"{printable(path)}: expected a whole recipe, found one with {error}") from error
 
 
-def _follow(recipe: dict, tool: SoundSampleTool) -> Sound:
+def _follow(recipe: Recipe, tool: SoundSampleTool) -> Sound:
     if "points" in recipe:
         points = tool.checked_latents(np.asarray(recipe["points"], np.float32))
         return rendering.long_sound(tool.model, recipe, points, recipe["seconds"])

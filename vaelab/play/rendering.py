@@ -5,7 +5,7 @@ Each sound is rendered by itself, so that its bytes do not depend on what else w
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from scipy import signal
 
 from vaelab import audio, spectral
-from vaelab.audio import Sound
+from vaelab.audio import Recipe, Sound
 from vaelab.config import AudioConfig
 from vaelab.model import Model
 from vaelab.play import latent
@@ -48,23 +48,24 @@ def stored_features(clips: np.ndarray, config: AudioConfig) -> tuple[np.ndarray,
     return features[: len(clips)], levels[: len(clips)]
 
 
-def mixed_phase(clips: np.ndarray, weights: np.ndarray, config: AudioConfig) -> np.ndarray:
+def mixed_phase(clips: np.ndarray, shares: np.ndarray, config: AudioConfig) -> np.ndarray:
     """Phase of the weighted sum of clips whose onsets are moved to their mean place: (frames, bins), radians.
 
     A mix of embeddings has one onset; unaligned, the sum would have one for each source.
     """
-    begins = np.array([_onset(clip) for clip in clips])
-    shares = np.abs(weights) if np.any(weights) else np.ones(len(clips))
-    place = round(float(shares @ begins / shares.sum()))
-    moved = [_shifted(clip, place - begin) for clip, begin in zip(clips, begins, strict=True)]
-    return np.asarray(_phase((weights @ np.stack(moved))[None].astype(np.float32), config))[0]
+    onsets = np.array([_onset(clip) for clip in clips])
+    sizes = _sizes(shares)
+    mean = round(float(sizes @ onsets / sizes.sum()))
+    moved = [_shifted(clip, mean - onset) for clip, onset in zip(clips, onsets, strict=True)]
+    return np.asarray(_phase((shares @ np.stack(moved))[None].astype(np.float32), config))[0]
 
 
 def mix(
     model: Model,
     clips: np.ndarray,
-    weights: np.ndarray,
+    shares: np.ndarray,
     key: jax.Array,
+    *,
     count: int = 1,
     variance: float = 0.0,
     spread: float = 0.0,
@@ -72,17 +73,17 @@ def mix(
 ) -> tuple[np.ndarray, float]:
     """Latents (count, latent) of weighted sums of clips' embeddings, and the level in dB of the mix.
 
+    The level is the mean of the sources', in dB, by the sizes of their shares.
+
     Args:
         model: Encodes.
         clips: (n, samples).
-        weights: (n,), as they are.
+        shares: (n,), as `latent.normalized` gives.
         key: Of what is random.
         count: How many latents.
         variance: Of Gaussian noise added to the sum.
         spread: Scale of the draws from each clip's posterior.
         refine: Gradient steps on each embedding.
-
-    The level is the mean of the sources', in dB, by the sizes of their weights.
     """
     features, levels = stored_features(clips, model.audio)
     noise_key, spread_key = jax.random.split(key) if variance or spread else (key, key)
@@ -92,28 +93,28 @@ def mix(
     embeddings = np.stack([in_batches(model.encode, features, eps) for eps in draws])
     if refine:
         embeddings = np.stack([latent.refine(model, features, part, refine)[0] for part in embeddings])
-    z = np.repeat(np.einsum("s,csl->cl", weights, embeddings), count // len(draws), axis=0)
+    z = np.repeat(np.einsum("s,csl->cl", shares, embeddings), count // len(draws), axis=0)
     if variance:
         z = z + np.asarray(latent.noise(noise_key, z.shape, variance))
-    shares = np.abs(weights) / np.abs(weights).sum() if weights.any() else np.full(len(clips), 1 / len(clips))
-    return z, float(shares @ levels)
+    sizes = _sizes(shares)
+    return z, float(sizes / sizes.sum() @ levels)
 
 
 def sound(
     model: Model,
-    recipe: dict[str, Any],
+    recipe: Mapping[str, Any],
     z: np.ndarray,
     level_db: float | None = None,
     phase: np.ndarray | None = None,
 ) -> Sound:
     """The clip of `render`, with everything in its recipe that makes it again."""
-    recipe = {**recipe, "level_db": level_db, "latent": np.asarray(z).tolist()}
+    recipe = Recipe({**recipe, "level_db": level_db, "latent": np.asarray(z).tolist()})
     return Sound(render(model, z, level_db, phase), model.audio.sample_rate, recipe)
 
 
-def long_sound(model: Model, recipe: dict[str, Any], points: np.ndarray, seconds: float) -> Sound:
+def long_sound(model: Model, recipe: Mapping[str, Any], points: np.ndarray, seconds: float) -> Sound:
     """The sound of `render_path`, with everything in its recipe that makes it again."""
-    recipe = {**recipe, "seconds": float(seconds), "points": points.tolist()}
+    recipe = Recipe({**recipe, "seconds": float(seconds), "points": points.tolist()})
     return Sound(render_path(model, points, seconds), model.audio.sample_rate, recipe)
 
 
@@ -195,6 +196,11 @@ def _fades(length: int, config: AudioConfig) -> np.ndarray:
     return (0.5 - 0.5 * np.cos(np.pi * np.minimum(1, np.minimum(fade_in, fade_out)))).astype(np.float32)
 
 
+def _sizes(shares: np.ndarray) -> np.ndarray:
+    """Magnitudes of shares (n,); all 1 where every share is 0."""
+    return np.abs(shares) if shares.any() else np.ones(len(shares))
+
+
 @partial(jax.jit, static_argnames="config")
 def _phase(samples: jax.Array, config: AudioConfig) -> jax.Array:
     return jnp.angle(spectral.stft(samples, config))
@@ -208,11 +214,8 @@ def _onset(clip: np.ndarray) -> int:
 
 def _shifted(clip: np.ndarray, by: int) -> np.ndarray:
     """A clip moved later (or, by a negative number, earlier), filled with silence."""
-    moved = np.zeros_like(clip)
-    if by >= 0:
-        moved[by:] = clip[: len(clip) - by]
-    else:
-        moved[:by] = clip[-by:]
+    moved = np.roll(clip, by)
+    moved[slice(by) if by >= 0 else slice(by, None)] = 0
     return moved
 
 

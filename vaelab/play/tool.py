@@ -13,11 +13,9 @@ from vaelab.models import familiarity
 from vaelab.models.familiarity import Familiarity, Newness, Reference
 from vaelab.play import checks, latent, rendering
 from vaelab.play.checks import ToolError
-from vaelab.play.generator import Generator, Refined
+from vaelab.play.generator import Generator
 from vaelab.play.rendering import in_batches
 from vaelab.text import printable
-
-__all__ = ["Answer", "Refined", "SoundSampleTool", "ToolError"]
 
 Target = str | os.PathLike | Sound | np.ndarray | Sequence[str | os.PathLike]
 READINGS = 3  # of a library whose files keep changing
@@ -52,6 +50,7 @@ class SoundSampleTool(Generator):
         self,
         model: str | os.PathLike,
         library_dir: str | os.PathLike | None = None,
+        *,
         library_segmentation: bool = False,
         home: str | os.PathLike = data.HOME,
         progress: bool = True,
@@ -73,7 +72,7 @@ class SoundSampleTool(Generator):
         self._open: dict[str, Any] = {}
         self.library: library.Library | None = None
         if library_dir is not None:
-            self.open_library(library_dir, library_segmentation, home, progress)
+            self.open_library(library_dir, library_segmentation=library_segmentation, home=home, progress=progress)
 
     def __repr__(self) -> str:
         sounds = "no library" if self.library is None else f"{len(self.library)} sounds"
@@ -91,16 +90,16 @@ class SoundSampleTool(Generator):
     def open_library(
         self,
         library_dir: str | os.PathLike,
+        *,
         library_segmentation: bool = False,
         home: str | os.PathLike = data.HOME,
         progress: bool = True,
     ) -> library.Library:
         """Open the library of another folder; arguments and errors as for the tool itself."""
-        slicer = slicing.slice_file if library_segmentation else None
         self._open = {
             "folder": library_dir,
             "home": Path(home) / library.FOLDER,
-            "slicer": slicer,
+            "slicer": slicing.slice_file if library_segmentation else None,
             "progress": progress,
         }
         return self.refresh()
@@ -118,14 +117,16 @@ class SoundSampleTool(Generator):
         def embed(features: np.ndarray) -> np.ndarray:
             return in_batches(lambda part: self.model.encode(spectral.dequantise(part)), features)
 
-        listener = library.Listener(embed, self.model.audio, self.sha256)
+        listener = library.Listener(embed, self.model.audio, self.meta["sha256"])
         self.library = library.build(listener=listener, name=str(self.path.resolve()), **self._open)
         return self.library
 
+    @checks.suggest_keywords
     def find_similar(
         self,
         target: Target,
         num_similar: int = 10,
+        *,
         weights: Sequence[float] | None = None,
         offset: float = 0.0,
         by: str = "timbre",
@@ -134,7 +135,6 @@ class SoundSampleTool(Generator):
         label: str | None = None,
         shortest: float = 0.0,
         longest: float = np.inf,
-        **misspelt: Any,
     ) -> tuple[list[Path], np.ndarray, np.ndarray]:
         """The library's sounds nearest to a target, best first.
 
@@ -151,7 +151,6 @@ class SoundSampleTool(Generator):
             label: Search this class only: the name of a folder directly below the library's.
             shortest: Seconds.
             longest: Seconds.
-            **misspelt: Any other keyword is refused with a suggestion.
 
         Returns:
             Paths, onsets in seconds, and distances.
@@ -161,16 +160,15 @@ class SoundSampleTool(Generator):
             AudioError: The file cannot be read.
             LibraryError: No sound is as asked, or files keep changing while they are searched.
         """
-        checks.refuse(misspelt, self.find_similar)
         if self.library is None:
             raise ToolError("find_similar: expected a library; open the tool with library_dir=FOLDER")
         if num_similar < 1:
             raise ToolError(f"num_similar: expected at least 1, found {num_similar}")
         if by not in library.SPACES:
             raise ToolError(f"by: expected one of {', '.join(library.SPACES)}, found {by!r}")
-        asked = self._timbre if by == "timbre" else self._point
+        locate = self._timbre if by == "timbre" else self._point
         for _ in range(READINGS):
-            point = asked(target, weights, offset)
+            point = locate(target, weights, offset)
             within = self.library.within(folder, label, shortest, longest)
             numbers, distances = self.library.search(point, num_similar, metric, within, by)
             changed = self.library.changed(numbers)
@@ -181,7 +179,7 @@ class SoundSampleTool(Generator):
         raise library.LibraryError(f"{self.library.root}: expected files that stay as they are, found them changing")
 
     def predict(
-        self, target: str | os.PathLike | Sound, offset: float = 0.0, labels: str | None = None
+        self, target: str | os.PathLike | Sound, *, offset: float = 0.0, labels: str | None = None
     ) -> tuple[np.ndarray, str]:
         """Classify a sound.
 
@@ -197,7 +195,7 @@ class SoundSampleTool(Generator):
             ToolError: The model has no classifier, or none of this name.
             AudioError: The file cannot be read.
         """
-        number, names = self._label_set(labels)
+        number, names = self.label_set(labels)
         features, _ = rendering.stored_features(self._clips(target, offset), self.model.audio)
         probabilities = np.asarray(self.model.classify(features)[number][0])
         return probabilities, names[int(probabilities.argmax())]
@@ -210,7 +208,7 @@ class SoundSampleTool(Generator):
         Raises:
             ToolError: The model has no classifier or none of this name, or a folder holds no sound.
         """
-        number, names = self._label_set(labels)
+        number, names = self.label_set(labels)
         if isinstance(audio_files, str | os.PathLike):
             paths = list(data.sound_files(audio_files)) if Path(audio_files).is_dir() else [Path(audio_files)]
         else:
@@ -218,14 +216,6 @@ class SoundSampleTool(Generator):
         if not paths:
             raise ToolError(f"{audio_files}: expected a sound, or a folder with sounds, found none")
         return self._answers(paths, number, names)
-
-    def names_of(self, labels: str | None = None) -> tuple[str, ...]:
-        """The class names of a label set; None is the first.
-
-        Raises:
-            ToolError: The model has no classifier, or none of this name.
-        """
-        return self._label_set(labels)[1]
 
     def calibration(self, labels: str | None = None) -> np.ndarray:
         """Calibration of class probabilities on held-out sounds.
@@ -237,9 +227,9 @@ class SoundSampleTool(Generator):
         Raises:
             ToolError: No classifier, or the model's training did not end.
         """
-        return self._remembered().calibration[self._label_set(labels)[0]]
+        return self._remembered().calibration[self.label_set(labels)[0]]
 
-    def how_known(self, target: str | os.PathLike | Sound, offset: float = 0.0) -> Familiarity:
+    def how_known(self, target: str | os.PathLike | Sound, *, offset: float = 0.0) -> Familiarity:
         """Familiarity of a sound to the model, relative to sounds held out of its training.
 
         Raises:
@@ -250,7 +240,7 @@ class SoundSampleTool(Generator):
         features, _ = spectral.mel(self._clips(target, offset), self.model.audio)
         return familiarity.familiarity_of(self.model, remembered, np.asarray(spectral.quantise(features)))[0]
 
-    def how_new(self, target: Target, weights: Sequence[float] | None = None) -> Newness:
+    def how_new(self, target: Target, *, weights: Sequence[float] | None = None) -> Newness:
         """Novelty of a sound or latent: its distance to training sounds, relative to those between real sounds.
 
         Args:
@@ -262,9 +252,10 @@ class SoundSampleTool(Generator):
             AudioError: A file cannot be read.
         """
         remembered = self._remembered()
-        made = isinstance(target, Sound) and "latent" in (target.recipe or {})
-        point = np.asarray(target.recipe["latent"], np.float32) if made else self._point(target, weights, 0.0)
-        return familiarity.newness(remembered, self.checked_latents(point))[0]
+        if isinstance(target, Sound) and "latent" in (target.recipe or {}):
+            target = np.asarray(target.recipe["latent"], np.float32)
+        point = self._point(target, weights, 0.0)
+        return familiarity.newness(remembered, point[None])[0]
 
     def _point(self, target: Target, weights: Sequence[float] | None, offset: float) -> np.ndarray:
         """The latent of whatever can be searched for (latent,)."""
@@ -273,34 +264,39 @@ class SoundSampleTool(Generator):
         if isinstance(target, Sound):
             return self._encode(self._clips(target, offset))[0]
         if isinstance(target, str | os.PathLike):
-            known = None if self.library is None else self.library.find(target, offset)
-            return self._encode(self._clips(target, offset))[0] if known is None else self.library.embeddings[known]
+            row = None if self.library is None else self.library.find(target, offset)
+            return self._encode(self._clips(target, offset))[0] if row is None else self.library.embeddings[row]
         shares = latent.normalized(len(target), weights)
-        return shares @ self._encode(self._read(target, [offset] * len(target)))
+        return shares @ self._encode(self._read(target, checks.offsets_of(target, [offset] * len(target))))
 
     def _timbre(self, target: Target, weights: Sequence[float] | None, offset: float) -> np.ndarray:
         """The timbre of whatever can be searched for, rounded as a library keeps it (statistics,)."""
-        one = isinstance(target, str | os.PathLike)
-        known = self.library.find(target, offset) if one else None
-        if known is not None:
-            return self.library.index.columns["timbres"][known].astype(np.float32)
-        if one or isinstance(target, Sound):
+        is_file = isinstance(target, str | os.PathLike)
+        row = self.library.find(target, offset) if is_file else None
+        if row is not None:
+            return self.library.index.columns["timbres"][row].astype(np.float32)
+        if is_file or isinstance(target, Sound):
             features, _ = spectral.mel(self._clips(target, offset), self.model.audio)
         else:
             features = self.model.decode(self._point(target, weights, offset)[None])
-        heard = timbre.stored_statistics(np.asarray(spectral.quantise(features)), library.CEPSTRA)[0]
-        return heard.astype(np.float16).astype(np.float32)
+        statistics = timbre.stored_statistics(np.asarray(spectral.quantise(features)), library.CEPSTRA)[0]
+        return statistics.astype(np.float16).astype(np.float32)
 
     def _clips(self, target: str | os.PathLike | Sound, offset: float) -> np.ndarray:
         """The clip of a file or a sound: (1, samples)."""
+        (offset,) = checks.offsets_of([target], [offset])
         if not isinstance(target, Sound):
             return self._read([target], [offset])
         config = self.model.audio
         samples = audio.resampled(target.samples, target.sample_rate, config.sample_rate)
         return spectral.fit_length(samples[round(offset * config.sample_rate) :], config)[None]
 
-    def _label_set(self, labels: str | None) -> tuple[int, tuple[str, ...]]:
-        """Number and class names of a label set; None is the first."""
+    def label_set(self, labels: str | None = None) -> tuple[int, tuple[str, ...]]:
+        """Number and class names of a label set; None is the first.
+
+        Raises:
+            ToolError: The model has no classifier, or none of this name.
+        """
         sets = dict(self.model.config.labels)
         if not sets:
             raise ToolError(
@@ -314,23 +310,21 @@ class SoundSampleTool(Generator):
 
     def _answers(self, paths: Sequence[Path], number: int, names: tuple[str, ...]) -> Iterator[Answer]:
         for start in range(0, len(paths), rendering.BATCH):
-            clips, reasons = {}, {}
+            clips, answers = {}, {}
             for path in paths[start : start + rendering.BATCH]:
                 try:
                     clips[path] = self._clips(path, 0.0)[0]
                 except audio.AudioError as error:
-                    reasons[path] = error.reason
-            answers = {path: Answer(path, None, None, None, reason) for path, reason in reasons.items()}
+                    answers[path] = Answer(path, None, None, None, error.reason)
             if clips:
                 features, _ = rendering.stored_features(np.stack(list(clips.values())), self.model.audio)
-                known = [None] * len(clips)
+                judged = [None] * len(clips)
                 if self.reference is not None:
-                    known = familiarity.familiarity_of(
-                        self.model, self.reference, np.asarray(spectral.quantise(features))
-                    )
+                    stored = np.asarray(spectral.quantise(features))
+                    judged = familiarity.familiarity_of(self.model, self.reference, stored)
                 rows = in_batches(lambda part: self.model.classify(part)[number], features)
-                for path, row, judged in zip(clips, rows, known, strict=True):
-                    answers[path] = Answer(path, names[int(row.argmax())], row, judged)
+                for path, row, familiar in zip(clips, rows, judged, strict=True):
+                    answers[path] = Answer(path, names[int(row.argmax())], row, familiar)
             yield from (answers[path] for path in paths[start : start + rendering.BATCH])
 
     def _remembered(self) -> Reference:

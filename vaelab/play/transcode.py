@@ -1,15 +1,14 @@
 """A stretch of a tape played again by other sounds, in its own time: its model's, or its relatives' in a library."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from vaelab import audio
-from vaelab.audio import Sound, built_in_tape
+from vaelab.audio import Recipe, Sound, built_in_tape
 from vaelab.datasets import segments
-from vaelab.datasets.segments import CutError, Segment
+from vaelab.datasets.segments import CutError
 from vaelab.play import provenance
 from vaelab.play.tool import SoundSampleTool
 from vaelab.text import printable, timecode
@@ -23,6 +22,7 @@ def transcode(
     folder: str | os.PathLike,
     start: float = 0.0,
     seconds: float = 60.0,
+    *,
     relatives: bool = False,
 ) -> Sound:
     """Replace each segment of a stretch of a tape; what replaces it begins when it does.
@@ -45,7 +45,7 @@ def transcode(
         AudioError: A segment or a relative cannot be read.
     """
     folder, rate = Path(folder), tool.model.audio.sample_rate
-    chosen = [one for one in segments.read(folder).segments if one.path and start <= one.start < start + seconds]
+    chosen = [part for part in segments.read(folder).segments if part.path and start <= part.start < start + seconds]
     if not chosen:
         raise CutError(
             f"{printable(folder)}: expected segments as files from {timecode(start)} to "
@@ -53,23 +53,20 @@ def transcode(
         )
     track = np.zeros(round(seconds * rate), np.float32)
     played = []
-    for one, end in zip(chosen, [*(after.start for after in chosen[1:]), start + seconds], strict=True):
-        original = audio.read(folder / one.path, rate)
-        made, what = (_relative if relatives else _remade)(tool, folder / one.path, original)
-        at = (
-            round((one.start - start) * rate)
-            + built_in_tape.onset_of(original, rate)
-            - built_in_tape.onset_of(made, rate)
-        )
-        _put(track, made, at, round((end - start) * rate), round(FADE_S * rate))
+    for segment, end in zip(chosen, [*(after.start for after in chosen[1:]), start + seconds], strict=True):
+        original = audio.read(folder / segment.path, rate)
+        replacement, what = (_relative if relatives else _remade)(tool, folder / segment.path, original)
+        onset = built_in_tape.onset_of(original, rate) - built_in_tape.onset_of(replacement, rate)
+        at = round((segment.start - start) * rate) + onset
+        _put(track, replacement, at, round((end - start) * rate), round(FADE_S * rate))
         played.append(what)
-    recipe = {
+    recipe = Recipe(
         **provenance.stamp(),
-        "call": "transcode",
-        "sources": _sources(folder, chosen),
-        "played": played,
-        "model": {"path": str(tool.path.resolve()), "sha256": tool.sha256},
-    }
+        call="transcode",
+        sources=[{**provenance.source(folder / part.path), "seconds": part.end - part.start} for part in chosen],
+        played=played,
+        model={"path": str(tool.path.resolve()), "sha256": tool.meta["sha256"]},
+    )
     return Sound(track / max(1.0, float(np.abs(track).max())), rate, recipe)
 
 
@@ -82,7 +79,7 @@ def original(tool: SoundSampleTool, folder: str | os.PathLike, start: float = 0.
     """
     cut, rate = segments.read(folder), tool.model.audio.sample_rate
     samples = audio.read(cut.path, rate, start, seconds, cut.sha256)
-    return Sound(samples, rate, {"call": "read", "sources": [cut.stretch(start, len(samples) / rate)]})
+    return Sound(samples, rate, Recipe(call="read", sources=[cut.stretch(start, len(samples) / rate)]))
 
 
 def _remade(tool: SoundSampleTool, path: Path, original: np.ndarray) -> tuple[np.ndarray, dict]:
@@ -90,12 +87,12 @@ def _remade(tool: SoundSampleTool, path: Path, original: np.ndarray) -> tuple[np
     clip = tool.model.audio.samples
     step = clip - round(OVERLAP * clip)
     count = max(1, -(-(len(original) - clip) // step) + 1)
-    made = np.zeros(clip + (count - 1) * step, np.float32)
+    remade = np.zeros(clip + (count - 1) * step, np.float32)
     for index in range(count):
         offset = index * step / tool.model.audio.sample_rate
         samples = tool.generate(audio_files=[path], offsets=[offset], seed=0).samples
-        made[index * step :][:clip] += samples * _joint(clip, clip - step, index > 0, index < count - 1)
-    return made, {"by": "model", "clips": count}
+        remade[index * step :][:clip] += samples * _joint(clip, clip - step, index > 0, index < count - 1)
+    return remade, {"by": "model", "clips": count}
 
 
 def _joint(length: int, overlap: int, before: bool, after: bool) -> np.ndarray:
@@ -114,10 +111,10 @@ def _relative(tool: SoundSampleTool, path: Path, original: np.ndarray) -> tuple[
     files, onsets, distances = tool.find_similar(path, 1)
     at = float(onsets[0])
     rate = tool.model.audio.sample_rate
-    made = audio.read(files[0], rate, at, max(tool.model.audio.clip_seconds, len(original) / rate))
-    gain = np.sqrt(_loudest(original, rate) / max(_loudest(made, rate), 1e-12))
+    relative = audio.read(files[0], rate, at, max(tool.model.audio.clip_seconds, len(original) / rate))
+    gain = np.sqrt(_loudest(original, rate) / max(_loudest(relative, rate), 1e-12))
     what = {"by": "relative", "name": files[0].name, "start": at, "distance": float(distances[0])}
-    return (made * gain).astype(np.float32), what
+    return (relative * gain).astype(np.float32), what
 
 
 def _loudest(samples: np.ndarray, rate: int) -> float:
@@ -125,21 +122,10 @@ def _loudest(samples: np.ndarray, rate: int) -> float:
     return float(built_in_tape.frame_powers(samples, rate).max())
 
 
-def _put(track: np.ndarray, made: np.ndarray, at: int, end: int, fade: int) -> None:
+def _put(track: np.ndarray, samples: np.ndarray, at: int, end: int, fade: int) -> None:
     """Play a sound on a track from a sample on, faded out where the next one begins."""
-    made = made[max(0, -at) : max(0, end - at)].copy()
+    samples = samples[max(0, -at) : max(0, end - at)].copy()
     at = max(0, at)
-    cut = at + len(made) >= end
-    if cut and (tail := min(fade, len(made))):
-        made[-tail:] *= np.linspace(1, 0, tail)
-    track[at : at + len(made)] += made[: len(track) - at]
-
-
-def _sources(folder: Path, chosen: Sequence[Segment]) -> list[dict]:
-    """The segments as recipes name sources, with their stretches of the tape."""
-    paths = [folder / str(one.path) for one in chosen]
-    named = provenance.sources(paths, [0.0] * len(paths), 0.0)
-    return [
-        {**source, "seconds": one.end - one.start, "tapes": provenance.tapes(source["path"])}
-        for source, one in zip(named, chosen, strict=True)
-    ]
+    if at + len(samples) >= end and (tail := min(fade, len(samples))):
+        samples[-tail:] *= np.linspace(1, 0, tail)
+    track[at : at + len(samples)] += samples[: len(track) - at]

@@ -1,15 +1,16 @@
-"""Classifier heads in closed form: regularised least squares with a Gaussian kernel, solved before the first step.
+"""The classifier in closed form: regularised least squares with a Gaussian kernel, solved before the first step.
 
-With k_i how like the known sounds' timbres a sound's is (`vaelab.networks.Ear`), K the same among the known ones, y_i
-the sound's class as a vector of one 1 and zeros, s_i its share of all weights, and b the mean of y under these shares,
+With k_i the kernel between the timbres of sound i and of the landmarks (`vaelab.networks.LandmarkKernel`), K the same
+among the landmarks, y_i the sound's class as a one-hot vector, s_i its share of all weights, and b the mean of y under
+these shares,
 
     minimise   sum_i s_i |k_i A + b - y_i|^2  +  PENALTY tr(A^T K A)
 
 which, with K = U diag(e) U^T, is ridge regression on k_i U diag(e)^(-1/2). Its one solution depends on the sounds
 alone, not on a rate, a schedule or the VAE beside it. Scores k A + b estimate the probabilities of classes, but may be
-negative; what a head says is softmax(sharpness * scores). The sharpness is the one under which the training sounds are
-most probable when each is judged by a solution without it. No other solutions are needed for that: with r_i = y_i -
-k_i A - b and u_i the derivative of sound i's score by y_i, the residual of a sound left out is r_i / (1 - u_i).
+negative; the head's probabilities are softmax(sharpness * scores). The sharpness maximises the likelihood of the training
+sounds' classes, each scored by a solution that leaves it out. This needs no other solutions: with r_i = y_i - k_i A - b
+and u_i the derivative of sound i's score by y_i, the residual of a sound left out is r_i / (1 - u_i).
 
 Sources: Rifkin, Yeo and Poggio 2003, "Regularized least-squares classification"; Williams and Seeger 2001, "Using the
 Nystroem method to speed up kernel machines"; Guo et al. 2017, https://arxiv.org/abs/1706.04599.
@@ -25,63 +26,61 @@ from scipy.special import log_softmax
 
 from vaelab import model as models
 from vaelab.models.evaluate import Sounds
-from vaelab.networks import EAR
+from vaelab.networks import LANDMARKS
+from vaelab.spectral import dequantise
 
 PENALTY = 1e-3
-LEAST_POWER = 1e-5  # of an axis, relative to the largest: fewer sounds than `EAR` are known several times
+LEAST_POWER = 1e-5  # of an axis, relative to the largest: with fewer sounds than `LANDMARKS` some are landmarks twice
 MOST_SOUNDS = 8192  # evenly spaced ones stand for more
 BATCH = 64
 SHARPNESS = (1.0, 100.0)  # from hardly any difference to next to certainty
 
 
 def fitted(model: models.Model, training: Sounds) -> models.Model:
-    """The model with the known timbres and the heads that its training sounds call for.
+    """Fit landmarks and head to training sounds.
 
     Args:
-        model: Whose scale of timbre is that of the sounds already.
-        training: Sounds, with a label set for each head.
+        model: Already with the timbre scale of these sounds.
+        training: Sounds and their labels.
 
     Returns:
-        Another model; a head none of whose labels is known says nothing.
+        Another model; without any labelled sound it gives all classes the same probability.
     """
-    labelled = np.flatnonzero((training.labels >= 0).any(axis=1))
+    labelled = np.flatnonzero(training.labels >= 0)
     if not len(labelled):
         labelled = np.arange(len(training.labels))
     chosen = labelled[_evenly(len(labelled), MOST_SOUNDS)]
     timbres = _timbres(model, training.features, chosen)
-    known = _evenly(len(timbres), EAR)
-    ear = {"known": np.resize(timbres[known], (EAR, timbres.shape[1]))}
+    landmarks = _evenly(len(timbres), LANDMARKS)
+    ear = {"known": np.resize(timbres[landmarks], (LANDMARKS, timbres.shape[1]))}
     model = dataclasses.replace(model, params={**model.params, "ear": ear})
-    heard = np.asarray(_likeness(model, timbres), float)
-    axes = whitening(np.resize(heard[known], (EAR, EAR)))
-    inputs = heard @ axes
-    heads = {}
-    for column, (name, names) in enumerate(model.config.labels):
-        labels, weights = training.labels[chosen, column], training.weights[chosen, column]
-        kernel, bias = solve(inputs, labels, weights, len(names))
-        head = {"kernel": axes @ kernel, "bias": bias}
-        heads[models.HEAD + name] = {part: jnp.asarray(value, jnp.float32) for part, value in head.items()}
-    return dataclasses.replace(model, params={**model.params, **heads})
+    kernels = np.asarray(_kernel(model, timbres), float)
+    axes = whitening(np.resize(kernels[landmarks], (LANDMARKS, LANDMARKS)))
+    inputs = kernels @ axes
+    ((name, classes),) = model.config.labels
+    kernel, bias = solve(inputs, training.labels[chosen], training.weights[chosen], len(classes))
+    head = {"kernel": jnp.asarray(axes @ kernel, jnp.float32), "bias": jnp.asarray(bias, jnp.float32)}
+    return dataclasses.replace(model, params={**model.params, models.HEAD + name: head})
 
 
-def whitening(among: np.ndarray) -> np.ndarray:
-    """U diag(e)^(-1/2) of the likeness of known sounds to each other (known, known): (known, rank)."""
-    power, axes = np.linalg.eigh((among + among.T) / 2)
-    real = power > LEAST_POWER * power[-1]
-    return axes[:, real] / np.sqrt(power[real])
+def whitening(kernel: np.ndarray) -> np.ndarray:
+    """U diag(e)^(-1/2) of the kernel matrix of the landmarks (landmarks, landmarks): (landmarks, rank)."""
+    power, axes = np.linalg.eigh((kernel + kernel.T) / 2)
+    significant = power > LEAST_POWER * power[-1]
+    return axes[:, significant] / np.sqrt(power[significant])
 
 
 def solve(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """The head of one label set.
+    """Solve the head.
 
     Args:
         inputs: (sounds, any).
         labels: Classes (sounds,), -1 where unknown.
         weights: Of each sound (sounds,), in any unit.
-        classes: How many.
+        classes: Number of classes.
 
     Returns:
-        Kernel (any, classes) and bias (classes,); zeros where no label is known.
+        Kernel (any, classes) and bias (classes,); zeros without any label.
     """
     usable = (labels >= 0) & (weights > 0)
     if not usable.any():
@@ -94,7 +93,7 @@ def solve(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: 
 
 
 def ridge(inputs: np.ndarray, aims: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The solution, and what a solution without it says of each sound.
+    """Solve the ridge regression, and score each sound by the solution that leaves it out.
 
     Args:
         inputs: (sounds, any).
@@ -118,8 +117,7 @@ def sharpness(scores: np.ndarray, truth: np.ndarray, shares: np.ndarray) -> floa
     def nats(log_factor: float) -> float:
         return -shares @ (truth * log_softmax(np.exp(log_factor) * scores, axis=1)).sum(axis=1)
 
-    found = scipy.optimize.minimize_scalar(nats, bounds=np.log(SHARPNESS), method="bounded")
-    return float(np.exp(found.x))
+    return float(np.exp(scipy.optimize.minimize_scalar(nats, bounds=np.log(SHARPNESS), method="bounded").x))
 
 
 def _evenly(count: int, most: int) -> np.ndarray:
@@ -127,7 +125,7 @@ def _evenly(count: int, most: int) -> np.ndarray:
 
 
 def _timbres(model: models.Model, levels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Timbres of the chosen ones (n,) of stored features, uint8 (sounds, frames, mels), which are read in parts."""
+    """Timbres of chosen rows (n,) of stored features, uint8 (sounds, frames, mels), which are read in parts."""
     parts = []
     for start in range(0, len(chosen), BATCH):
         rows = np.resize(chosen[start : start + BATCH], BATCH)
@@ -137,10 +135,10 @@ def _timbres(model: models.Model, levels: np.ndarray, chosen: np.ndarray) -> np.
 
 @jax.jit
 def _timbre(model: models.Model, levels: jax.Array) -> jax.Array:
-    features = levels.astype(jnp.float32) / models.LEVELS
+    features = dequantise(levels)
     return model.module.apply({"params": model.params}, features, method=lambda module, batch: module.timbre(batch))
 
 
 @jax.jit
-def _likeness(model: models.Model, timbres: jax.Array) -> jax.Array:
-    return model.module.apply({"params": model.params}, timbres, method=lambda module, batch: module.ear(batch))
+def _kernel(model: models.Model, timbres: jax.Array) -> jax.Array:
+    return model.module.apply({"params": model.params}, timbres, method=lambda module, batch: module.landmarks(batch))

@@ -43,14 +43,14 @@ class Evaluation(NamedTuple):
     Attributes:
         step: Steps done.
         metrics: Means over all held-out sounds, by name.
-        confusion: For each label set, counts int (true class, chosen class).
+        confusion: Counts int (true class, chosen class).
         history: The metrics of all evaluations so far.
         model: The averaged model.
     """
 
     step: int
     metrics: dict[str, float]
-    confusion: dict[str, np.ndarray]
+    confusion: np.ndarray
     history: list[dict[str, float]]
     model: models.Model
 

@@ -96,7 +96,7 @@ def train(
 def gather(
     dataset: Dataset, side: str, store: FeatureStore, config: ModelConfig, train_config: TrainConfig | None = None
 ) -> Sounds:
-    """The stored features and labels, in the config's label sets, of one side: "train" or "validation".
+    """The stored features, and the labels among the config's classes, of one side: "train" or "validation".
 
     With a `train_config`, features beyond its `device_megabytes` stay in the store until they are needed.
 
@@ -109,9 +109,8 @@ def gather(
     rows = StoredRows(store, [entry.sha256 for entry in entries])
     reads_all = train_config is None or fits(rows.nbytes, train_config)
     features = rows[np.arange(len(rows))] if reads_all else rows
-    numbers = [{name: number for number, name in enumerate(names)} for _, names in config.labels]
-    labels = np.array([[number.get(entry.label, -1) for number in numbers] for entry in entries], np.int32)
-    labels = labels.reshape(len(entries), len(config.labels))
+    numbers = {name: number for number, name in enumerate(config.classes)}
+    labels = np.array([numbers.get(entry.label, -1) for entry in entries], np.int32)
     return Sounds(features, labels, balanced(labels))
 
 

@@ -19,6 +19,7 @@ from vaelab import model as models
 from vaelab import networks
 from vaelab.config import Config, TrainConfig
 from vaelab.models import devices
+from vaelab.spectral import dequantise
 from vaelab.training.augment import augment
 
 STREAMS = ("eps", "dropout", "augment")  # of a step's noise
@@ -150,7 +151,7 @@ def one_step(
     """One step of AdamW on a batch of stored features, uint8 (batch, frames, mels), and of the running average."""
     train = config.train
     noise = dict(zip(STREAMS, jax.random.split(jax.random.fold_in(key, state.step), len(STREAMS)), strict=True))
-    features = augment(noise["augment"], batch.astype(jnp.float32) / models.LEVELS, config)
+    features = augment(noise["augment"], dequantise(batch), config)
     eps = jax.random.normal(noise["eps"], (batch.shape[0], module.config.latent_dim))
 
     def mean_loss(params):
@@ -179,7 +180,7 @@ def optimiser(config: TrainConfig) -> optax.GradientTransformation:
 
 def _terms(module, params, features, eps, dropout: jax.Array, precision: str) -> models.Terms:
     """The loss's terms with dropout, encoder and decoder in the precision asked for."""
-    labels = jnp.full((features.shape[0], len(module.config.labels)), -1, jnp.int32)  # no step trains a classifier
+    labels = jnp.full(features.shape[0], -1, jnp.int32)  # no step trains a classifier
 
     def apply(params):
         return module.apply(

@@ -8,6 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import ipywidgets
@@ -68,10 +69,6 @@ class Row(ipywidgets.HBox):
     def set(self, channel: Channel) -> None:
         """Set the row to a channel of the same sound."""
         self.weight.value, self.mute.value, self.solo.value = channel.weight, channel.mute, channel.solo
-
-    def controls(self) -> tuple[ipywidgets.Widget, ...]:
-        """The controls that change the sound."""
-        return self.weight, self.mute, self.solo
 
 
 class Mixer(ipywidgets.VBox):
@@ -138,11 +135,10 @@ class Mixer(ipywidgets.VBox):
         """Add sounds that are not there yet, `MOST_ROWS` in all at most, and make the new mix; says what it did."""
         paths = [Path(path) for path in paths]
         new = channels(paths, [0.0] * len(paths) if offsets is None else offsets)
-        there = {(row.channel.path, row.channel.offset) for row in self.rows}
-        new = [channel for channel in new if (channel.path, channel.offset) not in there]
+        present = _sounds(row.channel for row in self.rows)
+        new = [channel for channel in new if (channel.path, channel.offset) not in present]
         left = max(0, MOST_ROWS - len(self.rows))
-        present = self.setting
-        self._show(Setting((*present.channels, *new[:left]), *_rest(present)))
+        self._show(replace(self.setting, channels=(*self.setting.channels, *new[:left])))
         self._changed()
         return f"added {min(left, len(new))} of {len(paths)} sounds; a mixer has {MOST_ROWS} different ones at most"
 
@@ -216,14 +212,15 @@ class Mixer(ipywidgets.VBox):
                 self._rebuild(setting.channels)
             for row, channel in zip(self.rows, setting.channels, strict=True):
                 row.set(channel)
-            self.normalize.value, self.variance.value, self.spread.value, self.seed.value = _rest(setting)
+            self.normalize.value, self.seed.value = setting.normalize, setting.seed
+            self.variance.value, self.spread.value = setting.variance, setting.spread
         finally:
             self._setting_rows = False
 
     def _rebuild(self, wanted: Sequence[Channel]) -> None:
         """Show these sounds; rows that stay are the same widgets, so that the page does not flicker."""
-        there = dict(zip(_sounds(row.channel for row in self.rows), self.rows, strict=True))
-        self.rows = [there.pop((one.path, one.offset), None) or self._row(one) for one in wanted]
+        rows = dict(zip(_sounds(row.channel for row in self.rows), self.rows, strict=True))
+        self.rows = [rows.pop((channel.path, channel.offset), None) or self._row(channel) for channel in wanted]
         self._rows_box.children = self.rows
         at = self.target.index or 0
         self.target.options = [(short_name(row.channel.path), number) for number, row in enumerate(self.rows)]
@@ -231,16 +228,14 @@ class Mixer(ipywidgets.VBox):
 
     def _row(self, channel: Channel) -> Row:
         row = Row(channel)
-        for control in row.controls():
+        for control in (row.weight, row.mute, row.solo):
             control.observe(self._changed, names="value")
         row.play.on_click(lambda _: self._play(row.channel))
         row.remove.on_click(lambda _: self._remove(row))
         return row
 
     def _remove(self, gone: Row) -> None:
-        present = self.setting
-        left = tuple(row.channel for row in self.rows if row is not gone)
-        self._show(Setting(left, *_rest(present)))
+        self._show(replace(self.setting, channels=tuple(row.channel for row in self.rows if row is not gone)))
         self._changed()
 
     def _make(self, autoplay: bool) -> None:
@@ -250,25 +245,20 @@ class Mixer(ipywidgets.VBox):
         def job(stopped: Stopped) -> None:
             self.progress.value = 1
             with self.status.failing("no new sound", stopped):
-                made = self.tool.generate(**setting.arguments())
+                sound = self.tool.generate(**setting.arguments())
                 if not stopped():
-                    self._hear(made, setting, autoplay)
-                    self.status.say(
-                        f"{setting.words()}: {_measures(made)}, made in {time.perf_counter() - asked:.2f} s"
-                    )
+                    self.sound, self.player.autoplay = sound, autoplay
+                    self.player.hear(sound, setting.words())
+                    self.progress.value = 2
+                    seconds = time.perf_counter() - asked
+                    self.status.say(f"{setting.words()}: {_measures(sound)}, made in {seconds:.2f} s")
                 if not stopped():
-                    self.player.draw(made, self.tool.model.audio)
+                    self.player.draw(sound, self.tool.model.audio)
                     self.progress.value = 3
             if self.progress.value == 1:
                 self.progress.value = 0
 
         self.worker.submit(job)
-
-    def _hear(self, made: Sound, setting: Setting, autoplay: bool) -> None:
-        self.sound = made
-        self.player.autoplay = autoplay
-        self.player.hear(made, setting.words())
-        self.progress.value = 2
 
     def _cancel(self) -> None:
         self.worker.cancel()
@@ -309,21 +299,17 @@ class Mixer(ipywidgets.VBox):
             if row is None:
                 raise LookupError("there is no sound yet to look around")
             files, onsets, _ = self.tool.find_similar(row.channel.path, MOST_ROWS + SIMILAR, offset=row.channel.offset)
-            there = _sounds(row.channel for row in self.rows)
-            new = [found for found in zip(files, onsets, strict=True) if (Path(found[0]), float(found[1])) not in there]
+            present = _sounds(row.channel for row in self.rows)
+            new = [pair for pair in zip(map(Path, files), map(float, onsets), strict=True) if pair not in present]
             if not new:
                 raise LookupError("every similar sound is here already")
             self.add_sounds(*zip(*new[:SIMILAR], strict=True))
-
-
-def _rest(setting: Setting) -> tuple[bool, float, float, int]:
-    return setting.normalize, setting.variance, setting.spread, setting.seed
 
 
 def _sounds(of: Iterable[Channel]) -> list[tuple[Path, float]]:
     return [(channel.path, channel.offset) for channel in of]
 
 
-def _measures(made: Sound) -> str:
-    peak = 20 * np.log10(max(float(np.abs(made.samples).max()), 1e-9))
-    return f"{made.seconds:.2f} s, peak {peak:.1f} dBFS"
+def _measures(sound: Sound) -> str:
+    peak = 20 * np.log10(max(float(np.abs(sound.samples).max()), 1e-9))
+    return f"{sound.seconds:.2f} s, peak {peak:.1f} dBFS"

@@ -59,10 +59,10 @@ class Setting:
         if not self.channels:
             raise LatentError("nothing to mix: add a sound")
         alone = any(channel.solo for channel in self.channels)
-        heard = [one for one in self.channels if one.weight and not one.mute and (one.solo or not alone)]
-        if not heard:
+        audible = [part for part in self.channels if part.weight and not part.mute and (part.solo or not alone)]
+        if not audible:
             raise LatentError("nothing to mix: every sound is muted, has weight 0, or stands back for a solo")
-        return heard
+        return audible
 
     def arguments(self) -> dict[str, Any]:
         """The keyword arguments of `tool.generate`.
@@ -70,11 +70,11 @@ class Setting:
         Raises:
             LatentError: No sound takes part.
         """
-        heard = self.audible()
+        audible = self.audible()
         return {
-            "audio_files": [channel.path for channel in heard],
-            "offsets": [channel.offset for channel in heard],
-            "weights": [channel.weight for channel in heard],
+            "audio_files": [channel.path for channel in audible],
+            "offsets": [channel.offset for channel in audible],
+            "weights": [channel.weight for channel in audible],
             "normalize_weights": self.normalize,
             "variance": self.variance,
             "spread": self.spread,
@@ -83,11 +83,11 @@ class Setting:
 
     def words(self) -> str:
         """The sum, as in "1 kick_0001 − 0.5 drone_0003"; of many sounds only the first."""
-        terms, heard = [], self.audible()
-        for channel in heard[:MOST_TERMS]:
+        terms, audible = [], self.audible()
+        for channel in audible[:MOST_TERMS]:
             sign = "− " if channel.weight < 0 else "+ " if terms else ""
             terms.append(f"{sign}{abs(channel.weight):g} {printable(channel.path.stem)}")
-        more = len(heard) - MOST_TERMS
+        more = len(audible) - MOST_TERMS
         return " ".join(terms) + (f" and {more} more" if more > 0 else "")
 
 
