@@ -121,12 +121,9 @@ def dataset_of_tapes(
     home: str | os.PathLike = HOME,
     **choices: Any,
 ) -> Dataset:
-    """Cut tapes into HOME/NAME/segments, one folder each, and make a dataset of them; see `make_dataset`.
+    """Cut tapes into HOME/NAME/segments, one folder each, and make a dataset of them.
 
-    Raises:
-        AudioError: A tape cannot be read.
-        CutError: A tape is silent or shorter than a clip, or two tapes have one name.
-        DatasetError: As `make_dataset`.
+    Raises what `cutting.cut_tape` and `make_dataset` do, and a CutError where two tapes have one name.
     """
     check_name(name)
     names = [Path(tape).stem for tape in tapes]
@@ -238,7 +235,6 @@ def _skip(item: Skipped) -> dict[str, Any]:
 
 
 def _held_out_by_name(entries: Sequence[Entry], roots: Sequence[Path], names: Sequence[str]) -> list[Entry]:
-    """Hold out the sounds below folders of these names."""
     unseen, split_entries = set(names), []
     for entry in entries:
         around = {*PurePosixPath(entry.path).parts[:-1], roots[entry.root].name}

@@ -13,7 +13,6 @@ import os
 import warnings
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
@@ -64,8 +63,7 @@ class BandLevels(NamedTuple):
     seconds: float  # duration
 
 
-@dataclass(frozen=True)
-class Curves:
+class Curves(NamedTuple):
     """Curves over the frames of a recording, float32 (frames,)."""
 
     activity: np.ndarray  # how far the loudest bands are above the floor, dB
@@ -237,7 +235,6 @@ def _loudest(bands: np.ndarray) -> np.ndarray:
 
 
 def _onsets(curves: Curves, hop_s: float, config: SliceConfig) -> list[int]:
-    """Frames where sounds begin."""
     rise = curves.rise
     highest = ndimage.maximum_filter1d(rise, 2 * APART + 1)
     local = ndimage.uniform_filter1d(rise, LOCAL, mode="constant")

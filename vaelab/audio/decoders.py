@@ -102,9 +102,7 @@ class VideoSound:
         self._stream = self._container.streams.audio[0]
         self.samplerate, self.channels = self._stream.rate, self._stream.channels
         self.frames = self._claimed_frames(av.time_base)
-        self._skip = 0
-        self._blocks = self._decoded()
-        self._left = np.zeros((0, self.channels), np.float32)
+        self._begin_at(0)
 
     def __enter__(self) -> "VideoSound":
         return self
@@ -125,9 +123,7 @@ class VideoSound:
             raise DecodeError(
                 f"expected to find {frame / self.samplerate:.2f} s; FFmpeg says: {_ffmpeg_said(error)}"
             ) from error
-        self._skip = frame
-        self._blocks = self._decoded()
-        self._left = np.zeros((0, self.channels), np.float32)
+        self._begin_at(frame)
 
     def read(self, frames: int, dtype: str = "float32", always_2d: bool = True) -> np.ndarray:
         """The next samples, float32 (n, channels): n is `frames`, or fewer at the end."""
@@ -138,6 +134,9 @@ class VideoSound:
         samples = np.concatenate(parts)
         self._left = samples[frames:].copy()
         return samples[:frames]
+
+    def _begin_at(self, frame: int) -> None:
+        self._skip, self._blocks, self._left = frame, self._decoded(), np.zeros((0, self.channels), np.float32)
 
     def _claimed_frames(self, ticks_per_second: int) -> int:
         if self._stream.duration is not None:

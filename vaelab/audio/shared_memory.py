@@ -35,7 +35,6 @@ class Shelf:
     """Memory that the session and its workers share, with places of one size. Close it, or use it as a context."""
 
     def __init__(self, size: int):
-        """Make places for arrays of at most `size` bytes; memory is used as far as arrays fill it."""
         self._size = size
         self._handle = os.memfd_create("vaelab arrays", os.MFD_CLOEXEC)
 

@@ -127,7 +127,6 @@ def _libraries(home: Path) -> Iterator[tuple[dict[str, Any], list[str]]]:
 
 
 def _unfinished(home: Path) -> Iterator[str]:
-    """Files that killed writers left."""
     for path in sorted(home.rglob(f"{files.TEMPORARY}*")):
         yield f"{path}: left by a program that was killed; delete it if nothing is running"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from vaelab import files
 from vaelab.play import SoundSampleTool
-from vaelab.text import printable
+from vaelab.text import aligned, printable, uncomputed
 
 Rows = Iterable[Mapping[str, Any]]
 
@@ -41,8 +41,7 @@ def classes(
 def as_text(rows: Rows) -> str:
     """Columns of text, without the single probabilities."""
     lines = [[_word(value) for name, value in row.items() if not name.startswith("p(")] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    return aligned(lines)
 
 
 def as_json(rows: Rows) -> str:
@@ -56,16 +55,12 @@ def write_csv(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> Pat
         writer = csv.writer(file)
         writer.writerow([printable(name) for name in rows[0]])
         for row in rows:
-            writer.writerow(["" if value is None else _printable(value) for value in row.values()])
+            writer.writerow([_cell(value) for value in row.values()])
     return Path(path)
 
 
-def _printable(value: Any) -> Any:
-    """A value for a spreadsheet, which would compute a text that begins like a formula."""
-    if not isinstance(value, str):
-        return value
-    text = printable(value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+def _cell(value: Any) -> Any:
+    return uncomputed(printable(value)) if isinstance(value, str) else value
 
 
 def _word(value: Any) -> str:

@@ -100,7 +100,6 @@ def cut_tape(
 
 
 def _before(folder: Path, sha256: str) -> CutTape | None:
-    """Read what an earlier run wrote into the folder."""
     if not (folder / segments.FILE).exists():
         return None
     before = segments.read(folder)
@@ -181,7 +180,6 @@ def _name(stem: str, segment: Segment, automatic: set[tuple[float, float]]) -> s
 
 
 def _write_sounds(path: Path, cut: CutTape, folder: Path) -> None:
-    """A wav with a recipe for each segment."""
     for segment, (samples, rate) in zip(cut.segments, _pieces(path, cut.segments), strict=True):
         stretch = cut.stretch(segment.start, round(segment.seconds, 6))
         recipe = {"format": 1, "call": "slice", "label": segment.label, "sources": [stretch]}

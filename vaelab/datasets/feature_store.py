@@ -40,7 +40,6 @@ class FeatureStore:
     """
 
     def __init__(self, home: str | Path, config: AudioConfig):
-        """Open (or start) the store of `config` below `home`."""
         self.config = config
         self.folder = Path(home) / store_key(config)
         self._rows: dict[str, tuple[str, int]] = {}

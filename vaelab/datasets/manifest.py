@@ -43,21 +43,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named choice of sounds.
+    """A named choice of sounds."""
 
-    Attributes:
-        name: Its folder below HOME.
-        roots: Absolute folders that the entries' paths are relative to.
-        entries: The sounds used.
-        skipped: {"path", "root", "reason"} of each file with a sound's suffix, each link and each folder that
-            cannot be read, that is not used.
-        tapes: {"path", "sha256", "seconds", "metadata"} of each tape that entries were cut from.
-    """
-
-    name: str
-    roots: tuple[str, ...]
-    entries: tuple[Entry, ...]
+    name: str  # its folder below HOME
+    roots: tuple[str, ...]  # absolute folders that the entries' paths are relative to
+    entries: tuple[Entry, ...]  # the sounds used
+    # {"path", "root", "reason"} of each file with a sound's suffix, each link and each folder that cannot be read, that
+    # is not used
     skipped: tuple[dict[str, Any], ...]
+    # {"path", "sha256", "seconds", "metadata"} of each tape that entries were cut from
     tapes: tuple[dict[str, Any], ...] = ()
 
     @property
@@ -105,7 +99,6 @@ class Dataset:
         return "\n".join(lines)
 
     def _tape_lines(self) -> list[str]:
-        """Lines on the number and length of each tape's segments."""
         lines = []
         for number, tape in enumerate(self.tapes):
             mine = [entry for entry in self.entries if entry.tape == number]
@@ -115,7 +108,6 @@ class Dataset:
         return lines
 
     def _class_lines(self) -> list[str]:
-        """Lines on the size of each class, and on classes that are on one side only."""
         if not self.class_names:
             return []
         counts = Counter(entry.label for entry in self.entries)
@@ -196,7 +188,6 @@ def _inside(entry: Entry, roots: Sequence[str]) -> Entry:
 
 
 def _tape(tape: dict[str, Any]) -> dict[str, Any]:
-    """A manifest's tape, made sure of."""
     metadata = {str(key): str(value) for key, value in tape["metadata"].items()}
     text = {name: str(tape[name]) for name in ("path", "sha256")}
     return {**text, "seconds": float(tape["seconds"]), "metadata": metadata}

@@ -170,7 +170,6 @@ def around(roots: Sequence[Path], paths: Iterable[tuple[int, str]]) -> tuple[lis
 
 
 def _segment(start: Any, end: Any, label: Any = "", path: Any = None) -> Segment:
-    """A segment of a shared file, made sure of."""
     if not 0 <= float(start) < float(end) < float("inf"):
         raise ValueError(f"a segment from {start!a} to {end!a}")
     if path is not None and (not isinstance(path, str) or Path(path).name != path or path in ("", "..")):

@@ -114,7 +114,6 @@ def build(
 
 
 def _key(root: Path, name: str, slicing: bool) -> str:
-    """File name of a library: one for each combination of folder, model and slicing."""
     return hashlib.sha256(json.dumps([os.fsdecode(root), name, slicing]).encode("ascii")).hexdigest()[:24]
 
 

@@ -214,7 +214,6 @@ def load(path: str | os.PathLike) -> Index:
 
 
 def _column(name: str, described: dict, body: mmap.mmap, data: int) -> np.ndarray:
-    """One tensor as a view of the file."""
     (kind, dtype, dimensions), shape = COLUMNS[name], tuple(described["shape"])
     start, end = described["data_offsets"]
     if described["dtype"] != kind or len(shape) != dimensions or not 0 <= start <= end <= len(body) - data:

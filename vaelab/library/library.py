@@ -24,21 +24,13 @@ SPACES = ("timbre", "embedding")
 
 @dataclass(frozen=True)
 class Library:
-    """The sounds of a folder and where they lie in latent space, sorted by path and onset.
+    """The sounds of a folder and where they lie in latent space, sorted by path and onset."""
 
-    Attributes:
-        index: The file that holds them.
-        place: Where that file is; what else is kept of these sounds lies beside it.
-        skipped: {"path", "reason"} of each file that is no sound.
-        embedded: How many sounds were decoded and embedded on opening; the others were known.
-        gone: How many that were known before are no longer there.
-    """
-
-    index: Index
-    place: Path
-    skipped: tuple[dict[str, str], ...]
-    embedded: int
-    gone: int
+    index: Index  # the file that holds them
+    place: Path  # where that file is; what else is kept of these sounds lies beside it
+    skipped: tuple[dict[str, str], ...]  # {"path", "reason"} of each file that is no sound
+    embedded: int  # how many sounds were decoded and embedded on opening; the others were known
+    gone: int  # how many that were known before are no longer there
 
     def __len__(self) -> int:
         return len(self.index)

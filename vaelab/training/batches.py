@@ -47,7 +47,7 @@ class Resident:
         return self._features, sounds_of(self._seed, step, count, self._config, self._sounds)
 
     def close(self) -> None:
-        """Do nothing; for the interface of `Streamed`."""
+        """Do nothing, as there is no thread to end."""
 
 
 class Streamed:
@@ -83,8 +83,7 @@ class Streamed:
 
 def feed(sounds: Sounds, seed: int, config: TrainConfig, mesh: Mesh) -> Resident | Streamed:
     """Choose the resident or the streamed feed by the features' size and `device_megabytes`."""
-    way = Resident if fits(sounds.features.nbytes, config) else Streamed
-    return way(sounds, seed, config, mesh)
+    return (Resident if fits(sounds.features.nbytes, config) else Streamed)(sounds, seed, config, mesh)
 
 
 def fits(size: int, config: TrainConfig) -> bool:

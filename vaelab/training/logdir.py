@@ -38,21 +38,13 @@ class TrainError(VaelabError):
 
 
 class Evaluation(NamedTuple):
-    """The held-out sounds as the averaged model sees them, given to `on_evaluation`.
+    """The held-out sounds as the averaged model sees them, given to `on_evaluation`."""
 
-    Attributes:
-        step: Steps done.
-        metrics: Means over all held-out sounds, by name.
-        confusion: Counts int (true class, chosen class).
-        history: The metrics of all evaluations so far.
-        model: The averaged model.
-    """
-
-    step: int
-    metrics: dict[str, float]
-    confusion: np.ndarray
-    history: list[dict[str, float]]
-    model: models.Model
+    step: int  # steps done
+    metrics: dict[str, float]  # means over all held-out sounds, by name
+    confusion: np.ndarray  # counts int (true class, chosen class)
+    history: list[dict[str, float]]  # the metrics of all evaluations so far
+    model: models.Model  # the averaged model
 
 
 @dataclass(frozen=True)

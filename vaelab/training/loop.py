@@ -221,7 +221,6 @@ class _Trainer:
         on_evaluation: Callable[[Evaluation], None] | None,
         tapes: Sequence[dict[str, Any]],
     ):
-        """Begin, or go on from the newest state in `logdir`."""
         self.model, self.config, self.logdir, self.seed, self.mesh = model, config, logdir, seed, mesh
         self.held_out, self.on_evaluation, self.tapes = held_out, on_evaluation, tapes
         everywhere = devices.everywhere(mesh)

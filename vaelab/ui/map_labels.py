@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vaelab import VaelabError, files
-from vaelab.text import printable
+from vaelab.text import printable, uncomputed
 
 COLUMNS = ["sha256", "onset_s", "label", "path"]
 
@@ -40,7 +40,7 @@ def read(path: str | os.PathLike) -> dict[Key, tuple[str, str]]:
             if (head := next(rows, None)) != COLUMNS:
                 raise ValueError(f"{head} as its first line")
             for sha256, onset, label, name in rows:
-                labels[key(sha256, float(onset))] = (_plain(label), _plain(name))
+                labels[key(sha256, float(onset))] = (label.removeprefix("'"), name.removeprefix("'"))
     except FileNotFoundError:
         return {}
     except (ValueError, OverflowError, csv.Error) as error:
@@ -57,14 +57,5 @@ def write(path: str | os.PathLike, labels: Mapping[Key, tuple[str, str]]) -> Pat
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for (sha256, onset_ms), (label, name) in labels.items():
-            writer.writerow([sha256, f"{onset_ms / 1000:.3f}", _quoted(label), _quoted(printable(name))])
+            writer.writerow([sha256, f"{onset_ms / 1000:.3f}", uncomputed(label), uncomputed(printable(name))])
     return Path(path)
-
-
-def _quoted(text: str) -> str:
-    """A text that no spreadsheet computes as a formula; an apostrophe of its own gets another one."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "'")) else text
-
-
-def _plain(text: str) -> str:
-    return text.removeprefix("'")

@@ -43,7 +43,6 @@ class MapView(anywidget.AnyWidget):
     asked = traitlets.Dict({}).tag(sync=True)
 
     def __init__(self, coordinates: np.ndarray, names: Sequence[str]):
-        """Show points (n, 2) with their names, all of one colour."""
         encoded = [printable(name).encode() for name in names]
         super().__init__(
             points=np.asarray(coordinates, "<f4").tobytes(),
@@ -67,9 +66,13 @@ def _named(names: Sequence[str | None]) -> dict:
     groups = {None: 0, **{name: number for number, name in enumerate(common, start=1)}}
     others = len(common) + 1
     chosen = np.array([groups.get(name, others) for name in names], np.uint8)
-    palette = [[*_pair(number), number // len(LIGHT) % SHAPES] for number in range(len(common))]
+    rounds = [divmod(number, len(LIGHT)) for number in range(len(common))]
+    palette = [[LIGHT[colour], DARK[colour], turn % SHAPES] for turn, colour in rounds]
     shown = [[number, printable(name)] for name, number in groups.items() if name is not None]
-    shown += [[0, NO_NAME]] * bool(counts and (chosen == 0).any()) + [[others, OTHERS]] * bool((chosen == others).any())
+    if counts and 0 in chosen:
+        shown.append([0, NO_NAME])
+    if others in chosen:
+        shown.append([others, OTHERS])
     return {
         "palette": [list(UNKNOWN), *palette, list(UNKNOWN)],
         "legend": {"names": shown, "scale": None},
@@ -91,7 +94,3 @@ def _scaled(values: np.ndarray, name: str) -> dict:
         "legend": {"names": [[0, NO_NAME]] if not finite.all() else [], "scale": scale},
         "groups": groups.tobytes(),
     }
-
-
-def _pair(number: int) -> tuple[str, str]:
-    return LIGHT[number % len(LIGHT)], DARK[number % len(DARK)]

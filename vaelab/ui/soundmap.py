@@ -105,15 +105,9 @@ class SoundMap(ipywidgets.VBox):
 
     def _lines(self) -> list[ipywidgets.Widget]:
         sends, mixers = ([], []) if self.mixer is None else ([self.send], [self.mixer])
-        return [
-            line(self.colour, self.autoplay, self.progress, self.cancel),
-            self.view,
-            self.status,
-            self._player_box,
-            line(*sends, self.label, self.give),
-            line(self.name, self.save),
-            *mixers,
-        ]
+        choices = line(self.colour, self.autoplay, self.progress, self.cancel)
+        gathered, saving = line(*sends, self.label, self.give), line(self.name, self.save)
+        return [choices, self.view, self.status, self._player_box, gathered, saving, *mixers]
 
     def _listen(self) -> None:
         self.view.observe(lambda change: self._asked(change["new"]), names="asked")
