@@ -109,7 +109,7 @@ def build(
     timbres = np.array([part.timbre for part in parts], np.float16)
     new = index.make(str(root), listener.sha256, how, rows, embeddings, timbres)
     gone = len({row.path for row in before} - {row.path for row in rows})
-    opened = old if old is not None and old.equals(new) else _kept(place, new)
+    opened = old if old is not None and old.equals(new) else _saved(place, new)
     return Library(opened, place, tuple(skipped), sum(map(len, computed.values())), gone)
 
 
@@ -129,7 +129,7 @@ def _load_index(place: Path, root: str, how: dict) -> Index | None:
     return old if (old.root, old.how) == (root, how) else None
 
 
-def _kept(place: Path, new: Index) -> Index:
+def _saved(place: Path, new: Index) -> Index:
     """Save an index, and open it from its file; where that fails it stays in memory, with a warning."""
     try:
         index.save(place, new)

@@ -41,7 +41,7 @@ def map_coordinates(library: Library, *, seed: int = 0, neighbors: int = 15, min
     if cached is not None and len(cached) == len(library):
         return cached
     print(f"map: laying out {len(library)} sounds with UMAP; this is kept for the next time", flush=True)
-    coordinates = fit_umap(library.embeddings, seed=seed, neighbors=neighbors, min_dist=min_dist)
+    coordinates = fit_umap(library.embeddings, seed, neighbors, min_dist)
     try:
         save(place, coordinates, digest, how)
     except OSError as error:
@@ -50,7 +50,7 @@ def map_coordinates(library: Library, *, seed: int = 0, neighbors: int = 15, min
 
 
 def fit_umap(
-    embeddings: np.ndarray, *, seed: int = 0, neighbors: int = 15, min_dist: float = 0.1, fitted: int = 20_000
+    embeddings: np.ndarray, seed: int = 0, neighbors: int = 15, min_dist: float = 0.1, *, fitted: int = 20_000
 ) -> np.ndarray:
     """Flat coordinates that keep neighbours together: (n, latent) -> (n, 2). The same seed, the same map.
 
