@@ -79,13 +79,12 @@ def _read(found: data.Dataset, entries: Sequence[data.Entry], home: Path, config
 
 def ours(features: np.ndarray, labels: np.ndarray, unseen: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Probabilities (unseen sounds, classes) by the classifier of a model of the other sounds."""
-    column = labels[~unseen][:, None]
-    training = Sounds(features[~unseen], column, balanced(column))
+    training = Sounds(features[~unseen], labels[~unseen], balanced(labels[~unseen]))
     config = Config(model=ModelConfig(components=16, labels=(("class", tuple(names)),)))  # no classifier reads them
     with tempfile.TemporaryDirectory() as logdir:
         model = start(training, config, Path(logdir), jax.random.key(SEED))
     parts = np.array_split(features[unseen], -(-unseen.sum() // 64))
-    return np.concatenate([model.classify(dequantise(part))[0] for part in parts])
+    return np.concatenate([model.classify(dequantise(part)) for part in parts])
 
 
 def mfcc_statistics(path: Path) -> np.ndarray:

@@ -14,9 +14,7 @@ from vaelab.text import printable
 Rows = Iterable[Mapping[str, Any]]
 
 
-def classes(
-    tool: SoundSampleTool, sounds: Sequence[str | os.PathLike], labels: str | None = None
-) -> Iterator[dict[str, Any]]:
+def classes(tool: SoundSampleTool, sounds: Sequence[str | os.PathLike]) -> Iterator[dict[str, Any]]:
     """Classify sound files, and all those below folders.
 
     A row holds its class and that class's probability, how well the model knows it, and the probability of every class;
@@ -25,18 +23,16 @@ def classes(
     Args:
         tool: Classifies.
         sounds: Files and folders.
-        labels: Which label set; None is the first.
     """
-    _, names = tool.label_set(labels)
     for sound in sounds:
-        for answer in tool.classify(sound, labels):
+        for answer in tool.classify(sound):
             row = {"file": str(answer.path), "class": answer.name, "probability": None, "known": None}
             row["percentile"] = row["reason"] = None
-            probabilities = dict.fromkeys(names)
+            probabilities = dict.fromkeys(tool.class_names)
             if answer.probabilities is None:
                 row["reason"] = answer.reason
             else:
-                probabilities = dict(zip(names, map(float, answer.probabilities), strict=True))
+                probabilities = dict(zip(tool.class_names, map(float, answer.probabilities), strict=True))
                 row["probability"] = probabilities[answer.name]
             if answer.known is not None:
                 row["known"], row["percentile"] = answer.known.verdict, answer.known.percentile

@@ -54,8 +54,8 @@ def scan(
         roots: Absolute folders.
         labels: One of `LABELS`, or None.
         progress: Show a bar.
-        known: What an earlier scan found: files that are as they were then are not read again. This scan's contents
-            are added.
+        cache: Results of an earlier scan: files that have not changed since are not read again. Those of this scan are
+            added.
     """
     names: list[tuple[int, str]] = []
     for root, folder in enumerate(roots):

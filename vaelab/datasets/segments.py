@@ -276,7 +276,7 @@ def edited(new: Sequence[Segment], sliced: Sequence[Segment], labels: Sequence[S
 
     Args:
         new: Segments of this run.
-        found: Segments of the earlier run.
+        sliced: Segments of the earlier run.
         labels: What the label file holds: labels moved, added, renamed, and some missing.
     """
     by_slicer = {segment.place for segment in sliced}
