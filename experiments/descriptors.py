@@ -78,7 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.moved = len(synth.KINDS)
     with trained.opened(options) as (tool, model), tempfile.TemporaryDirectory() as scratch:
         rate, folder = tool.model.audio.sample_rate, Path(scratch)
-        fitted = synth.write_dataset(folder / "fit", options.per_class, trained.SEED_OF_TRAINING, rate, progress=False)
+        fitted = synth.write_dataset(
+            folder / "fit", options.per_class, seed=trained.SEED_OF_TRAINING, sample_rate=rate, progress=False
+        )
         known = tool.directions(sorted(fitted.rglob("*.wav")))
         per_kind = -(-options.moved // len(synth.KINDS))
         others = [

@@ -51,7 +51,7 @@ class Recipe:
 def built_in(folder: Path, per_class: int, kinds: Sequence[str] | None = None) -> Path:
     """Built-in sounds to train on, and others to hold out, in folders of these names."""
     for name, seed, count in zip(BUILT_IN, SEEDS, (per_class, max(1, per_class // 5)), strict=True):
-        synth.write_dataset(folder / name, count, seed, kinds=kinds, progress=False)
+        synth.write_dataset(folder / name, count, seed=seed, kinds=kinds, progress=False)
     return folder
 
 
@@ -88,7 +88,7 @@ def _industrial(name: str, home: Path, size: int) -> data.Dataset:
         path = home / f"{side}_tape.wav"
         audio.write(path, made.samples, made.sample_rate)
         folder = roots[0] / side / "tape"
-        cutting.cut_tape(path, folder, slicing.PRESETS["one_shots"], {"title": "built-in tape"})
+        cutting.cut_tape(path, folder, slicing.PRESETS["one_shots"], metadata={"title": "built-in tape"})
     return data.make_dataset(roots, name, hold_out=(BUILT_IN[1],), home=home, progress=False)
 
 

@@ -70,7 +70,9 @@ def learn(
 
     with tempfile.TemporaryDirectory() as logdir:
         create = MAKERS[run.get("maker", "vaelab")]
-        model = fit(*sides, config, logdir, seed, steps, note, progress, create)
+        model = fit(
+            *sides, config, logdir, seed=seed, num_steps=steps, on_evaluation=note, progress=progress, create=create
+        )
     best = min(curve, key=lambda seen: seen["loss"])
     return {
         "run": run["name"],

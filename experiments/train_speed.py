@@ -130,7 +130,15 @@ def _whole(sides: list[Sounds], config: Config, logdir: Path, rounds: int) -> fl
     """Seconds of a step of `fit` from one evaluation to the next, that evaluation and its files included."""
     times = []
     total = (rounds + 1) * config.train.evaluate_every
-    training.fit(*sides, config, logdir, 0, total, lambda _: times.append(time.perf_counter()), progress=False)
+    training.fit(
+        *sides,
+        config,
+        logdir,
+        seed=0,
+        num_steps=total,
+        on_evaluation=lambda _: times.append(time.perf_counter()),
+        progress=False,
+    )
     return float(np.diff(times).min()) / config.train.evaluate_every
 
 

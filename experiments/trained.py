@@ -41,7 +41,7 @@ def opened(options: argparse.Namespace) -> Iterator[tuple[SoundSampleTool, str]]
         options.num_steps, options.per_class = TINY_STEPS, TINY_PER_CLASS
     with TemporaryDirectory() as scratch:
         home, logdir = Path(scratch) / "datasets", Path(scratch) / "model"
-        sounds = synth.write_dataset(Path(scratch) / "sounds", options.per_class, SEED_OF_TRAINING, progress=False)
+        sounds = synth.write_dataset(Path(scratch) / "sounds", options.per_class, seed=SEED_OF_TRAINING, progress=False)
         data.make_dataset([sounds], "built_in", classes=True, home=home, progress=False)
         config = shrink(Config()) if options.tiny else None
         training.train(logdir, "built_in", config, num_steps=options.num_steps, home=home)

@@ -37,6 +37,7 @@ GROUPINGS = ("folder",)
 def make_dataset(
     data_dirs: Sequence[str | os.PathLike],
     name: str,
+    *,
     classes: bool = False,
     train_ratio: float = 0.9,
     seed: int = 0,
@@ -78,12 +79,10 @@ def make_dataset(
     _check_place(Path(home) / name)  # before a scan that may take long
     contents = Path(home) / name / "seen.json"
     known_contents = scan_cache.Seen() if fresh else scan_cache.load(contents)
-    scanned = list(scan(roots, labels, progress, known_contents))
-    skipped = [
-        {"path": item.path, "root": item.root, "reason": item.reason} for item in scanned if isinstance(item, Skipped)
-    ]
+    scanned = list(scan(roots, labels, known_contents, progress))
+    skipped = [_skip(item) for item in scanned if isinstance(item, Skipped)]
     sounds = [item for item in scanned if isinstance(item, ScannedSound)]
-    entries, repeated = _one_per_content([_entry(item) for item in sounds])
+    entries, repeated = _one_per_content([_entry(sound) for sound in sounds])
     if len(entries) < 2:
         looked = ", ".join(printable(root) for root in roots)
         raise DatasetError(
@@ -91,11 +90,11 @@ def make_dataset(
             f"found {len(entries)} among {len(scanned)} files with such names"
             + "".join(f"; {printable(skip['path'])}: {skip['reason']}" for skip in skipped[:1])
         )
-    sides = {} if fresh else _known_sides(name, home)
     if hold_out:
         entries = _held_out_by_name(entries, roots, hold_out)
     else:
-        packs = {(item.root, item.path): item.pack for item in sounds} if group_by else None
+        sides = {} if fresh else _known_sides(name, home)
+        packs = {(sound.root, sound.path): sound.pack for sound in sounds} if group_by else None
         entries = split(entries, train_ratio, seed, sides, packs)
     tapes, places = _tapes(roots, entries)
     entries = [dataclasses.replace(entry, **places.get((entry.root, entry.path), {})) for entry in entries]
@@ -114,6 +113,7 @@ def make_dataset(
 def dataset_of_tapes(
     tapes: Sequence[str | os.PathLike],
     name: str,
+    *,
     data_dirs: Sequence[str | os.PathLike] = (),
     config: SliceConfig | None = None,
     metadata: Mapping[str, str] | None = None,
@@ -121,12 +121,9 @@ def dataset_of_tapes(
     home: str | os.PathLike = HOME,
     **choices: Any,
 ) -> Dataset:
-    """Cut tapes into HOME/NAME/segments, one folder each, and make a dataset of them; see `make_dataset`.
+    """Cut tapes into HOME/NAME/segments, one folder each, and make a dataset of them.
 
-    Raises:
-        AudioError: A tape cannot be read.
-        CutError: A tape is silent or shorter than a clip, or two tapes have one name.
-        DatasetError: As `make_dataset`.
+    Raises what `cutting.cut_tape` and `make_dataset` do, and a CutError where two tapes have one name.
     """
     check_name(name)
     names = [Path(tape).stem for tape in tapes]
@@ -134,7 +131,7 @@ def dataset_of_tapes(
         raise segments.CutError(f"tapes: expected a name of its own for each, found {twice[0]!a} twice; rename one")
     root = Path(home) / name / "segments"
     for tape, stem in zip(tapes, names, strict=True):
-        cutting.cut_tape(tape, root / stem, config, metadata, drop=drop)
+        cutting.cut_tape(tape, root / stem, config, metadata=metadata, drop=drop)
     return make_dataset([*data_dirs, *(root / stem for stem in names)], name, home=home, **choices)
 
 
@@ -206,7 +203,6 @@ def _roots(data_dirs: Sequence[str | os.PathLike]) -> list[Path]:
 
 
 def _tapes(roots: Sequence[Path], entries: Sequence[Entry]) -> tuple[list[dict], dict[tuple[int, str], dict]]:
-    """The tapes that entries were cut from; see `segments.around`."""
     try:
         return segments.around(roots, ((entry.root, entry.path) for entry in entries))
     except segments.CutError as error:
@@ -226,17 +222,19 @@ def _one_per_content(entries: Sequence[Entry]) -> tuple[list[Entry], list[dict[s
         first = unique.setdefault(entry.sha256, entry)
         if first is entry:
             continue
+        reason = "same content as another file of the dataset"
         if first.label != entry.label:
             unique[entry.sha256] = dataclasses.replace(first, label=None)
             reason = "same content as another file under another label; used once, unlabelled"
-        else:
-            reason = "same content as another file of the dataset"
-        repeated.append({"path": entry.path, "root": entry.root, "reason": reason})
+        repeated.append(_skip(Skipped(entry.root, entry.path, reason)))
     return list(unique.values()), repeated
 
 
+def _skip(item: Skipped) -> dict[str, Any]:
+    return {"path": item.path, "root": item.root, "reason": item.reason}
+
+
 def _held_out_by_name(entries: Sequence[Entry], roots: Sequence[Path], names: Sequence[str]) -> list[Entry]:
-    """Hold out the sounds below folders of these names."""
     unseen, split_entries = set(names), []
     for entry in entries:
         around = {*PurePosixPath(entry.path).parts[:-1], roots[entry.root].name}

@@ -65,13 +65,18 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def write_text(path: str | os.PathLike, text: str, encoding: str = "ascii") -> Path:
+    """Write a text, whole or not at all; see `replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding=encoding)
+    return Path(path)
+
+
 @contextmanager
 def writing_in(folder: Path, sweep: Callable[[], None]) -> Iterator[None]:
     """Be one of several writers in a folder, which is made if missing.
 
-    Args:
-        folder: Where to write.
-        sweep: Called if there is no other writer at the moment: may remove what killed writers left.
+    `sweep` is called if there is no other writer at the moment: it may remove what killed writers left.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "ab") as lock:
@@ -147,11 +152,8 @@ def content_hash(path: str | os.PathLike) -> str:
 
 
 def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def _umask() -> int:

@@ -13,8 +13,8 @@ import os
 import warnings
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -56,45 +56,26 @@ LOST = 0.1  # seconds of a file that may be missing at its end without a word
 
 
 class BandLevels(NamedTuple):
-    """Band levels of a recording.
+    """Band levels of a recording."""
 
-    Attributes:
-        levels: Mean power of mel bands in dBFS, float16 (frames, bands).
-        hop_s: From frame to frame, seconds.
-        seconds: Duration.
-    """
-
-    levels: np.ndarray
-    hop_s: float
-    seconds: float
+    levels: np.ndarray  # mean power of mel bands in dBFS, float16 (frames, bands)
+    hop_s: float  # from frame to frame, seconds
+    seconds: float  # duration
 
 
-@dataclass(frozen=True)
-class Curves:
-    """Curves over the frames of a recording, float32 (frames,).
+class Curves(NamedTuple):
+    """Curves over the frames of a recording, float32 (frames,)."""
 
-    Attributes:
-        activity: How far the loudest bands are above the floor, dB.
-        rise: How far the fastest rising bands are above their recent maximum, dB.
-        loudness: Mean power, dBFS.
-        raised: How far the floor is above the recording's lowest, dB.
-    """
-
-    activity: np.ndarray
-    rise: np.ndarray
-    loudness: np.ndarray
-    raised: np.ndarray
+    activity: np.ndarray  # how far the loudest bands are above the floor, dB
+    rise: np.ndarray  # how far the fastest rising bands are above their recent maximum, dB
+    loudness: np.ndarray  # mean power, dBFS
+    raised: np.ndarray  # how far the floor is above the recording's lowest, dB
 
 
 def slice_recording(
     samples: np.ndarray, sample_rate: int, config: SliceConfig | None = None
 ) -> list[tuple[float, float]]:
-    """Cut a recording.
-
-    Args:
-        samples: Mono (samples,) in [-1, 1].
-        sample_rate: Hz.
-        config: How; None is the default, which is the preset "one_shots".
+    """Cut a mono recording (samples,) in [-1, 1]; without a config as the preset "one_shots".
 
     Returns:
         (start, end) of each segment in seconds, in the order of time; they do not overlap. Empty if
@@ -115,19 +96,19 @@ def slice_file(path: str | os.PathLike, config: SliceConfig | None = None) -> li
 
 
 def analyse(samples: np.ndarray, sample_rate: int) -> BandLevels:
-    """Keep what is needed of mono samples (samples,)."""
+    """Band levels of mono samples (samples,)."""
     return BandLevels(*band_levels([np.asarray(samples, np.float32)], sample_rate), len(samples) / sample_rate)
 
 
 def analyse_file(path: str | os.PathLike) -> BandLevels:
-    """Read a sound file, or the sound of a video, in blocks; see `slice_file`."""
+    """Band levels of a sound file, or of the sound of a video, read in blocks; see `slice_file`."""
     with audio.stream(path) as (rate, claimed, blocks):
         counted = _Counted(path, rate, claimed, blocks)
         return BandLevels(*band_levels(counted, rate), counted.seconds)
 
 
 def cuts(recording: BandLevels, config: SliceConfig | None = None) -> list[tuple[float, float]]:
-    """Cut what was heard; see `slice_recording`."""
+    """Cut a recording by its levels; see `slice_recording`."""
     config, (levels, hop_s, seconds) = config or SliceConfig(), recording
     curves = _curves(levels)
     onsets = _onsets(curves, hop_s, config)
@@ -148,7 +129,7 @@ def band_levels(blocks: Iterable[np.ndarray], sample_rate: int) -> tuple[np.ndar
     window = np.hanning(size + 1)[:-1].astype(np.float32)
     weights = _filterbank(sample_rate, size) * np.float32(2 / (size * np.sum(window.astype(float) ** 2)))
     levels, left = [np.zeros((0, BANDS), np.float16)], np.zeros(size // 2, np.float32)
-    for block in _with_end(blocks, size // 2):
+    for block in chain(blocks, [np.zeros(size // 2, np.float32)]):
         left = np.concatenate([left, block])
         frames = max(0, (len(left) - size) // hop + 1)
         for first in range(0, frames, FRAMES_AT_ONCE):
@@ -172,12 +153,6 @@ def _filterbank(sample_rate: int, size: int) -> np.ndarray:
     hz = fft.rfftfreq(size, 1 / sample_rate)[:, None]
     rising, falling = (hz - edges[:-2]) / np.diff(edges[:-1]), (edges[2:] - hz) / np.diff(edges[1:])
     return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
-
-
-def _with_end(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
-    """Blocks, and silence after them."""
-    yield from blocks
-    yield np.zeros(samples, np.float32)
 
 
 class _Counted:
@@ -260,7 +235,6 @@ def _loudest(bands: np.ndarray) -> np.ndarray:
 
 
 def _onsets(curves: Curves, hop_s: float, config: SliceConfig) -> list[int]:
-    """Frames where sounds begin."""
     rise = curves.rise
     highest = ndimage.maximum_filter1d(rise, 2 * APART + 1)
     local = ndimage.uniform_filter1d(rise, LOCAL, mode="constant")

@@ -2,6 +2,7 @@
 
 import html
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 NAME_LENGTH = 40
@@ -27,6 +28,17 @@ def short_name(path: str | os.PathLike) -> str:
     path = Path(path)
     name = printable(f"{path.parent.name}/{path.stem}")
     return name if len(name) <= NAME_LENGTH else f"…{name[-NAME_LENGTH + 1 :]}"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as lines whose columns are as wide as their widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def uncomputed(text: str) -> str:
+    """A text that no spreadsheet computes as a formula: an apostrophe stands before; one of its own gets another."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "'")) else text
 
 
 def timecode(seconds: float) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from IPython.display import display
 
 from vaelab.audio import Sound
-from vaelab.text import inert, printable, short_name
+from vaelab.text import aligned, inert, printable, short_name
 from vaelab.training import Evaluation
 from vaelab.ui import Confusions, Mixer, Player, Row, SoundMap, plots
 
@@ -22,13 +22,10 @@ class Table:
     """Columns of texts, numbers and sounds, which shows itself in a notebook; a sound is a player."""
 
     def __init__(self, columns: Mapping[str, Sequence[Any]]):
-        """Show columns of equal length under their names."""
         self.names, self.rows = list(columns), list(zip(*columns.values(), strict=True))
 
     def __repr__(self) -> str:
-        lines = [self.names, *([_text(cell) for cell in row] for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+        return aligned([self.names, *([_text(cell) for cell in row] for row in self.rows)])
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th style='text-align: left'>{inert(name)}</th>" for name in self.names)
@@ -40,11 +37,10 @@ class LiveCurves:
     """Training curves that are drawn anew at each evaluation: `train(..., on_evaluation=LiveCurves())`."""
 
     def __init__(self, history: Sequence[Mapping[str, float]] = ()):
-        """Begin with the curves of an earlier run, if there was one."""
         self._shown = display(plots.training_curves(history), display_id=True) if history else None
 
     def __call__(self, evaluation: Evaluation) -> None:
-        """Draw the history so far in place of the picture before."""
+        """Draw the history so far."""
         picture = plots.training_curves(evaluation.history)
         if self._shown is None:
             self._shown = display(picture, display_id=True)

@@ -23,7 +23,7 @@ import jax
 import numpy as np
 
 from vaelab import audio, data, spectral, training
-from vaelab.audio import Sound, synth
+from vaelab.audio import Sound, synth, timbre
 from vaelab.audio import built_in_tape as tapes
 from vaelab.config import AudioConfig, Config, ModelConfig, TrainConfig
 from vaelab.datasets.feature_store import FeatureStore
@@ -63,11 +63,7 @@ def logdir() -> Path:
 
 
 def tape() -> Path:
-    """The tape, absolute: VAELAB_TAPE, or a built-in performance written to `sounds/`.
-
-    Raises:
-        AudioError: VAELAB_TAPE names no file.
-    """
+    """The tape, absolute: VAELAB_TAPE, or a built-in performance written to `sounds/`."""
     if path := os.environ.get("VAELAB_TAPE"):
         if not Path(path).is_file():
             raise audio.AudioError(path, "VAELAB_TAPE: expected a recording, found none")
@@ -91,11 +87,7 @@ def tape_folder() -> Path:
 
 
 def sounds() -> Path:
-    """The folder of sounds, absolute: VAELAB_SOUNDS, or built-in ones written to `sounds/`, one folder a class.
-
-    Raises:
-        DatasetError: VAELAB_SOUNDS names no folder.
-    """
+    """The folder of sounds, absolute: VAELAB_SOUNDS, or built-in ones written to `sounds/`, one folder a class."""
     if folder := os.environ.get("VAELAB_SOUNDS"):
         if not Path(folder).is_dir():
             raise data.DatasetError(f"VAELAB_SOUNDS: expected a folder of sounds, found none at {folder}")
@@ -148,12 +140,7 @@ def history() -> list[dict[str, float]]:
 
 
 def examples(count: int = 10, side: str | None = None) -> list[Path]:
-    """Files that show what a dataset holds: one of each class in turn, then the next, `count` at most.
-
-    Args:
-        count: How many.
-        side: "train", "validation", or None for both.
-    """
+    """Files that show what a dataset, or a side of it, holds: one of each class in turn, `count` at most."""
     shown = dataset()
     entries = shown.entries if side is None else shown.side(side)
     turns: dict[str | None, list[data.Entry]] = {}
@@ -168,7 +155,7 @@ def examples(count: int = 10, side: str | None = None) -> list[Path]:
 
 def spread_out(items: Sequence, count: int) -> list:
     """At most `count` items, evenly spaced from the first to the last."""
-    return [items[index] for index in np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)]
+    return [items[index] for index in timbre.evenly_spaced(len(items), count)]
 
 
 def label(path: Path) -> str | None:

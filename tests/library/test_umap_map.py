@@ -15,8 +15,8 @@ def drawn(monkeypatch):
     """The parameters of each map that was drawn; in place of UMAP, which is slow, the embeddings' first axes."""
     asked = []
 
-    def draw(embeddings, *how):
-        asked.append((len(embeddings), *how))
+    def draw(embeddings, **how):
+        asked.append((len(embeddings), *how.values()))
         return np.ascontiguousarray(embeddings[:, :2])
 
     monkeypatch.setattr(umap_map, "fit_umap", draw)

@@ -31,7 +31,9 @@ def alone(config, home, tmp_path_factory):
     """Training and held-out losses of one device (evaluations, 2)."""
     seen = []
     logdir = tmp_path_factory.mktemp("alone") / "m"
-    training.train(logdir, "built in", config, 5, STEPS, home, seen.append, progress=False)
+    training.train(
+        logdir, "built in", config, seed=5, num_steps=STEPS, home=home, on_evaluation=seen.append, progress=False
+    )
     return np.array([[metrics["train_loss"], metrics["loss"]] for metrics in seen[-1].history])
 
 

@@ -99,7 +99,7 @@ def test_streamed_is_the_same_run(tiny, home, tmp_path):
         model = ModelConfig(latent_dim=4, components=6, depth=1, hidden=8, flow_steps=1, flow_hidden=4)
         config = Config(tiny.audio, model, dataclasses.replace(tiny.train, device_megabytes=megabytes))
         logdir = tmp_path / str(megabytes)
-        training.train(logdir, "built in", config, 3, 12, home, progress=False)
+        training.train(logdir, "built in", config, seed=3, num_steps=12, home=home, progress=False)
         tensors.append(
             [checkpoint.load(logdir / name)[0] for name in ("state-00000012.safetensors", "best.safetensors")]
         )

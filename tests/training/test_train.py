@@ -22,7 +22,9 @@ def trained(tmp_path_factory, home, tiny):
     """A run of at most 150 steps: its logdir, model and evaluations."""
     logdir = tmp_path_factory.mktemp("logs") / "a model"
     seen = []
-    model = loop.train(logdir, "built in", tiny, 0, 150, home, seen.append, progress=False)
+    model = loop.train(
+        logdir, "built in", tiny, seed=0, num_steps=150, home=home, on_evaluation=seen.append, progress=False
+    )
     return logdir, model, seen
 
 
@@ -70,14 +72,14 @@ def test_the_logdir_holds_the_run(trained):
 def straight(tmp_path_factory, home, tiny):
     """The logdir of a run of 30 steps without a pause."""
     logdir = tmp_path_factory.mktemp("straight") / "m"
-    loop.train(logdir, "built in", tiny, 3, 30, home, progress=False)
+    loop.train(logdir, "built in", tiny, seed=3, num_steps=30, home=home, progress=False)
     return logdir
 
 
 @pytest.mark.parametrize("split", [1, 5, 13, 29])
 def test_resume_is_the_same_run(straight, tiny, home, tmp_path, split):
     broken = tmp_path / "broken"
-    loop.train(broken, "built in", tiny, 3, split, home, progress=False)
+    loop.train(broken, "built in", tiny, seed=3, num_steps=split, home=home, progress=False)
     loop.train(broken, num_steps=30, home=home, progress=False)
     ours, schedule, history = hashes(broken)
     expected, expected_schedule, expected_history = hashes(straight)
@@ -93,7 +95,9 @@ def test_a_signal_finishes_the_step_and_saves(tiny, home, tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
 
     handler = signal.getsignal(signal.SIGINT)
-    model = loop.train(tmp_path / "m", "built in", tiny, 0, 10**6, home, stop, progress=False)
+    model = loop.train(
+        tmp_path / "m", "built in", tiny, seed=0, num_steps=10**6, home=home, on_evaluation=stop, progress=False
+    )
     assert sorted((tmp_path / "m").glob("state-*"))[-1].stem == "state-00000015"
     assert model.config.latent_dim == tiny.model.latent_dim
     assert signal.getsignal(signal.SIGINT) is handler
@@ -102,7 +106,16 @@ def test_a_signal_finishes_the_step_and_saves(tiny, home, tmp_path):
 def test_it_stops_by_itself(tiny, home, tmp_path):
     quick = dataclasses.replace(tiny.train, patience=1, min_improvement=0.5, decay=0.05, decay_steps=1)
     seen = []
-    loop.train(tmp_path / "m", "built in", Config(tiny.audio, tiny.model, quick), 0, None, home, seen.append, False)
+    loop.train(
+        tmp_path / "m",
+        "built in",
+        Config(tiny.audio, tiny.model, quick),
+        seed=0,
+        num_steps=None,
+        home=home,
+        on_evaluation=seen.append,
+        progress=False,
+    )
     assert 2 <= len(seen) < 10
 
 
@@ -110,7 +123,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tiny, home, tmp_path, monkeypatc
     """With a rate that throws the weights to infinity; the state and best of before stay. k is steps_per_dispatch."""
     train_config = dataclasses.replace(tiny.train, evaluate_every=20, steps_per_dispatch=3)
     config = Config(tiny.audio, tiny.model, train_config)
-    loop.train(tmp_path / "m", "built in", config, 0, 20, home, progress=False)
+    loop.train(tmp_path / "m", "built in", config, seed=0, num_steps=20, home=home, progress=False)
     kept = {path.name: path.read_bytes() for path in (tmp_path / "m").iterdir()}
     monkeypatch.setattr("vaelab.training.schedule.Schedule.rate", lambda *_: 1e30)
     with pytest.raises(TrainError, match=r"no longer finite at step 2[1-3], seen after step 2[3-6]; what was saved"):
@@ -121,7 +134,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tiny, home, tmp_path, monkeypatc
 
 
 def test_a_held_out_loss_that_is_not_finite_is_never_best(tiny, home, tmp_path, monkeypatch):
-    loop.train(tmp_path / "m", "built in", tiny, 0, 5, home, progress=False)
+    loop.train(tmp_path / "m", "built in", tiny, seed=0, num_steps=5, home=home, progress=False)
     kept = (tmp_path / "m" / "best.safetensors").read_bytes()
     monkeypatch.setattr(loop, "evaluate", lambda *_: ({"loss": float("nan"), "kl": 1.0, "error_db": 1.0}, {}))
     with pytest.raises(TrainError, match="held-out loss was not finite at step 10"):
@@ -130,14 +143,14 @@ def test_a_held_out_loss_that_is_not_finite_is_never_best(tiny, home, tmp_path, 
 
 
 def test_a_damaged_state_is_passed_over(tiny, home, tmp_path, capsys):
-    loop.train(tmp_path / "a", "built in", tiny, 3, 10, home, progress=False)
+    loop.train(tmp_path / "a", "built in", tiny, seed=3, num_steps=10, home=home, progress=False)
     newest = tmp_path / "a" / "state-00000010.safetensors"
     body = bytearray(newest.read_bytes())
     body[-7] ^= 1
     newest.write_bytes(body)
     loop.train(tmp_path / "a", num_steps=15, home=home, progress=False)
     assert "passed over" in capsys.readouterr().out
-    loop.train(tmp_path / "b", "built in", tiny, 3, 15, home, progress=False)
+    loop.train(tmp_path / "b", "built in", tiny, seed=3, num_steps=15, home=home, progress=False)
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
     for path in (tmp_path / "a").glob("state-*"):
         path.write_bytes(b"")
@@ -173,7 +186,7 @@ def test_a_run_keeps_its_dataset_and_config(trained, home, tiny):
 
 def test_one_compilation(tiny, home, tmp_path):
     before = train_step._single._cache_size(), evaluate._terms._cache_size()
-    loop.train(tmp_path / "m", "built in", tiny, 0, 12, home, progress=False)
+    loop.train(tmp_path / "m", "built in", tiny, seed=0, num_steps=12, home=home, progress=False)
     loop.train(tmp_path / "m", num_steps=14, home=home, progress=False)
     assert train_step._single._cache_size() <= before[0] + 1
     assert evaluate._terms._cache_size() <= before[1] + 1
@@ -187,7 +200,7 @@ def grown(config, home, logdir, num_steps) -> tuple[list[int], int]:
         resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
         compiled.append(train_step._single._cache_size() + evaluate._terms._cache_size())
 
-    loop.train(logdir, "built in", config, 0, num_steps, home, note, progress=False)
+    loop.train(logdir, "built in", config, seed=0, num_steps=num_steps, home=home, on_evaluation=note, progress=False)
     return resident, compiled[-1] - compiled[0]
 
 
@@ -208,5 +221,5 @@ def test_sounds_that_vanish_are_left_out_and_named(tiny, tmp_path, sounds, capsy
     data.make_dataset([folder], "few", home=tmp_path / "d", progress=False)
     victim = data.load_dataset("few", tmp_path / "d").side("train")[0]
     (folder / victim.path).unlink()
-    loop.train(tmp_path / "m", "few", tiny, 0, 0, tmp_path / "d", progress=False)
+    loop.train(tmp_path / "m", "few", tiny, seed=0, num_steps=0, home=tmp_path / "d", progress=False)
     assert victim.path in capsys.readouterr().out

@@ -31,19 +31,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Tape:
-    """A recording, and what is on it.
+    """A recording, and what is on it."""
 
-    Attributes:
-        samples: float32 (samples,) in [-1, 1].
-        sample_rate: Hz.
-        events: In the order of time.
-        dropouts: (start, end) of each, seconds.
-    """
-
-    samples: np.ndarray
-    sample_rate: int
-    events: tuple[Event, ...]
-    dropouts: tuple[tuple[float, float], ...]
+    samples: np.ndarray  # float32 (samples,) in [-1, 1]
+    sample_rate: int  # Hz
+    events: tuple[Event, ...]  # in the order of time
+    dropouts: tuple[tuple[float, float], ...]  # (start, end) of each, seconds
 
     @property
     def seconds(self) -> float:
@@ -60,16 +53,9 @@ def perform(
     dropouts_per_minute: float = 3.0,
     kinds: Sequence[str] | None = None,
 ) -> Tape:
-    """Play and record a performance.
+    """Play and record a performance, of which the seed decides everything.
 
-    Args:
-        seconds: Length of the tape.
-        seed: Not negative; decides everything.
-        sample_rate: Hz, at least 8000.
-        hiss_dbfs: Level of the hiss; -inf for none.
-        hum_dbfs: Level of the hum; -inf for none.
-        dropouts_per_minute: How many on average.
-        kinds: Names in `synth.KINDS` to play; None for all.
+    It plays the `kinds` (of `synth.KINDS`; None for all), over hiss and hum of these levels (-inf for none).
 
     Raises:
         ValueError: An unknown kind, or a number out of range.
@@ -97,16 +83,9 @@ def assemble(
     hum_dbfs: float = -np.inf,
     dropouts_per_minute: float = 0.0,
 ) -> Tape:
-    """Put sounds on a tape; those that do not end on it are left out.
+    """Put sounds, (start in seconds, kind, samples) each, on a tape; those that do not end on it are left out.
 
-    Args:
-        played: Start (seconds), kind and samples of each.
-        seconds: Length of the tape.
-        sample_rate: Hz.
-        rng: Of hiss and dropouts.
-        hiss_dbfs: Level of the hiss.
-        hum_dbfs: Level of the hum.
-        dropouts_per_minute: How many on average.
+    `rng` draws hiss and dropouts; the rest is as in `perform`.
     """
     samples = np.zeros(round(seconds * sample_rate), np.float32)
     events = []
@@ -152,8 +131,6 @@ def hiss(samples: int, rng: np.random.Generator, dbfs: float) -> np.ndarray:
 
 def hum(samples: int, sample_rate: int, dbfs: float) -> np.ndarray:
     """The mains and its harmonics (samples,), of a mean power."""
-    if dbfs == -np.inf:
-        return np.zeros(samples, np.float32)
     gain = 10 ** (dbfs / 20) / np.sqrt(sum(size**2 for size in HUM.values()) / 2)
     turns = np.arange(samples) * (MAINS_HZ / sample_rate)
     waves = [size * np.sin(2 * np.pi * order * turns) for order, size in HUM.items()]

@@ -30,14 +30,9 @@ ERRORS = (soundfile.LibsndfileError, DecodeError)
 
 
 def open_sound(path: str | os.PathLike, handle: int) -> "Source":
-    """Open a sound for reading forwards.
+    """Open a sound for reading forwards: a context manager with `seek` and `read`.
 
-    Args:
-        path: Its name: decides whether PyAV may try.
-        handle: A descriptor of it at its start, which stays open.
-
-    Returns:
-        A context manager with samplerate (Hz), channels, frames (as the header claims), seek and read.
+    The name decides whether PyAV may try; `handle`, a descriptor of the file at its start, stays open.
 
     Raises:
         DecodeError, soundfile.LibsndfileError: `ERRORS`; `error_text` puts them into words.
@@ -90,11 +85,6 @@ class VideoSound:
     """
 
     def __init__(self, path: str | os.PathLike):
-        """Open a file.
-
-        Raises:
-            DecodeError: PyAV is not installed, the format is none of those allowed, or there is no sound track.
-        """
         try:
             import av
         except ImportError as error:
@@ -112,9 +102,7 @@ class VideoSound:
         self._stream = self._container.streams.audio[0]
         self.samplerate, self.channels = self._stream.rate, self._stream.channels
         self.frames = self._claimed_frames(av.time_base)
-        self._skip = 0
-        self._blocks = self._decoded()
-        self._left = np.zeros((0, self.channels), np.float32)
+        self._begin_at(0)
 
     def __enter__(self) -> "VideoSound":
         return self
@@ -135,9 +123,7 @@ class VideoSound:
             raise DecodeError(
                 f"expected to find {frame / self.samplerate:.2f} s; FFmpeg says: {_ffmpeg_said(error)}"
             ) from error
-        self._skip = frame
-        self._blocks = self._decoded()
-        self._left = np.zeros((0, self.channels), np.float32)
+        self._begin_at(frame)
 
     def read(self, frames: int, dtype: str = "float32", always_2d: bool = True) -> np.ndarray:
         """The next samples, float32 (n, channels): n is `frames`, or fewer at the end."""
@@ -148,6 +134,9 @@ class VideoSound:
         samples = np.concatenate(parts)
         self._left = samples[frames:].copy()
         return samples[:frames]
+
+    def _begin_at(self, frame: int) -> None:
+        self._skip, self._blocks, self._left = frame, self._decoded(), np.zeros((0, self.channels), np.float32)
 
     def _claimed_frames(self, ticks_per_second: int) -> int:
         if self._stream.duration is not None:

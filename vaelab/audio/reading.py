@@ -8,7 +8,7 @@ import hashlib
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,6 @@ PROBE_SECONDS = 10.0
 MAX_LEVEL = 65536.0  # some tools write 16-bit numbers as floats; what is beyond is no sound
 BLOCK_VALUES, LEAST_BLOCK = 1 << 20, 1 << 10  # samples
 MAX_FRAMES, STREAMED_VALUES = 1 << 40, 1 << 16  # of a stream in all, and at once: what a broken block holds is lost
-HASHED_BYTES = 1 << 16  # at once
 MAX_BYTES = 16 << 30  # a sparse file of terabytes takes no room on a disk, but hours to hash
 
 
@@ -40,15 +39,11 @@ class AudioError(VaelabError):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Properties of a sound file that has been examined.
+    """Properties of a sound file that has been examined."""
 
-    Attributes:
-        sha256: Hash of the file's bytes.
-        seconds: Duration: measured where the file ends within `PROBE_SECONDS`, else the header's claim if the
-            end can be reached, else as far as it decodes, at most `MAX_SECONDS`.
-    """
-
-    sha256: str
+    sha256: str  # hash of the file's bytes
+    # duration: measured where the file ends within `PROBE_SECONDS`, else the header's claim if the end can be reached,
+    # else as far as it decodes, at most `MAX_SECONDS`
     seconds: float
 
 
@@ -59,17 +54,14 @@ def read(
     seconds: float | None = None,
     sha256: str | None = None,
 ) -> np.ndarray:
-    """Read a stretch of a sound file, mixed down to mono and resampled.
+    """Read a stretch of a sound file, mixed down to mono and resampled: float32 (samples,).
 
     Args:
         path: A regular file that libsndfile decodes, or PyAV for the suffixes in `decoders.VIDEO`.
         sample_rate: Wanted rate, Hz.
         offset: Start, seconds.
-        seconds: Longest stretch to read; None reads to the end, at most `MAX_SECONDS`.
+        seconds: Longest stretch to read, shorter where the file ends; None reads to the end, at most `MAX_SECONDS`.
         sha256: Refuse the file if its content is another.
-
-    Returns:
-        float32 (samples,): at most `seconds * sample_rate` samples; shorter where the file ends.
 
     Raises:
         AudioError: The file is missing, is not a regular file, cannot be decoded, has an impossible rate or too
@@ -118,16 +110,6 @@ def claimed_seconds(path: str | os.PathLike, frames: int, rate: int) -> float:
     return frames / rate * max(1.0, stated / size)
 
 
-def duration(path: str | os.PathLike) -> float:
-    """Seconds of sound in a file; see `Facts`.
-
-    Raises:
-        AudioError: As `read`.
-    """
-    with _steady(path) as handle:
-        return _measure(path, handle)
-
-
 def examine(path: str | os.PathLike) -> Facts:
     """Hash a file and make sure that it is a sound: its first `PROBE_SECONDS` must decode.
 
@@ -146,11 +128,7 @@ def examine(path: str | os.PathLike) -> Facts:
 
 @contextmanager
 def regular(path: str | os.PathLike) -> Iterator[int]:
-    """As `files.regular`, with an AudioError for what the system says.
-
-    Raises:
-        AudioError: There is no regular file, or none that may be opened.
-    """
+    """As `files.regular`, with an AudioError for what the system says."""
     try:
         with files.regular(path) as handle:
             yield handle
@@ -174,12 +152,11 @@ def _signature(handle: int) -> tuple[int, int]:
 
 
 def _hash(handle: int) -> str:
-    digest = hashlib.sha256()
-    os.lseek(handle, 0, os.SEEK_SET)
-    while block := os.read(handle, HASHED_BYTES):
-        digest.update(block)
-    os.lseek(handle, 0, os.SEEK_SET)
-    return digest.hexdigest()
+    with open(handle, "rb", buffering=0, closefd=False) as file:
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+    return digest
 
 
 @contextmanager
@@ -247,10 +224,7 @@ def _reaches(source: decoders.Source, frame: int) -> bool:
 def _count(path: str | os.PathLike, handle: int) -> int:
     """Frames of a sound whose end cannot be reached, as far as it decodes, up to `MAX_SECONDS`."""
     frames = 0
-    with decoders.open_sound(path, handle) as source:
-        try:
-            for block in _blocks(path, source, 0, math.ceil(MAX_SECONDS * source.samplerate)):
-                frames += len(block)
-        except decoders.ERRORS:  # the sound ends where its decoder gives up
-            return frames
+    with decoders.open_sound(path, handle) as source, suppress(*decoders.ERRORS):  # it ends where its decoder gives up
+        for block in _blocks(path, source, 0, math.ceil(MAX_SECONDS * source.samplerate)):
+            frames += len(block)
     return frames

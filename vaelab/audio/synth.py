@@ -256,16 +256,13 @@ def draw(kind: str, rng: np.random.Generator) -> dict[str, float]:
 
 
 def render(kind: str, parameters: dict[str, float], rng: np.random.Generator, sample_rate: int = 44100) -> np.ndarray:
-    """Render one sound.
+    """Render one sound, float32 (samples,): as long as it lasts, faded at both ends, with its peak at `level_db`.
 
     Args:
         kind: A name in `KINDS`.
         parameters: A value for each of `KINDS[kind].parameters`, within its range, as from `draw`.
         rng: Source of noise and irregularities.
         sample_rate: Hz, at least 8000. Partials above 0.45 of it are left out.
-
-    Returns:
-        float32 (samples,), as long as the sound lasts: faded at both ends, with its peak at `level_db`.
 
     Raises:
         ValueError: An unknown kind, a missing, unknown or out-of-range parameter, or too low a rate.
@@ -280,11 +277,9 @@ def render(kind: str, parameters: dict[str, float], rng: np.random.Generator, sa
 
 
 def sound(kind: str, seed: int, sample_rate: int = 44100) -> tuple[np.ndarray, dict[str, float]]:
-    """Draw and render one sound: the same for the same kind, seed (not negative) and rate.
+    """Draw and render one sound: the same for the same kind, seed (not negative) and rate; see `render`.
 
-    Returns:
-        samples: float32 (samples,), see `render`, which also says what is refused.
-        parameters: What was drawn; the same at every sample rate.
+    Also returned are the parameters drawn, which are the same at every rate.
     """
     rng = np.random.default_rng([zlib.crc32(kind.encode()), seed])
     parameters = draw(kind, rng)
@@ -294,6 +289,7 @@ def sound(kind: str, seed: int, sample_rate: int = 44100) -> tuple[np.ndarray, d
 def write_dataset(
     root: str | Path,
     per_class: int = 40,
+    *,
     seed: int = 0,
     sample_rate: int = 44100,
     kinds: Iterable[str] | None = None,
@@ -303,15 +299,8 @@ def write_dataset(
 
     The latter lists `path` (below ROOT, with slashes), `kind`, `seed` and `parameters` of each sound, which
     is `sound(kind, seed, sample_rate)`. Sound i of a kind depends on `seed`, the kind and i alone, so that a
-    larger set begins with the smaller one. Files of the same names are replaced, others left alone.
-
-    Args:
-        root: Folder to write into; made if missing.
-        per_class: Sounds of each kind, 1 to 999,999.
-        seed: Not negative.
-        sample_rate: Hz, at least 8000.
-        kinds: Names in `KINDS`; None for all.
-        progress: Whether to show a progress bar.
+    larger set begins with the smaller one. Files of the same names are replaced, others left alone. Without `kinds`
+    all are written, `per_class` sounds (at most 999,999) of each.
 
     Returns:
         The root.
@@ -331,8 +320,7 @@ def write_dataset(
         samples, parameters = sound(kind, sound_seed, sample_rate)
         write(root / path, samples, sample_rate)
         truth.append({"path": path, "kind": kind, "seed": sound_seed, "parameters": parameters})
-    with files.replacing(root / "parameters.json") as temporary:
-        temporary.write_text(json.dumps(truth, indent=1), encoding="ascii")
+    files.write_text(root / "parameters.json", json.dumps(truth, indent=1))
     return root
 
 

@@ -54,9 +54,13 @@ def lasting(features: jax.Array) -> jax.Array:
 
 def fit(levels: np.ndarray, cepstra: int) -> Scale:
     """The scale of stored features, uint8 (sounds, frames, mels); at most `MOST_SOUNDS` of them are read."""
-    chosen = np.linspace(0, len(levels) - 1, min(len(levels), MOST_SOUNDS)).round().astype(int)
-    measured = stored_statistics(levels, cepstra, chosen)
+    measured = stored_statistics(levels, cepstra, evenly_spaced(len(levels), MOST_SOUNDS))
     return Scale(measured.mean(axis=0), np.maximum(measured.std(axis=0), LEAST_SPREAD))
+
+
+def evenly_spaced(count: int, most: int) -> np.ndarray:
+    """Indices of at most so many of `count` items, evenly spaced from the first to the last."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(int)
 
 
 def stored_statistics(levels: np.ndarray, cepstra: int, chosen: np.ndarray | None = None) -> np.ndarray:

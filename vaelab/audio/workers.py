@@ -74,23 +74,15 @@ def _are_ours() -> bool:
 
 
 def _pool(
-    function: Callable,
-    items: Sequence[tuple],
-    refusal: type[Exception],
-    chunk: int,
-    shared: shared_memory.Shelf | None = None,
+    function: Callable, items: Sequence[tuple], refusal: type[Exception], chunk: int, shared=None
 ) -> Iterator[list[tuple]]:
     # Two at least: with one, joblib would work in this process.
     n_jobs = 2 if joblib.cpu_count() == 1 else -1
     # A cluster's own workers are not ours to confine.
     confined = {"initializer": _confine, "initargs": (os.getpid(),)} if _are_ours() else {}
     pool = joblib.Parallel(n_jobs=n_jobs, batch_size=1, return_as="generator", **confined)
-    return pool(
-        joblib.delayed(_answers)(
-            function, items[start : start + chunk], refusal, shared.places(start) if shared else None
-        )
-        for start in range(0, len(items), chunk)
-    )
+    chunks = [(items[start : start + chunk], shared and shared.places(start)) for start in range(0, len(items), chunk)]
+    return pool(joblib.delayed(_answers)(function, part, refusal, places) for part, places in chunks)
 
 
 def _alone(function: Callable, item: tuple, refusal: type[Exception]) -> tuple[Any, str | None]:

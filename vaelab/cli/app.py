@@ -45,13 +45,8 @@ def serve(
 ) -> None:
     """Serve the page until it is stopped, by Ctrl-C or SIGTERM; its address, with the token, is printed.
 
-    Args:
-        model: A logdir, a model file, or the name of a shipped model.
-        audio_files: The mixer's first sounds.
-        library_dir: A folder of sounds for the map and for similar sounds.
-        folder: Where sounds are saved.
-        port: Of localhost; None takes a free one.
-        browser: Open a browser.
+    The page is made of `model` (a logdir, a model file, or the name of a shipped model), the mixer's first sounds, and
+    a folder of sounds for the map and for similar sounds; what is made there is saved in `folder`.
 
     Raises:
         AppError: Voila is not installed, or does not start; or the library cannot be laid out.

@@ -31,17 +31,10 @@ def parser() -> argparse.ArgumentParser:
         prog="vaelab", description="Turn a folder of sounds into a latent space you can play.", allow_abbrev=False
     )
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_make_dataset(commands)
-    _add_train(commands)
-    _add_generate(commands)
-    _add_map(commands)
-    _add_app(commands)
-    _add_regenerate(commands)
-    _add_similar(commands)
-    _add_classify(commands)
-    _add_synth(commands)
-    _add_slice(commands)
-    _add_doctor(commands)
+    for name, (add_options, run, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, allow_abbrev=False)
+        command.set_defaults(run=run)
+        add_options(command)
     return top
 
 
@@ -58,8 +51,7 @@ def _positive(text: str) -> int:
     return number
 
 
-def _add_make_dataset(commands) -> None:
-    command = commands.add_parser("make-dataset", help="folders of sounds -> a dataset", allow_abbrev=False)
+def _make_dataset_options(command) -> None:
     command.add_argument("--data-dir", nargs="+", default=[], metavar="DIR", help="searched with sub-folders")
     command.add_argument("--dataset-name", required=True, metavar="NAME")
     command.add_argument("--classes", action="store_true", help="folders directly below DIR are class names")
@@ -72,12 +64,10 @@ def _add_make_dataset(commands) -> None:
     command.add_argument("--seed", type=_natural, default=0, help="of the split (default 0)")
     command.add_argument("--fresh", action="store_true", help="split anew, forget the earlier dataset's sides")
     command.add_argument("--tape", nargs="+", default=[], metavar="TAPE", help="recordings to slice, beside or for DIR")
-    _add_slicing(command)
-    command.set_defaults(run=actions.make_dataset)
+    _slicing_options(command)
 
 
-def _add_train(commands) -> None:
-    command = commands.add_parser("train", help="dataset -> a model; an existing logdir is resumed", allow_abbrev=False)
+def _train_options(command) -> None:
     command.add_argument("--logdir", required=True, help="folder of the model")
     command.add_argument("--dataset", metavar="NAME", help="needed for a new model")
     command.add_argument("--num-steps", type=_positive, metavar="N", help="total step to stop at (default: by itself)")
@@ -89,16 +79,10 @@ def _add_train(commands) -> None:
         metavar=("ADDRESS:PORT", "HOSTS", "HOST"),
         help="train on several hosts that see the same folders: where host 0 listens, how many, which this is (from 0)",
     )
-    command.set_defaults(run=actions.train)
 
 
-def _add_generate(commands) -> None:
-    command = commands.add_parser(
-        "generate",
-        help="a model -> new sounds, random or mixed from files",
-        allow_abbrev=False,
-        argument_default=argparse.SUPPRESS,  # the defaults are those of `SoundSampleTool.generate`
-    )
+def _generate_options(command) -> None:
+    command.argument_default = argparse.SUPPRESS  # the defaults are those of `SoundSampleTool.generate`
     command.add_argument("audio_files", nargs="*", metavar="FILE", help="sounds to mix; none: random")
     command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
     command.add_argument("--out-file", required=True, help=".wav, .flac or .aiff")
@@ -121,29 +105,23 @@ def _add_generate(commands) -> None:
     command.add_argument("--seconds", type=float, help="length (default: one clip)")
     command.add_argument("--bits", type=int, choices=(16, 24, 32), help="of the file; 32 is float")
     command.add_argument("--seed", type=_natural)
-    command.set_defaults(run=actions.generate)
 
 
-def _add_regenerate(commands) -> None:
-    command = commands.add_parser("regenerate", help="a written sound -> the same again", allow_abbrev=False)
+def _regenerate_options(command) -> None:
     command.add_argument("file", metavar="FILE", help="a sound that generate wrote")
     command.add_argument("--out-file", required=True, help=".wav, .flac or .aiff")
     command.add_argument("--model", help="logdir, model file, or name (default: the one in the recipe)")
     command.add_argument("--no-phase", action="store_true", help="without the sources, if they are gone")
     command.add_argument("--bits", type=int, choices=(16, 24, 32), default=16, help="of the file; 32 is float")
-    command.set_defaults(run=actions.regenerate)
 
 
-def _add_synth(commands) -> None:
-    command = commands.add_parser("synth", help="write built-in sounds, one folder a class", allow_abbrev=False)
+def _synth_options(command) -> None:
     command.add_argument("--out-dir", required=True, metavar="DIR")
     command.add_argument("--per-class", type=_positive, default=40, help="sounds of each kind (default 40)")
     command.add_argument("--seed", type=_natural, default=0)
-    command.set_defaults(run=actions.synth)
 
 
-def _add_similar(commands) -> None:
-    command = commands.add_parser("similar", help="the sounds of a folder that are nearest to one", allow_abbrev=False)
+def _similar_options(command) -> None:
     command.add_argument("files", nargs="+", metavar="FILE", help="a sound, or several to mix")
     command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
     command.add_argument("--library-dir", required=True, metavar="DIR", help="where to search, with sub-folders")
@@ -157,38 +135,29 @@ def _add_similar(commands) -> None:
     command.add_argument("--shortest", type=float, default=0.0, help="seconds")
     command.add_argument("--longest", type=float, default=float("inf"), help="seconds")
     command.add_argument("--json", action="store_true", help="print JSON")
-    command.set_defaults(run=actions.find_similar)
 
 
-def _add_classify(commands) -> None:
-    command = commands.add_parser(
-        "classify", help="sounds, or folders of them -> classes, and how well the model knows them", allow_abbrev=False
-    )
+def _classify_options(command) -> None:
     command.add_argument("files", nargs="+", metavar="FILE", help="a sound or a folder")
     command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
     command.add_argument("--out-file", metavar="FILE.csv", help="write a table there")
     command.add_argument("--json", action="store_true", help="print JSON")
-    command.set_defaults(run=actions.classify)
 
 
-def _add_doctor(commands) -> None:
-    command = commands.add_parser("doctor", help="versions, devices, decoders, caches, and what is wrong with them")
+def _doctor_options(command) -> None:
     command.add_argument("--json", action="store_true", help="print JSON")
-    command.set_defaults(run=actions.tell_state)
 
 
-def _add_slice(commands) -> None:
-    command = commands.add_parser("slice", help="a long recording -> segments with time codes", allow_abbrev=False)
+def _slice_options(command) -> None:
     command.add_argument("tape", metavar="TAPE", help="an audio file, or a video with vaelab[video]")
     command.add_argument("--out-dir", required=True, metavar="DIR", help="of the segments; again: labels.txt counts")
     command.add_argument("--references", action="store_true", help="write time codes only, no sounds")
     command.add_argument("--labels", metavar="FILE.txt", help="cut at these Audacity labels instead")
     command.add_argument("--no-picture", action="store_true", help="leave out slices.png")
-    _add_slicing(command)
-    command.set_defaults(run=actions.slice_tape)
+    _slicing_options(command)
 
 
-def _add_slicing(command) -> None:
+def _slicing_options(command) -> None:
     command.add_argument("--preset", metavar="KIND", help="of material: one_shots (default), loops, drones, speech")
     command.add_argument("--sensitivity", type=float, metavar="S", help="0 to 1 (default 0.5): how small is an onset")
     command.add_argument("--drop-silence", action="store_true", help="leave out segments no louder than hiss")
@@ -198,22 +167,37 @@ def _add_slicing(command) -> None:
     )
 
 
-def _add_map(commands) -> None:
-    command = commands.add_parser("map", help="a model and a folder of sounds -> a picture of all", allow_abbrev=False)
+def _map_options(command) -> None:
     command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
     command.add_argument("--library-dir", required=True, metavar="DIR", help="sounds, searched with sub-folders")
     command.add_argument("--out-file", required=True, help=".png, .pdf or .svg")
     command.add_argument("--neighbors", type=_positive, default=15, help="few: fine clusters, many: the large shape")
     command.add_argument("--seed", type=_natural, default=0, help="the same seed, the same map (default 0)")
-    command.set_defaults(run=actions.draw_map)
 
 
-def _add_app(commands) -> None:
-    command = commands.add_parser("app", help="mixer and map as a web page on localhost", allow_abbrev=False)
+def _app_options(command) -> None:
     command.add_argument("model", help="logdir, model file, or name of a shipped model")
     command.add_argument("files", nargs="*", metavar="FILE", help="the mixer's first sounds")
     command.add_argument("--library-dir", metavar="DIR", help="sounds for the map and for similar ones")
     command.add_argument("--out-dir", default="generated", metavar="DIR", help="where sounds are saved")
     command.add_argument("--port", type=_positive, help="of localhost (default: a free one)")
     command.add_argument("--no-browser", action="store_true", help="only print the address")
-    command.set_defaults(run=actions.open_app)
+
+
+COMMANDS = {
+    "make-dataset": (_make_dataset_options, actions.make_dataset, "folders of sounds -> a dataset"),
+    "train": (_train_options, actions.train, "dataset -> a model; an existing logdir is resumed"),
+    "generate": (_generate_options, actions.generate, "a model -> new sounds, random or mixed from files"),
+    "map": (_map_options, actions.draw_map, "a model and a folder of sounds -> a picture of all"),
+    "app": (_app_options, actions.open_app, "mixer and map as a web page on localhost"),
+    "regenerate": (_regenerate_options, actions.regenerate, "a written sound -> the same again"),
+    "similar": (_similar_options, actions.find_similar, "the sounds of a folder that are nearest to one"),
+    "classify": (
+        _classify_options,
+        actions.classify,
+        "sounds, or folders of them -> classes, and how well the model knows them",
+    ),
+    "synth": (_synth_options, actions.synth, "write built-in sounds, one folder a class"),
+    "slice": (_slice_options, actions.slice_tape, "a long recording -> segments with time codes"),
+    "doctor": (_doctor_options, actions.tell_state, "versions, devices, decoders, caches, and what is wrong with them"),
+}

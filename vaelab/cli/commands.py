@@ -20,10 +20,10 @@ def make_dataset(options) -> None:
         dataset = data.dataset_of_tapes(
             options.tape,
             options.dataset_name,
-            options.data_dir,
-            _slice_config(options),
-            _metadata(options),
-            _drop(options),
+            data_dirs=options.data_dir,
+            config=_slice_config(options),
+            metadata=_metadata(options),
+            drop=_drop(options),
             classes=options.classes,
             train_ratio=options.train_ratio,
             seed=options.seed,
@@ -55,7 +55,7 @@ def train(options) -> None:
                 picture.savefig(temporary)
 
     config = Config.from_file(options.config) if options.config else None
-    training.train(logdir, options.dataset, config, options.seed, options.num_steps, on_evaluation=draw)
+    training.train(logdir, options.dataset, config, seed=options.seed, num_steps=options.num_steps, on_evaluation=draw)
     print(f"the best model is {logdir / 'best.safetensors'}")
 
 
@@ -119,7 +119,7 @@ def synth(options) -> None:
     """Built-in sounds."""
     from vaelab.audio import synth
 
-    print(f"wrote {synth.write_dataset(options.out_dir, options.per_class, options.seed)}")
+    print(f"wrote {synth.write_dataset(options.out_dir, options.per_class, seed=options.seed)}")
 
 
 def _keywords(function: Callable, options) -> dict[str, Any]:
@@ -168,13 +168,21 @@ def slice_tape(options) -> None:
 
     metadata, config = _metadata(options), _slice_config(options)
     with _telling_warnings():
-        cut, analysis = cutting.cut_tape(
-            options.tape, options.out_dir, config, metadata, options.references, _drop(options), options.labels
+        cut, recording = cutting.cut_tape(
+            options.tape,
+            options.out_dir,
+            config,
+            metadata=metadata,
+            references=options.references,
+            drop=_drop(options),
+            labels=options.labels,
         )
     print(segments.report(cut, options.out_dir))
     if not options.no_picture:
         with files.replacing(Path(options.out_dir) / "slices.png") as temporary:
-            plots.tape(analysis, [(segment.start, segment.end) for segment in cut.segments]).savefig(temporary, dpi=100)
+            plots.tape(recording, [(segment.start, segment.end) for segment in cut.segments]).savefig(
+                temporary, dpi=100
+            )
 
 
 def draw_map(options) -> None:
@@ -187,7 +195,7 @@ def draw_map(options) -> None:
     if Path(options.out_file).suffix.lower() not in (".png", ".pdf", ".svg"):
         raise OSError(f"{options.out_file}: expected a name in .png, .pdf or .svg")
     library = SoundSampleTool(options.model, library_dir=options.library_dir).library
-    coordinates = umap_map.map_coordinates(library, options.seed, options.neighbors)
+    coordinates = umap_map.map_coordinates(library, seed=options.seed, neighbors=options.neighbors)
     folders = [os.path.relpath(path.parent, options.library_dir) for path in library.files]
     picture = plots.latent_map(coordinates, [None if folder == "." else folder for folder in folders])
     with files.replacing(Path(options.out_file)) as temporary:

@@ -25,10 +25,7 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".mp4", ".mkv", ".mov", ".a
 
 
 def examine(home: str | os.PathLike = data.HOME) -> dict[str, Any]:
-    """Look around.
-
-    Args:
-        home: Where datasets are.
+    """Look around, with datasets in `home`.
 
     Returns:
         "versions", "devices", "decoders" (by suffix), "models" (shipped ones), "caches" ({"kind", "path", "holds",
@@ -57,7 +54,7 @@ def examine(home: str | os.PathLike = data.HOME) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of what is used, None where it is not installed."""
+    """Versions of the packages in use, None where one is not installed."""
     installed: dict[str, str | None] = {"vaelab": checkpoint.versions()["vaelab"], "python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -130,7 +127,6 @@ def _libraries(home: Path) -> Iterator[tuple[dict[str, Any], list[str]]]:
 
 
 def _unfinished(home: Path) -> Iterator[str]:
-    """Files that killed writers left."""
     for path in sorted(home.rglob(f"{files.TEMPORARY}*")):
         yield f"{path}: left by a program that was killed; delete it if nothing is running"
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from vaelab import files
 from vaelab.play import SoundSampleTool
-from vaelab.text import printable
+from vaelab.text import aligned, printable, uncomputed
 
 Rows = Iterable[Mapping[str, Any]]
 
 
+<<<<<<< HEAD
 def classes(tool: SoundSampleTool, sounds: Sequence[str | os.PathLike]) -> Iterator[dict[str, Any]]:
     """Classify sound files, and all those below folders.
 
@@ -23,6 +24,15 @@ def classes(tool: SoundSampleTool, sounds: Sequence[str | os.PathLike]) -> Itera
     Args:
         tool: Classifies.
         sounds: Files and folders.
+=======
+def classes(
+    tool: SoundSampleTool, sounds: Sequence[str | os.PathLike], labels: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Classify sound files, and all those below folders, in a label set (None is the first).
+
+    A row holds its class and that class's probability, how well the model knows it, and the probability of every class;
+    for a file that cannot be read the reason.
+>>>>>>> rooms
     """
     for sound in sounds:
         for answer in tool.classify(sound):
@@ -42,8 +52,7 @@ def classes(tool: SoundSampleTool, sounds: Sequence[str | os.PathLike]) -> Itera
 def as_text(rows: Rows) -> str:
     """Columns of text, without the single probabilities."""
     lines = [[_word(value) for name, value in row.items() if not name.startswith("p(")] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    return aligned(lines)
 
 
 def as_json(rows: Rows) -> str:
@@ -52,25 +61,17 @@ def as_json(rows: Rows) -> str:
 
 
 def write_csv(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Write a table, whole or not at all; names that cannot be printed are escaped.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+    """Write a table, whole or not at all; names that cannot be printed are escaped."""
     with files.replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([printable(name) for name in rows[0]])
         for row in rows:
-            writer.writerow(["" if value is None else _printable(value) for value in row.values()])
+            writer.writerow([_cell(value) for value in row.values()])
     return Path(path)
 
 
-def _printable(value: Any) -> Any:
-    """A value for a spreadsheet, which would compute a text that begins like a formula."""
-    if not isinstance(value, str):
-        return value
-    text = printable(value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+def _cell(value: Any) -> Any:
+    return uncomputed(printable(value)) if isinstance(value, str) else value
 
 
 def _word(value: Any) -> str:

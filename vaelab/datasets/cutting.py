@@ -32,6 +32,7 @@ def cut_tape(
     path: str | os.PathLike,
     out_dir: str | os.PathLike,
     config: SliceConfig | None = None,
+    *,
     metadata: Mapping[str, str] | None = None,
     references: bool = False,
     drop: Drop | None = None,
@@ -46,14 +47,13 @@ def cut_tape(
         path: An audio file, or a video with `vaelab[video]`.
         out_dir: Folder of the segments.
         config: How to slice.
-        metadata: Of the tape; goes into every segment and from there into every recipe. Values given add to those of
-            an earlier run.
+        metadata: Of the tape, for every recipe; adds to that of an earlier run.
         references: Write no wavs: `tape.json` alone says where the segments are.
         drop: What to leave out; nothing that a person made is.
         labels: Another label file, to be used as it is, without slicing.
 
     Returns:
-        The segments, and what was recording, for a picture.
+        The segments, and the recording's levels, for a picture.
 
     Raises:
         AudioError: The tape cannot be read.
@@ -77,22 +77,22 @@ def cut_tape(
             f"(nothing louder than {loudest:.0f} dBFS); check the recording, or raise the sensitivity"
         )
     automatic = {segment.place for segment in sliced}
-    kept, dropped = _without(chosen, automatic, recording, config, drop or Drop())
-    names = [None] * len(kept) if references else [_name(path.stem, segment, automatic) for segment in kept]
-    kept = [dataclasses.replace(segment, path=name) for segment, name in zip(kept, names, strict=True)]
+    wanted, dropped = _without(chosen, automatic, recording, config, drop or Drop())
+    if not references:
+        wanted = [dataclasses.replace(segment, path=_name(path.stem, segment, automatic)) for segment in wanted]
     cut = CutTape(
         os.path.realpath(path),
         sha256,
         round(recording.seconds, 6),
         {**(before.metadata if before else {}), **(metadata or {})},
-        tuple(kept),
-        (*(segment for segment in kept if segment.place in automatic and not segment.label), *removed),
+        tuple(wanted),
+        (*(segment for segment in wanted if segment.place in automatic and not segment.label), *removed),
         dropped,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    for segment in before.segments if before else ():
-        if segment.path and segment.path not in names:
-            (folder / segment.path).unlink(missing_ok=True)
+    for name in {segment.path for segment in before.segments if segment.path} if before else ():
+        if name not in {segment.path for segment in wanted}:
+            (folder / name).unlink(missing_ok=True)
     if not references:
         _write_sounds(path, cut, folder)
     segments.write(cut, folder)
@@ -100,7 +100,6 @@ def cut_tape(
 
 
 def _before(folder: Path, sha256: str) -> CutTape | None:
-    """Read what an earlier run wrote into the folder."""
     if not (folder / segments.FILE).exists():
         return None
     before = segments.read(folder)
@@ -131,17 +130,17 @@ def _without(
     config: SliceConfig,
     drop: Drop,
 ) -> tuple[list[Segment], dict[str, int]]:
-    """Segments without those that are not wanted, and how many these were, by reason."""
+    """The chosen segments without the automatic ones to drop, and the number of these by reason."""
     wanted, dropped = [], {"silence": 0, "duplicates": 0}
     looks: list[tuple[np.ndarray, float]] = []
     loudness = slicing.loudness(recording)
     for segment in chosen:
-        first, last = round(segment.start / recording.hop_s), max(1, round(segment.end / recording.hop_s))
+        frames = slice(round(segment.start / recording.hop_s), max(1, round(segment.end / recording.hop_s)))
         if segment.place in automatic:
-            if drop.silence and _loudest_moment(loudness[first:last]) < config.hiss_dbfs:
+            if drop.silence and _loudest_moment(loudness[frames]) < config.hiss_dbfs:
                 dropped["silence"] += 1
                 continue
-            look = _look(recording.levels[first:last]), segment.end - segment.start
+            look = _look(recording.levels[frames]), segment.seconds
             if drop.duplicates and any(_alike(look, other) for other in looks):
                 dropped["duplicates"] += 1
                 continue
@@ -167,10 +166,11 @@ def _look(levels: np.ndarray) -> np.ndarray:
 
 def _alike(first: tuple[np.ndarray, float], second: tuple[np.ndarray, float]) -> bool:
     """True if two segments are near-duplicates by spectrum and length; cells that are silent in both do not count."""
-    if max(first[1], second[1]) > LENGTHS * min(first[1], second[1]):
+    (look, seconds), (other, other_seconds) = first, second
+    if max(seconds, other_seconds) > LENGTHS * min(seconds, other_seconds):
         return False
-    recording = np.maximum(first[0], second[0]) > 1 - DEPTH_DB
-    return float(np.abs(first[0] - second[0])[recording].mean()) < ALIKE_DB
+    audible = np.maximum(look, other) > 1 - DEPTH_DB
+    return float(np.abs(look - other)[audible].mean()) < ALIKE_DB
 
 
 def _name(stem: str, segment: Segment, automatic: set[tuple[float, float]]) -> str:
@@ -180,9 +180,8 @@ def _name(stem: str, segment: Segment, automatic: set[tuple[float, float]]) -> s
 
 
 def _write_sounds(path: Path, cut: CutTape, folder: Path) -> None:
-    """A wav with a recipe for each segment."""
     for segment, (samples, rate) in zip(cut.segments, _pieces(path, cut.segments), strict=True):
-        stretch = cut.stretch(segment.start, round(segment.end - segment.start, 6))
+        stretch = cut.stretch(segment.start, round(segment.seconds, 6))
         recipe = {"format": 1, "call": "slice", "label": segment.label, "sources": [stretch]}
         audio.write(folder / segment.path, np.clip(samples, -1, 1), rate, recipe)
 

@@ -40,7 +40,6 @@ class FeatureStore:
     """
 
     def __init__(self, home: str | Path, config: AudioConfig):
-        """Open (or start) the store of `config` below `home`."""
         self.config = config
         self.folder = Path(home) / store_key(config)
         self._rows: dict[str, tuple[str, int]] = {}
@@ -122,8 +121,7 @@ class FeatureStore:
         with files.replacing(rows) as temporary:
             temporary.write_bytes(buffer.getbuffer())
         try:
-            with files.replacing(index) as temporary:
-                temporary.write_text(json.dumps({"decoder": decoder, "sha256": hashes}), encoding="ascii")
+            files.write_text(index, json.dumps({"decoder": decoder, "sha256": hashes}))
         except OSError:
             if not index.exists():  # another writer may have finished the same shard
                 rows.unlink(missing_ok=True)

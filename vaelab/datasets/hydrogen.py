@@ -51,14 +51,10 @@ class KitError(VaelabError):
 
 @dataclass
 class Kit:
-    """A drum kit.
+    """A drum kit."""
 
-    Attributes:
-        name: As its author wrote it.
-        instruments: Name of the instrument that plays each file (by its name inside the kit's folder).
-    """
-
-    name: str
+    name: str  # as its author wrote it
+    # name of the instrument that plays each file (by its name inside the kit's folder)
     instruments: dict[str, str] = field(default_factory=dict)
 
     def drum_class(self, name: str) -> str | None:

@@ -28,48 +28,30 @@ class DatasetError(VaelabError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One sound of a dataset.
+    """One sound of a dataset."""
 
-    Attributes:
-        path: Relative to its root, with forward slashes.
-        root: Index into the dataset's roots.
-        sha256: Hash of the file's bytes.
-        seconds: Duration.
-        label: Class name, or None.
-        split: "train" or "validation".
-        tape: Index into the dataset's tapes, or None.
-        start: Where on the tape it begins, seconds, or None.
-        end: Where it ends.
-    """
-
-    path: str
-    root: int
-    sha256: str
-    seconds: float
-    label: str | None
-    split: str
-    tape: int | None = None
-    start: float | None = None
-    end: float | None = None
+    path: str  # relative to its root, with forward slashes
+    root: int  # index into the dataset's roots
+    sha256: str  # hash of the file's bytes
+    seconds: float  # duration
+    label: str | None  # class name, or None
+    split: str  # "train" or "validation"
+    tape: int | None = None  # index into the dataset's tapes, or None
+    start: float | None = None  # where on the tape it begins, seconds, or None
+    end: float | None = None  # where it ends
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named choice of sounds.
+    """A named choice of sounds."""
 
-    Attributes:
-        name: Its folder below HOME.
-        roots: Absolute folders that the entries' paths are relative to.
-        entries: The sounds used.
-        skipped: {"path", "root", "reason"} of each file with a sound's suffix, each link and each folder that
-            cannot be read, that is not used.
-        tapes: {"path", "sha256", "seconds", "metadata"} of each tape that entries were cut from.
-    """
-
-    name: str
-    roots: tuple[str, ...]
-    entries: tuple[Entry, ...]
+    name: str  # its folder below HOME
+    roots: tuple[str, ...]  # absolute folders that the entries' paths are relative to
+    entries: tuple[Entry, ...]  # the sounds used
+    # {"path", "root", "reason"} of each file with a sound's suffix, each link and each folder that cannot be read, that
+    # is not used
     skipped: tuple[dict[str, Any], ...]
+    # {"path", "sha256", "seconds", "metadata"} of each tape that entries were cut from
     tapes: tuple[dict[str, Any], ...] = ()
 
     @property
@@ -100,11 +82,7 @@ class Dataset:
         ]
 
     def report(self) -> str:
-        """Summary in a few lines.
-
-        Scanned = used + skipped, the sides, durations, classes, each reason with a count and an example, and
-        about how long training will take.
-        """
+        """Counts, sides, durations and classes in a few lines; each reason for skipping, with an example."""
         seconds = np.array([entry.seconds for entry in self.entries])
         train, validation = len(self.side("train")), len(self.side("validation"))
         lines = [
@@ -121,7 +99,6 @@ class Dataset:
         return "\n".join(lines)
 
     def _tape_lines(self) -> list[str]:
-        """Lines on the number and length of each tape's segments."""
         lines = []
         for number, tape in enumerate(self.tapes):
             mine = [entry for entry in self.entries if entry.tape == number]
@@ -131,7 +108,6 @@ class Dataset:
         return lines
 
     def _class_lines(self) -> list[str]:
-        """Lines on the size of each class, and on classes that are on one side only."""
         if not self.class_names:
             return []
         counts = Counter(entry.label for entry in self.entries)
@@ -175,11 +151,7 @@ def load_dataset(name: str, home: str | os.PathLike = HOME) -> Dataset:
 
 
 def write(dataset: Dataset, home: str | os.PathLike) -> None:
-    """Write a dataset's manifest, whole or not at all.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+    """Write a dataset's manifest, whole or not at all; raises an OSError if it cannot be written."""
     names = Entry.__slots__
     manifest: dict[str, Any] = {
         "format": FORMAT,
@@ -192,16 +164,11 @@ def write(dataset: Dataset, home: str | os.PathLike) -> None:
         "skipped": dataset.skipped,
         "tapes": dataset.tapes,
     }
-    with files.replacing(Path(home) / dataset.name / "manifest.json") as temporary:
-        temporary.write_text(json.dumps(manifest, indent=1), encoding="ascii")
+    files.write_text(Path(home) / dataset.name / "manifest.json", json.dumps(manifest, indent=1))
 
 
 def check_name(name: str) -> None:
-    """Refuse a dataset's name that is no plain name of a folder.
-
-    Raises:
-        DatasetError: It is not.
-    """
+    """Refuse, with a DatasetError, a dataset's name that is no plain name of a folder."""
     plain = name.isprintable() and len(os.fsencode(name)) <= MAX_NAME
     if not plain or not name.strip() or name.startswith(".") or Path(name).name != name:
         raise DatasetError(f"dataset name: expected a plain folder name of 1 to {MAX_NAME} bytes, found {name!r}")
@@ -209,16 +176,7 @@ def check_name(name: str) -> None:
 
 def _inside(entry: Entry, roots: Sequence[str]) -> Entry:
     """Refuse an entry that points out of its root: manifests are passed around."""
-    for name, kind in (
-        ("path", str),
-        ("root", int),
-        ("sha256", str),
-        ("seconds", float),
-        ("label", str | None),
-        ("tape", int | None),
-        ("start", float | None),
-        ("end", float | None),
-    ):
+    for name, kind in Entry.__annotations__.items():
         if not isinstance(getattr(entry, name), kind):
             raise TypeError(f"{name} of a sound: {getattr(entry, name)!a}")
     parts = entry.path.split("/")
@@ -230,11 +188,6 @@ def _inside(entry: Entry, roots: Sequence[str]) -> Entry:
 
 
 def _tape(tape: dict[str, Any]) -> dict[str, Any]:
-    """A manifest's tape, made sure of."""
     metadata = {str(key): str(value) for key, value in tape["metadata"].items()}
-    return {
-        "path": str(tape["path"]),
-        "sha256": str(tape["sha256"]),
-        "seconds": float(tape["seconds"]),
-        "metadata": metadata,
-    }
+    text = {name: str(tape[name]) for name in ("path", "sha256")}
+    return {**text, "seconds": float(tape["seconds"]), "metadata": metadata}

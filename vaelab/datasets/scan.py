@@ -4,7 +4,7 @@ import os
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import joblib
 
@@ -19,21 +19,13 @@ EXAMINED_TOGETHER = 64  # files per message to a worker
 
 @dataclass(frozen=True, slots=True)
 class ScannedSound:
-    """A sound.
+    """A sound."""
 
-    Attributes:
-        root: Index of its root.
-        path: Relative to it, with forward slashes.
-        facts: Its content.
-        label: Class name, or None.
-        pack: Name of the folder that its like stays together with.
-    """
-
-    root: int
-    path: str
-    facts: audio.Facts
-    label: str | None
-    pack: str
+    root: int  # index of its root
+    path: str  # relative to it, with forward slashes
+    facts: audio.Facts  # its content
+    label: str | None  # class name, or None
+    pack: str  # name of the folder that its like stays together with
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +38,20 @@ class Skipped:
 
 
 def scan(
-    roots: Sequence[Path], labels: str | None, progress: bool = True, cache: scan_cache.Seen | None = None
+    roots: Sequence[Path], labels: str | None, cache: scan_cache.Seen, progress: bool = True
 ) -> Iterator[ScannedSound | Skipped]:
     """Everything below some folders that is a sound, or looks like one.
 
     Args:
         roots: Absolute folders.
         labels: One of `LABELS`, or None.
+        cache: From an earlier scan, of which files that did not change are not read again; takes this scan's contents.
         progress: Show a bar.
+    <<<<<<< HEAD
         cache: Results of an earlier scan: files that have not changed since are not read again. Those of this scan are
             added.
+    =======
+    >>>>>>> rooms
     """
     names: list[tuple[int, str]] = []
     for root, folder in enumerate(roots):
@@ -65,7 +61,7 @@ def scan(
             else:
                 yield Skipped(root, path, reason)
     kits = _Kits(roots)
-    examined = _examined(roots, names, scan_cache.Seen() if cache is None else cache)
+    examined = _examined(roots, names, cache)
     bar = progress_bar(examined, show=progress, desc="reading", unit="file", total=len(names))
     for (root, path), (facts, reason) in zip(names, bar, strict=True):
         if facts is None:
@@ -79,22 +75,17 @@ def _examined(
     roots: Sequence[Path], names: Sequence[tuple[int, str]], cache: scan_cache.Seen
 ) -> Iterator[tuple[audio.Facts | None, str | None]]:
     """Facts, or the reason why there are none, of each file; only those that are new or changed are read."""
-    tops = [os.fsdecode(root) for root in roots]
-    marks = [scan_cache.mark(os.path.join(tops[root], path)) for root, path in names]
-    old = [cache.recall(tops[root], path, mark) for (root, path), mark in zip(names, marks, strict=True)]
-    paths = [
-        (os.path.join(tops[root], path),) for (root, path), content in zip(names, old, strict=True) if content is None
-    ]
+    places = [(os.fsdecode(roots[root]), path) for root, path in names]
+    marks = [scan_cache.mark(os.path.join(*place)) for place in places]
+    cached = [cache.recall(*place, mark) for place, mark in zip(places, marks, strict=True)]
+    paths = [(os.path.join(*place),) for place, content in zip(places, cached, strict=True) if content is None]
     # Small sets go in small parts, so that every worker gets some.
     chunk = max(1, min(EXAMINED_TOGETHER, len(paths) // (4 * joblib.cpu_count())))
     fresh = workers.outcomes(audio.examine, paths, audio.AudioError, chunk)
-    for (root, path), mark, content in zip(names, marks, old, strict=True):
-        if content is not None:
-            yield audio.Facts(*content), None
-            continue
-        facts, reason = next(fresh)
-        if facts is not None:
-            cache.remember(tops[root], path, mark, facts.sha256, facts.seconds)
+    for place, mark, content in zip(places, marks, cached, strict=True):
+        facts, reason = next(fresh) if content is None else (audio.Facts(*content), None)
+        if content is None and facts is not None:
+            cache.remember(*place, mark, facts.sha256, facts.seconds)
         yield facts, reason
 
 
@@ -150,7 +141,7 @@ class _Kits:
 
     def label_and_pack(self, root: int, path: str, labels: str | None) -> tuple[str | None, str]:
         """The label of a sound under a choice of `LABELS`, and the pack it belongs to."""
-        folders = PurePosixPath(path).parts[:-1]
+        folders = path.split("/")[:-1]
         top = os.fsdecode(self.roots[root])
         if labels == "folder":
             pack = folders[1:2] or folders[:1]
@@ -161,29 +152,26 @@ class _Kits:
         where, kit = self._around(root, folders)
         if kit is None:
             return None, pack
-        inside = "/".join(PurePosixPath(path).parts[len(PurePosixPath(where).parts) :])
-        label = kit.name if labels == "hydrogen-kit" else kit.drum_class(inside)
+        label = kit.name if labels == "hydrogen-kit" else kit.drum_class(path.removeprefix(f"{where}/"))
         return label, f"{top}/{where}"
 
     def _around(self, root: int, folders: Sequence[str]) -> tuple[str, hydrogen.Kit | None]:
         """The nearest folder around that holds a drumkit.xml, and the kit."""
         for depth in range(len(folders), -1, -1):
             where = "/".join(folders[:depth])
-            if kit := self._kit(root, where):
+            if (root, where) not in self._kits:
+                self._kits[root, where] = self._read(root, where)
+            if kit := self._kits[root, where]:
                 return where, kit
         return "", None
 
-    def _kit(self, root: int, where: str) -> hydrogen.Kit | None:
-        if (root, where) in self._kits:
-            return self._kits[root, where]
-        self._kits[root, where] = None
+    def _read(self, root: int, where: str) -> hydrogen.Kit | None:
         path = os.path.join(self.roots[root], where, hydrogen.FILE_NAME)
-        if os.path.lexists(path):
-            try:
-                self._kits[root, where] = hydrogen.read_kit(path)
-            except hydrogen.KitError as error:
-                self.refused.append(Skipped(root, f"{where}/{hydrogen.FILE_NAME}".lstrip("/"), str(error)))
-        return self._kits[root, where]
+        try:
+            return hydrogen.read_kit(path) if os.path.lexists(path) else None
+        except hydrogen.KitError as error:
+            self.refused.append(Skipped(root, f"{where}/{hydrogen.FILE_NAME}".lstrip("/"), str(error)))
+            return None
 
 
 def _readable(name: str) -> str:

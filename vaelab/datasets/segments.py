@@ -1,9 +1,11 @@
 """Segments of a cut tape with time codes, as JSON (`tape.json`) and as labels for Audacity."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,51 +25,40 @@ class CutError(VaelabError):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of a tape.
+    """A stretch of a tape."""
 
-    Attributes:
-        start: Seconds from the tape's beginning.
-        end: Seconds.
-        label: What a person called it, or "".
-        path: Its file, by name, or None for a mere reference.
-    """
-
-    start: float
-    end: float
-    label: str = ""
-    path: str | None = None
+    start: float  # seconds from the tape's beginning
+    end: float  # seconds
+    label: str = ""  # what a person called it, or ""
+    path: str | None = None  # its file, by name, or None for a mere reference
 
     @property
     def place(self) -> tuple[float, float]:
         """Start and end to the microsecond, as a label file keeps them."""
         return round(self.start, 6), round(self.end, 6)
 
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return self.end - self.start
+
     def shares(self, other: "Segment") -> float:
         """Share of this segment that another covers, 0 to 1."""
-        return max(0.0, min(self.end, other.end) - max(self.start, other.start)) / (self.end - self.start)
+        return max(0.0, min(self.end, other.end) - max(self.start, other.start)) / self.seconds
 
 
 @dataclass(frozen=True)
 class CutTape:
-    """A tape and its segments.
+    """A tape and its segments."""
 
-    Attributes:
-        path: The tape, absolute.
-        sha256: Of its bytes.
-        seconds: Its duration.
-        metadata: Free keys and values, such as those in `OFFERED`.
-        segments: In the order of time.
-        found: Those that the slicer found and that were written as labels, also if a person removed them since.
-        dropped: How many were, by reason.
-    """
-
-    path: str
-    sha256: str
-    seconds: float
-    metadata: dict[str, str]
-    segments: tuple[Segment, ...]
+    path: str  # the tape, absolute
+    sha256: str  # of its bytes
+    seconds: float  # its duration
+    metadata: dict[str, str]  # free keys and values, such as those in `OFFERED`
+    segments: tuple[Segment, ...]  # in the order of time
+    # those that the slicer found and that were written as labels, also if a person removed them since
     found: tuple[Segment, ...] = ()
-    dropped: dict[str, int] | None = None
+    dropped: dict[str, int] | None = None  # how many were, by reason
 
     def about(self) -> dict[str, Any]:
         """The tape as manifests and models name it."""
@@ -75,14 +66,8 @@ class CutTape:
 
     def stretch(self, start: float, seconds: float) -> dict[str, Any]:
         """A stretch as recipes name it."""
-        return {
-            "path": self.path,
-            "sha256": self.sha256,
-            "start": start,
-            "seconds": seconds,
-            "timecode": f"{timecode(start)} - {timecode(start + seconds)}",
-            "metadata": self.metadata,
-        }
+        span = f"{timecode(start)} - {timecode(start + seconds)}"
+        return {**self.about(), "start": start, "seconds": seconds, "timecode": span}
 
 
 def metadata(pairs: Sequence[str]) -> dict[str, str]:
@@ -91,16 +76,18 @@ def metadata(pairs: Sequence[str]) -> dict[str, str]:
     Raises:
         CutError: A text without a key.
     """
-    split = [pair.partition("=") for pair in pairs]
-    for pair, (key, equals, _) in zip(pairs, split, strict=True):
-        if not equals or not key.strip():
+    values = {}
+    for pair in pairs:
+        key, equals, value = map(str.strip, pair.partition("="))
+        if not equals or not key:
             raise CutError(f"metadata: expected KEY=VALUE, with keys such as {', '.join(OFFERED)}; found {pair!a}")
-    return {key.strip(): value.strip() for key, _, value in split}
+        values[key] = value
+    return values
 
 
 def report(cut: CutTape, folder: str | os.PathLike) -> str:
     """Summary of a cut tape in a few lines."""
-    lengths = [segment.end - segment.start for segment in cut.segments]
+    lengths = [segment.seconds for segment in cut.segments]
     dropped = ", ".join(f"{count} {reason}" for reason, count in (cut.dropped or {}).items() if count)
     share = f"{timecode(sum(lengths))} of {timecode(cut.seconds)}"
     first = cut.segments[0]
@@ -118,29 +105,13 @@ def write(cut: CutTape, folder: str | os.PathLike) -> Path:
     folder = Path(folder)
     text = {
         "format": FORMAT,
-        "tape": {
-            "path": os.path.relpath(cut.path, folder.resolve()),
-            "sha256": cut.sha256,
-            "seconds": cut.seconds,
-            "metadata": cut.metadata,
-        },
+        "tape": {**cut.about(), "path": os.path.relpath(cut.path, folder.resolve())},
         "dropped": cut.dropped or {},
-        "segments": [
-            {
-                "timecode": timecode(segment.start),
-                "start": segment.start,
-                "end": segment.end,
-                "label": segment.label,
-                "path": segment.path,
-            }
-            for segment in cut.segments
-        ],
+        "segments": [{"timecode": timecode(segment.start), **dataclasses.asdict(segment)} for segment in cut.segments],
         "found": [[segment.start, segment.end] for segment in cut.found],
     }
-    with files.replacing(folder / FILE) as temporary:
-        temporary.write_text(json.dumps(text, indent=1), encoding="ascii")
     write_labels(cut.segments, folder / LABELS)
-    return folder / FILE
+    return files.write_text(folder / FILE, json.dumps(text, indent=1))
 
 
 def read(folder: str | os.PathLike) -> CutTape:
@@ -159,9 +130,7 @@ def read(folder: str | os.PathLike) -> CutTape:
         tape = text["tape"]
         place = os.path.normpath(os.path.join(os.path.realpath(folder), str(tape["path"])))
         metadata = {str(key): str(value) for key, value in tape["metadata"].items()}
-        segments = tuple(
-            _segment(entry["start"], entry["end"], entry["label"], entry["path"]) for entry in text["segments"]
-        )
+        segments = tuple(_segment(*(entry[name] for name in Segment.__slots__)) for entry in text["segments"])
         sliced = tuple(_segment(start, end) for start, end in text["found"])
         return CutTape(place, str(tape["sha256"]), float(tape["seconds"]), metadata, segments, sliced, text["dropped"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -183,27 +152,24 @@ def around(roots: Sequence[Path], paths: Iterable[tuple[int, str]]) -> tuple[lis
         CutError: A `tape.json` is damaged.
     """
     tapes: list[dict[str, Any]] = []
-    segments_in: dict[tuple[int, str], dict[str, dict]] = {}
+
+    @cache
+    def segments_in(folder: Path) -> dict[str | None, dict]:
+        if not (folder / FILE).is_file():
+            return {}
+        cut, number = read(folder), len(tapes)
+        tapes.append(cut.about())
+        return {segment.path: {"tape": number, "start": segment.start, "end": segment.end} for segment in cut.segments}
+
     places: dict[tuple[int, str], dict] = {}
     for root, path in paths:
         folder, _, name = path.rpartition("/")
-        if (root, folder) not in segments_in:
-            segments_in[root, folder] = {}
-            if (roots[root] / folder / FILE).is_file():
-                cut = read(roots[root] / folder)
-                segments_in[root, folder] = {
-                    segment.path: {"tape": len(tapes), "start": segment.start, "end": segment.end}
-                    for segment in cut.segments
-                    if segment.path
-                }
-                tapes.append(cut.about())
-        if name in segments_in[root, folder]:
-            places[root, path] = segments_in[root, folder][name]
+        if place := segments_in(roots[root] / folder).get(name):
+            places[root, path] = place
     return tapes, places
 
 
 def _segment(start: Any, end: Any, label: Any = "", path: Any = None) -> Segment:
-    """A segment of a shared file, made sure of."""
     if not 0 <= float(start) < float(end) < float("inf"):
         raise ValueError(f"a segment from {start!a} to {end!a}")
     if path is not None and (not isinstance(path, str) or Path(path).name != path or path in ("", "..")):
@@ -213,22 +179,16 @@ def _segment(start: Any, end: Any, label: Any = "", path: Any = None) -> Segment
 
 def write_labels(segments: Iterable[Segment], path: str | os.PathLike) -> Path:
     """Write segments as a label track for Audacity (File > Import > Labels)."""
-    lines = [
-        f"{segment.start:.6f}\t{segment.end:.6f}\t{segment.label or timecode(segment.start)}\n" for segment in segments
-    ]
-    with files.replacing(path) as temporary:
-        temporary.write_text("".join(lines), encoding="utf-8")
-    return Path(path)
+    names = ((segment, segment.label or timecode(segment.start)) for segment in segments)
+    lines = [f"{segment.start:.6f}\t{segment.end:.6f}\t{name}\n" for segment, name in names]
+    return files.write_text(path, "".join(lines), "utf-8")
 
 
 def read_labels(path: str | os.PathLike, seconds: float) -> list[Segment]:
     """Read a label track that Audacity exported, in the order of time.
 
-    A label at a point reaches to the next one. Labels that are time codes are no names.
-
-    Args:
-        path: The file.
-        seconds: Duration of the tape.
+    A label at a point reaches to the next one, or to the tape's end in `seconds`. Labels that are time codes are no
+    names.
 
     Raises:
         CutError: A line that is no label, or that lies beyond the tape; the message names it.
@@ -242,16 +202,17 @@ def read_labels(path: str | os.PathLike, seconds: float) -> list[Segment]:
         if not line.strip() or line.startswith("\\"):  # frequencies of the label above
             continue
         try:
-            start, end, *names = line.split("\t")
-            rows.append((float(start), float(end), "\t".join(names).strip()))
-            if not 0 <= rows[-1][0] <= rows[-1][1]:
+            first, last, *names = line.split("\t")
+            start, end = float(first), float(last)
+            if not 0 <= start <= end:
                 raise ValueError
         except ValueError as error:
             raise CutError(
                 f"{path}, line {number}: expected start, end and name with tabs between, found {line!a}"
             ) from error
-        if rows[-1][0] >= seconds:
+        if start >= seconds:
             raise CutError(f"{path}, line {number}: expected a label on the tape of {seconds:.3f} s, found {line!a}")
+        rows.append((start, end, "\t".join(names).strip()))
     rows.sort()
     nexts = [start for start, _, _ in rows[1:]] + [seconds]
     return [
@@ -277,15 +238,18 @@ def edited(new: Sequence[Segment], sliced: Sequence[Segment], labels: Sequence[S
     Args:
         new: Segments of this run.
         sliced: Segments of the earlier run.
+    <<<<<<< HEAD
         labels: What the label file holds: labels moved, added, renamed, and some missing.
+    =======
+        labels: Content of the label file: labels moved, added, renamed, and some missing.
+    >>>>>>> rooms
     """
     by_slicer = {segment.place for segment in sliced}
-    by_hand = [segment for segment in labels if segment.label or segment.place not in by_slicer]
+    by_hand = [label for label in labels if label.label or label.place not in by_slicer]
     gone = removed(sliced, labels)
-    free = [
-        segment
-        for segment in new
-        if not any(segment.shares(other) > 0.5 or other.shares(segment) > 0.5 for other in by_hand)
-    ]
-    additions = [segment for segment in free if not any(segment.shares(other) > 0.5 for other in gone)]
-    return sorted([*by_hand, *additions], key=lambda segment: segment.start)
+
+    def is_free(segment: Segment) -> bool:
+        taken = any(segment.shares(other) > 0.5 or other.shares(segment) > 0.5 for other in by_hand)
+        return not taken and not any(segment.shares(other) > 0.5 for other in gone)
+
+    return sorted([*by_hand, *filter(is_free, new)], key=lambda segment: segment.start)

@@ -17,7 +17,7 @@ def sides(
     labels: Sequence[str | None],
     train_ratio: float,
     seed: int,
-    known: Mapping[Hashable, str] | None = None,
+    earlier: Mapping[Hashable, str] | None = None,
 ) -> dict[Hashable, str]:
     """The side of each group: "train" or "validation".
 
@@ -29,14 +29,14 @@ def sides(
         labels: Of each sound; None is a class of its own.
         train_ratio: Share of each class to train on, above 0 and below 1.
         seed: Decides the draw.
-        known: Groups that keep their side.
+        earlier: Groups that keep their side.
     """
     members: dict[Hashable, Counter] = defaultdict(Counter)
     for group, label in zip(groups, labels, strict=True):
         members[group][label] += 1
     sizes = Counter(labels)
     wanted = {label: max(1.0, size * (1 - train_ratio)) for label, size in sizes.items()}
-    chosen = {group: side for group, side in (known or {}).items() if group in members}
+    chosen = {group: side for group, side in (earlier or {}).items() if group in members}
     held_out: Counter = Counter()
     for group, side in chosen.items():
         if side == VALIDATION:

@@ -14,7 +14,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["index", "search", "umap_map"],
     submod_attrs={
         "index": ["LibraryError"],
-        "library": ["CEPSTRA", "FOLDER", "SPACES", "Library", "Listener", "build"],
+        "building": ["CEPSTRA", "FOLDER", "Listener", "build"],
+        "library": ["SPACES", "Library"],
         "search": ["nearest"],
     },
 )

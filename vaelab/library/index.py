@@ -63,21 +63,13 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Index:
-    """The sounds of a folder as one model embeds them.
+    """The sounds of a folder as one model embeds them."""
 
-    Attributes:
-        root: The folder, absolute.
-        model: The sha256 of the model's file.
-        how: What else decides the rows, such as slicing; JSON.
-        names: Of labels.
-        columns: The tensors above by name, memory maps.
-    """
-
-    root: str
-    model: str
-    how: dict[str, Any]
-    names: tuple[str, ...]
-    columns: dict[str, np.ndarray]
+    root: str  # the folder, absolute
+    model: str  # the sha256 of the model's file
+    how: dict[str, Any]  # what else decides the rows, such as slicing; JSON
+    names: tuple[str, ...]  # of labels
+    columns: dict[str, np.ndarray]  # the tensors above by name, memory maps
 
     def __len__(self) -> int:
         return len(self.columns["onsets"])
@@ -94,7 +86,11 @@ class Index:
 
     @cached_property
     def scale(self) -> Scale:
-        """Of the timbres, over all sounds; a statistic that is the same for all counts as it is."""
+        """Of the timbres, over all sounds; a statistic that is the same for all counts as it is.
+
+        Raises:
+            LibraryError: The timbres are not finite.
+        """
         raw = self.columns["timbres"]
         centre = raw.mean(axis=0, dtype=np.float64)
         parts = (raw[start : start + AT_ONCE] - centre[None] for start in range(0, len(raw), AT_ONCE))
@@ -106,11 +102,7 @@ class Index:
 
     @cached_property
     def timbres(self) -> np.ndarray:
-        """In units of the sounds' deviations, float32 (sounds, statistics); in memory once it was asked for.
-
-        Raises:
-            LibraryError: They are not finite.
-        """
+        """In units of the sounds' deviations, float32 (sounds, statistics); in memory once it was asked for."""
         return self.scaled(self.columns["timbres"])
 
     @cached_property
@@ -126,17 +118,12 @@ class Index:
 
     def equals(self, other: "Index") -> bool:
         """True if another index has the same content."""
-        headers = [(index.root, index.model, index.how, index.names) for index in (self, other)]
-        return headers[0] == headers[1] and all(
-            np.array_equal(column, other.columns[name]) for name, column in self.columns.items()
-        )
+        mine, others = ((index.root, index.model, index.how, index.names) for index in (self, other))
+        same = (np.array_equal(column, other.columns[name]) for name, column in self.columns.items())
+        return mine == others and all(same)
 
     def path(self, number: int) -> str:
-        """A sound's path relative to the folder.
-
-        Raises:
-            LibraryError: It is no path, or leads out of the folder.
-        """
+        """A sound's path relative to the folder; a LibraryError if it is none, or leads out of the folder."""
         start, end = self.columns["offsets"][number : number + 2]
         try:
             path = json.loads(self.columns["rows"][start:end].tobytes())
@@ -165,9 +152,9 @@ class Index:
         folder = folder.replace(os.sep, "/").strip("/")
         if not folder or folder == ".":
             return slice(0, len(self))
-        after_slash = chr(ord("/") + 1)
-        start, end = (bisect_left(range(len(self)), folder + last, key=self.path) for last in ("/", after_slash))
-        return slice(start, end)
+        first = bisect_left(range(len(self)), f"{folder}/", key=self.path)
+        last = bisect_left(range(len(self)), f"{folder}0", key=self.path)  # "0" is the character after "/"
+        return slice(first, last)
 
 
 def make(
@@ -192,11 +179,7 @@ def make(
 
 
 def save(path: str | os.PathLike, index: Index) -> None:
-    """Write an index, whole or not at all.
-
-    Raises:
-        files.NoRoomError: The disk is full.
-    """
+    """Write an index, whole or not at all."""
     meta = {"format": FORMAT, "root": index.root, "model": index.model, "how": index.how, "names": index.names}
     with files.replacing(path) as temporary:
         tensorfile.write(temporary, index.columns, meta)
@@ -231,9 +214,8 @@ def load(path: str | os.PathLike) -> Index:
 
 
 def _column(name: str, described: dict, body: mmap.mmap, data: int) -> np.ndarray:
-    """One tensor as a view of the file."""
-    kind, dtype, dimensions = COLUMNS[name]
-    shape, (start, end) = tuple(described["shape"]), described["data_offsets"]
+    (kind, dtype, dimensions), shape = COLUMNS[name], tuple(described["shape"])
+    start, end = described["data_offsets"]
     if described["dtype"] != kind or len(shape) != dimensions or not 0 <= start <= end <= len(body) - data:
         raise ValueError(f"{name} of type {described['dtype']} and shape {shape}")
     return np.frombuffer(memoryview(body)[data + start : data + end], dtype).reshape(shape)

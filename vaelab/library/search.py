@@ -62,14 +62,9 @@ def squared(embeddings: np.ndarray) -> np.ndarray:
 
 
 def groups(embeddings: np.ndarray, distance: float) -> list[np.ndarray]:
-    """Sounds that lie together: chains of neighbours at most `distance` apart, largest group first.
+    """Indices of each group of sounds (sounds, latent) that lie together, largest first.
 
-    Args:
-        embeddings: (sounds, latent).
-        distance: Euclidean.
-
-    Returns:
-        Indices of each group of at least two.
+    A group is a chain of at least two neighbours, at most a Euclidean `distance` apart.
     """
     points = np.asarray(embeddings, np.float32)
     pairs = [np.zeros((2, 0), int), *_pairs(points, squared(points), distance)]

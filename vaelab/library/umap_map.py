@@ -29,19 +29,10 @@ from vaelab.text import printable
 FORMAT = 1
 
 
-def map_coordinates(library: Library, seed: int = 0, neighbors: int = 15, min_dist: float = 0.1) -> np.ndarray:
-    """The coordinates of a library's sounds, float32 (sounds, 2); drawn only if they are not kept yet.
+def map_coordinates(library: Library, *, seed: int = 0, neighbors: int = 15, min_dist: float = 0.1) -> np.ndarray:
+    """The coordinates of a library's sounds, float32 (sounds, 2), by `fit_umap`; drawn only if they are not kept yet.
 
     Drawing takes seconds for a thousand sounds and minutes for many, and says so in a line.
-
-    Args:
-        library: An open library.
-        seed: As the others, of `fit_umap`.
-        neighbors: How many count as near.
-        min_dist: How close points may lie.
-
-    Raises:
-        LibraryError: Fewer than four sounds, or UMAP is not installed.
     """
     how = {"seed": seed, "neighbors": neighbors, "min_dist": min_dist, "umap": _version()}
     digest = hashlib.sha256(np.ascontiguousarray(library.embeddings)).hexdigest()
@@ -50,7 +41,7 @@ def map_coordinates(library: Library, seed: int = 0, neighbors: int = 15, min_di
     if cached is not None and len(cached) == len(library):
         return cached
     print(f"map: laying out {len(library)} sounds with UMAP; this is kept for the next time", flush=True)
-    coordinates = fit_umap(library.embeddings, seed, neighbors, min_dist)
+    coordinates = fit_umap(library.embeddings, seed=seed, neighbors=neighbors, min_dist=min_dist)
     try:
         save(place, coordinates, digest, how)
     except OSError as error:
@@ -59,18 +50,12 @@ def map_coordinates(library: Library, seed: int = 0, neighbors: int = 15, min_di
 
 
 def fit_umap(
-    embeddings: np.ndarray, seed: int = 0, neighbors: int = 15, min_dist: float = 0.1, fitted: int = 20_000
+    embeddings: np.ndarray, *, seed: int = 0, neighbors: int = 15, min_dist: float = 0.1, fitted: int = 20_000
 ) -> np.ndarray:
     """Flat coordinates that keep neighbours together: (n, latent) -> (n, 2). The same seed, the same map.
 
-    Needs the extra `vaelab[notebook]`.
-
-    Args:
-        embeddings: (n, latent).
-        seed: Of UMAP, and of the choice of those it is fitted on.
-        neighbors: How many count as near; few show fine clusters, many the large shape.
-        min_dist: How close points may lie.
-        fitted: The map is fitted on at most so many; the others are laid into it.
+    Needs the extra `vaelab[notebook]`. Few neighbors show fine clusters, many the large shape; `min_dist` is how close
+    points may lie. The map is fitted on at most `fitted` embeddings, and the others are laid into it.
 
     Raises:
         LibraryError: Fewer than four embeddings, of which no map can be drawn; or UMAP is not installed.
@@ -102,16 +87,9 @@ def fit_umap(
 def latent_at(
     coordinates: np.ndarray, embeddings: np.ndarray, place: Sequence[float], count: int = 8
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The latent that a place of a map stands for: the mean of its neighbours' by inverse distance on the map.
+    """The latent (latent,) at a place (2,) of a map (n, 2), and the indices of its neighbours, nearest first.
 
-    Args:
-        coordinates: (n, 2).
-        embeddings: (n, latent).
-        place: (2,). On a point it is that point's own latent.
-        count: How many neighbours, at most n.
-
-    Returns:
-        The latent (latent,), and the neighbours' indices, nearest first.
+    It is the mean of the neighbours' embeddings by inverse distance on the map: on a point that point's own.
     """
     distances = np.linalg.norm(np.asarray(coordinates) - np.asarray(place, np.float32)[None, :], axis=1)
     count = min(count, len(distances))
@@ -122,15 +100,10 @@ def latent_at(
 
 
 def save(path: str | os.PathLike, coordinates: np.ndarray, digest: str, how: dict[str, Any]) -> None:
-    """Write a map, whole or not at all.
-
-    Raises:
-        files.NoRoomError: The disk is full.
-    """
+    """Write a map, whole or not at all."""
     meta = {"format": FORMAT, "embeddings": digest, "how": how}
-    tensors = {"coordinates": np.ascontiguousarray(coordinates, np.float32)}
     with files.replacing(path) as temporary:
-        tensorfile.write(temporary, tensors, meta)
+        tensorfile.write(temporary, {"coordinates": np.ascontiguousarray(coordinates, np.float32)}, meta)
 
 
 def load(path: str | os.PathLike) -> tuple[np.ndarray, dict[str, Any]]:
@@ -157,7 +130,7 @@ def load(path: str | os.PathLike) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _load_cached(place: Path, digest: str, how: dict[str, Any]) -> np.ndarray | None:
-    """The coordinates that are kept of these embeddings; None if there are none, or none of use."""
+    """The cached coordinates of these embeddings; None if there are none, or none of use."""
     try:
         coordinates, meta = load(place)
     except (FileNotFoundError, NotADirectoryError):

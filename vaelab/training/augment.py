@@ -1,7 +1,7 @@
 """Augmentation: sounds that might as well have been recorded, made from a batch of features at random.
 
 One-shots differ from kit to kit in when they begin in their file, how they are tuned and how they were equalised:
-these three are varied. All knobs are zero, off, by default; what is off costs nothing and draws nothing.
+these three are varied. A knob at zero is off, costs nothing and draws nothing.
 """
 
 import jax
@@ -11,16 +11,7 @@ from vaelab.config import Config
 
 
 def augment(key: jax.Array, features: jax.Array, config: Config) -> jax.Array:
-    """A batch with each sound changed at random, as the knobs of `TrainConfig` say.
-
-    Args:
-        key: Of this batch.
-        features: (batch, frames, mels) in [0, 1]; 0 is silence.
-        config: All knobs.
-
-    Returns:
-        (batch, frames, mels) in [0, 1].
-    """
+    """Change each sound of a batch (batch, frames, mels) in [0, 1] at random, as the knobs of `TrainConfig` say."""
     when, pitch, colour = jax.random.split(key, 3)
     train, sounds = config.train, (features.shape[0],)
     if train.shift_frames:
@@ -35,12 +26,9 @@ def augment(key: jax.Array, features: jax.Array, config: Config) -> jax.Array:
 
 
 def shifted(features: jax.Array, steps: jax.Array, axis: int) -> jax.Array:
-    """Each sound moved by its number of places along an axis; what comes in from outside is silence.
+    """Move each sound (batch, frames, mels) by whole steps (batch,) along an axis, filling in silence.
 
-    Args:
-        features: (batch, frames, mels).
-        steps: Whole numbers (batch,); positive is later, or up.
-        axis: 1 for frames, 2 for mel bands.
+    Positive steps are later (axis 1, frames) or up (axis 2, mel bands).
     """
     size = features.shape[axis]
     sources = jnp.arange(size)[None, :] - steps[:, None]
@@ -51,15 +39,12 @@ def shifted(features: jax.Array, steps: jax.Array, axis: int) -> jax.Array:
 
 
 def tilted(features: jax.Array, slope: jax.Array) -> jax.Array:
-    """Each sound's level raised in proportion to the band, its maximum kept; silence stays silent.
+    """Raise each sound's level in proportion to the band, and keep its maximum; silence stays silent.
 
-    Args:
-        features: (batch, frames, mels) in [0, 1].
-        slope: (batch,), in shares of the dynamic range from the lowest band to the highest.
+    The slope (batch,) is in shares of the dynamic range from the lowest band to the highest.
     """
     ramp = slope[:, None, None] * jnp.linspace(-0.5, 0.5, features.shape[2])[None, None, :]
     raised = features + ramp
-    peak = features.max(axis=(1, 2), keepdims=True) - raised.max(
-        axis=(1, 2), keepdims=True, where=features > 0, initial=0
-    )
-    return jnp.where(features > 0, jnp.clip(raised + peak, 0, 1), 0)
+    old = features.max(axis=(1, 2), keepdims=True)
+    new = raised.max(axis=(1, 2), keepdims=True, where=features > 0, initial=0)
+    return jnp.where(features > 0, jnp.clip(raised + (old - new), 0, 1), 0)

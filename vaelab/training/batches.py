@@ -21,7 +21,6 @@ class StoredRows:
     """Features that stay in the store until they are asked for: `rows[indices]` reads uint8 (n, frames, mels)."""
 
     def __init__(self, store: FeatureStore, hashes: Sequence[str]):
-        """Rows of these contents, in this order."""
         self._store, self._hashes = store, list(hashes)
         self.shape = (len(self._hashes), store.config.frames, store.config.n_mels)
         self.nbytes = int(np.prod(self.shape))
@@ -37,32 +36,24 @@ class Resident:
     """All features on the device, put there once."""
 
     def __init__(self, sounds: Sounds, seed: int, config: TrainConfig, mesh: Mesh):
-        """Copy the features to the device."""
         self._features = devices.place(np.asarray(sounds.features), devices.everywhere(mesh))
         self._seed, self._config, self._sounds = seed, config, len(sounds.features)
 
     def take(self, step: int, count: int, after: int) -> tuple[jax.Array, np.ndarray]:
-        """Features on the device, and the rows in it of `count` steps from `step`.
+        """Features on the device, uint8 (rows, frames, mels), and the rows in it of `count` steps from `step`.
 
-        Args:
-            step: The first.
-            count: How many.
-            after: How many steps will be asked for next.
-
-        Returns:
-            uint8 (rows, frames, mels), and int32 (steps_per_dispatch, batch).
+        The rows are int32 (steps_per_dispatch, batch); `after` is the number of steps that will be asked for next.
         """
         return self._features, sounds_of(self._seed, step, count, self._config, self._sounds)
 
     def close(self) -> None:
-        """Do nothing; for the interface of `Streamed`."""
+        """Do nothing, as there is no thread to end."""
 
 
 class Streamed:
     """The rows of the next dispatch, read by a thread while the device is at work on those before."""
 
     def __init__(self, sounds: Sounds, seed: int, config: TrainConfig, mesh: Mesh):
-        """Begin with nothing."""
         self._features, self._mesh = sounds.features, mesh
         self._seed, self._config = seed, config
         self._thread = ThreadPoolExecutor(1, "vaelab feed")
@@ -92,8 +83,7 @@ class Streamed:
 
 def feed(sounds: Sounds, seed: int, config: TrainConfig, mesh: Mesh) -> Resident | Streamed:
     """Choose the resident or the streamed feed by the features' size and `device_megabytes`."""
-    way = Resident if fits(sounds.features.nbytes, config) else Streamed
-    return way(sounds, seed, config, mesh)
+    return (Resident if fits(sounds.features.nbytes, config) else Streamed)(sounds, seed, config, mesh)
 
 
 def fits(size: int, config: TrainConfig) -> bool:

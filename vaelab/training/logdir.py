@@ -38,21 +38,13 @@ class TrainError(VaelabError):
 
 
 class Evaluation(NamedTuple):
-    """The held-out sounds as the averaged model sees them, given to `on_evaluation`.
+    """The held-out sounds as the averaged model sees them, given to `on_evaluation`."""
 
-    Attributes:
-        step: Steps done.
-        metrics: Means over all held-out sounds, by name.
-        confusion: Counts int (true class, chosen class).
-        history: The metrics of all evaluations so far.
-        model: The averaged model.
-    """
-
-    step: int
-    metrics: dict[str, float]
-    confusion: np.ndarray
-    history: list[dict[str, float]]
-    model: models.Model
+    step: int  # steps done
+    metrics: dict[str, float]  # means over all held-out sounds, by name
+    confusion: np.ndarray  # counts int (true class, chosen class)
+    history: list[dict[str, float]]  # the metrics of all evaluations so far
+    model: models.Model  # the averaged model
 
 
 @dataclass(frozen=True)
@@ -67,10 +59,7 @@ class RunSettings:
 def open_run(
     logdir: Path, dataset: str | None, config: Config | None, seed: int, home: str | Path
 ) -> tuple[RunSettings, Dataset]:
-    """Read the settings of the run in `logdir`, or write those of a new one, whose classes are the dataset's.
-
-    Returns:
-        The settings, and their dataset.
+    """Settings and dataset of the run in `logdir`, or of a new one, whose classes are the dataset's.
 
     Raises:
         TrainError: A new run without a dataset, a resumed one with another dataset or config, or damaged settings.
@@ -93,8 +82,8 @@ def open_run(
     settings = RunSettings(dataset, _labelled(config, ((LABEL_SET, names),)) if len(names) >= 2 else config, seed)
     if devices.is_first():
         text = json.dumps({"dataset": dataset, "config": settings.config.to_dict(), "seed": seed}, indent=1)
-        with writing(logdir), files.replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        with writing(logdir):
+            files.write_text(path, text)
     return settings, loaded
 
 
@@ -108,19 +97,12 @@ def _read_settings(path: Path) -> RunSettings:
 
 @dataclass
 class RunState:
-    """All that a run carries from step to step; what is saved, so that a resumed run is the same run.
+    """State that a run carries from step to step, and saves, so that a resumed run is the same run."""
 
-    Attributes:
-        state: The newest.
-        schedule: Of the rate and the end.
-        history: Metrics of the evaluations so far.
-        pending: Metrics since the last evaluation, (steps,) each, possibly still on the device.
-    """
-
-    state: Any
-    schedule: Schedule
-    history: list[dict[str, float]]
-    pending: list[dict[str, Any]]
+    state: Any  # the newest
+    schedule: Schedule  # of the rate and the end
+    history: list[dict[str, float]]  # metrics of the evaluations so far
+    pending: list[dict[str, Any]]  # metrics since the last evaluation, (steps,) each, possibly still on the device
 
     def means(self) -> dict[str, float]:
         """The pending metrics' means over steps."""
@@ -138,11 +120,7 @@ class RunState:
 
 
 def restore(logdir: Path, start: Any) -> RunState:
-    """The newest run in `logdir` that is whole, or the start; a damaged one is named and passed over.
-
-    Raises:
-        TrainError: There are states, but none is whole.
-    """
+    """The newest run in `logdir` that is whole, or the start; a damaged one is named and passed over."""
     saved = sorted(logdir.glob("state-*.safetensors"), reverse=True)
     for path in saved:
         try:
@@ -200,8 +178,7 @@ def save_run(logdir: Path, run: RunState) -> None:
     checkpoint.save(logdir / f"state-{int(run.state.step):08d}.safetensors", run.state, meta)
     for old in sorted(logdir.glob("state-*.safetensors"))[:-STATES_KEPT]:
         old.unlink()
-    with files.replacing(logdir / "metrics.jsonl") as temporary:
-        temporary.write_text("".join(json.dumps(metrics) + "\n" for metrics in run.history), encoding="ascii")
+    files.write_text(logdir / "metrics.jsonl", "".join(json.dumps(metrics) + "\n" for metrics in run.history))
 
 
 def machine() -> dict[str, Any]:

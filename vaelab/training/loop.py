@@ -40,6 +40,7 @@ def train(
     logdir: str | Path,
     dataset: str | None = None,
     config: Config | None = None,
+    *,
     seed: int = 0,
     num_steps: int | None = None,
     home: str | Path = "datasets",
@@ -72,11 +73,20 @@ def train(
     store = FeatureStore(Path(home) / ".store", config.audio)
     sources = {entry.sha256: loaded.source(entry) for entry in loaded.entries}
     failed = store.build(sources, progress and devices.is_first())
-    for entry in loaded.entries:
-        if entry.sha256 in failed and devices.is_first():
+    for entry in loaded.entries if devices.is_first() else ():
+        if entry.sha256 in failed:
             print(f"left out: {failed[entry.sha256]}: {entry.path!a}")
     sides = [gather(loaded, side, store, config.model, config.train) for side in ("train", "validation")]
-    model = fit(*sides, config, logdir, settings.seed, num_steps, on_evaluation, progress, tapes=loaded.named_tapes())
+    model = fit(
+        *sides,
+        config,
+        logdir,
+        seed=settings.seed,
+        num_steps=num_steps,
+        on_evaluation=on_evaluation,
+        progress=progress,
+        tapes=loaded.named_tapes(),
+    )
     if devices.is_first():
         with writing(logdir):
             familiarity.keep(logdir / "best.safetensors", *sides)
@@ -86,14 +96,9 @@ def train(
 def gather(
     dataset: Dataset, side: str, store: FeatureStore, config: ModelConfig, train_config: TrainConfig | None = None
 ) -> Sounds:
-    """The stored features and labels of one side, "train" or "validation".
+    """The stored features, and the labels among the config's classes, of one side: "train" or "validation".
 
-    Args:
-        dataset: Which sounds.
-        side: Of them.
-        store: Where their features are.
-        config: Whose label sets.
-        train_config: Features beyond its `device_megabytes` stay in the store until they are needed; None reads all.
+    With a `train_config`, features beyond its `device_megabytes` stay in the store until they are needed.
 
     Raises:
         TrainError: Nothing on this side could be read.
@@ -104,7 +109,8 @@ def gather(
     rows = StoredRows(store, [entry.sha256 for entry in entries])
     reads_all = train_config is None or fits(rows.nbytes, train_config)
     features = rows[np.arange(len(rows))] if reads_all else rows
-    labels = np.array([_index(config.classes, entry.label) for entry in entries], np.int32)
+    numbers = {name: number for number, name in enumerate(config.classes)}
+    labels = np.array([numbers.get(entry.label, -1) for entry in entries], np.int32)
     return Sounds(features, labels, balanced(labels))
 
 
@@ -113,6 +119,7 @@ def fit(
     held_out: Sounds,
     config: Config,
     logdir: str | Path,
+    *,
     seed: int = 0,
     num_steps: int | None = None,
     on_evaluation: Callable[[Evaluation], None] | None = None,
@@ -126,17 +133,9 @@ def fit(
     goes on from the newest state found there. Of several hosts (`devices.join`), the first one writes, and all
     see the same logdir.
 
-    Args:
-        training: Sounds to train on.
-        held_out: Sounds to evaluate on, all of them each time, with the same noise.
-        config: All knobs.
-        logdir: Where to.
-        seed: Of weights, order and noise.
-        num_steps: Total steps after which to stop at the latest.
-        on_evaluation: Called after each evaluation.
-        progress: Show a bar.
-        create: Makes the model to start from; see `vaelab.model.create`.
-        tapes: That the sounds come from; the model names them, and so does what it generates.
+    The sounds held out are all evaluated each time, with the same noise. `create` makes the model to start from, as
+    `vaelab.model.create` does. `tapes` are those that the sounds come from: the model names them, and so does what it
+    generates. The other arguments are those of `train`.
 
     Returns:
         The best model by held-out loss.
@@ -222,7 +221,6 @@ class _Trainer:
         on_evaluation: Callable[[Evaluation], None] | None,
         tapes: Sequence[dict[str, Any]],
     ):
-        """Begin, or go on from the newest state in `logdir`."""
         self.model, self.config, self.logdir, self.seed, self.mesh = model, config, logdir, seed, mesh
         self.held_out, self.on_evaluation, self.tapes = held_out, on_evaluation, tapes
         everywhere = devices.everywhere(mesh)
@@ -262,35 +260,21 @@ class _Trainer:
         return metrics
 
     def check(self, dispatched: tuple[int, dict] | None, bar: Bar) -> None:
-        """Wait for the metrics of a dispatch, (its last step, metrics), and show them.
-
-        Raises:
-            TrainError: A loss is not finite.
-        """
+        """Wait for the metrics of a dispatch, (its last step, metrics), and show them; refuse a loss not finite."""
         if dispatched is None:
             return
         step, metrics = dispatched
         losses = np.asarray(devices.fetch(metrics["train_loss"]))
         if not np.isfinite(losses).all():
             bad = step - len(losses) + 1 + int(np.flatnonzero(~np.isfinite(losses))[0])
-            raise TrainError(
-                f"{self.logdir}: the loss was no longer finite at step {bad}, seen after step {self.step}; what was "
-                "saved before is kept. Try a lower learning_rate or gradient_clip in a new logdir"
-            )
+            raise self._diverged(f"the loss was no longer finite at step {bad}, seen after step {self.step}")
         bar.done(step, float(losses[-1]), self.run.schedule)
 
     def evaluate_and_save(self, bar: Bar) -> None:
-        """Evaluate the averaged model, update the schedule, and save the state and the best model.
-
-        Raises:
-            TrainError: The held-out loss is not finite.
-        """
+        """Evaluate the averaged model, update the schedule, and save the state and the best model."""
         evaluation = self._evaluate()
         if not np.isfinite(evaluation.metrics["loss"]):
-            raise TrainError(
-                f"{self.logdir}: the held-out loss was not finite at step {self.step}; what was saved before is kept. "
-                "Try a lower learning_rate or gradient_clip in a new logdir"
-            )
+            raise self._diverged(f"the held-out loss was not finite at step {self.step}")
         if self.run.take(evaluation, self.config.train):
             self._save(save_best, evaluation, self.seed, self.tapes)
         self._save(save_run, self.run)
@@ -310,6 +294,10 @@ class _Trainer:
             if evaluation.metrics["loss"] < self.run.schedule.best:
                 self._save(save_best, evaluation, self.seed, self.tapes)
             self._report(evaluation)
+
+    def _diverged(self, finding: str) -> TrainError:
+        advice = "what was saved before is kept. Try a lower learning_rate or gradient_clip in a new logdir"
+        return TrainError(f"{self.logdir}: {finding}; {advice}")
 
     def _evaluate(self) -> Evaluation:
         averaged = dataclasses.replace(self.model, params={**self.run.state.average, **self.fixed})
@@ -344,7 +332,3 @@ def stop_on_signal() -> Iterator[threading.Event]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def _index(names: tuple[str, ...], label: str | None) -> int:
-    return names.index(label) if label in names else -1

@@ -24,15 +24,7 @@ class Bar:
         show: bool = True,
         clock: Callable[[], float] = time.perf_counter,
     ):
-        """Begin at a step.
-
-        Args:
-            step: Steps done before.
-            num_steps: Step at which training ends at the latest, or None.
-            config: Knobs.
-            show: Whether to show anything.
-            clock: Seconds.
-        """
+        """Begin after `step` steps; training ends at `num_steps` at the latest. `clock` gives seconds."""
         self._config, self._num_steps, self._clock = config, num_steps, clock
         form = FORMS[num_steps is not None]
         self._line = progress_bar(show=show, total=num_steps, initial=step, desc="training", bar_format=form)
@@ -67,9 +59,8 @@ class Bar:
         texts = [f"loss {loss:.0f}"]
         if self._held_out:
             held_out = self._held_out
-            texts.append(
-                f"held out {held_out['loss']:.0f}, kl {held_out['kl']:.0f}, error {held_out['error_db']:.2f} dB"
-            )
+            losses = f"held out {held_out['loss']:.0f}, kl {held_out['kl']:.0f}"
+            texts.append(f"{losses}, error {held_out['error_db']:.2f} dB")
         texts.append(f"rate {schedule.rate(self._step, self._config):.1e}")
         if speed := self._steps_a_second():
             texts.append(f"{speed * self._config.batch_size:.0f} sounds/s")

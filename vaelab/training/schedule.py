@@ -9,21 +9,13 @@ from vaelab.config import TrainConfig
 
 @dataclass
 class Schedule:
-    """The learning rate as a factor of the first, and the end of training, from the held-out losses seen.
+    """The learning rate as a factor of the first, and the end of training, from the held-out losses seen."""
 
-    Attributes:
-        factor: Where the rate stands, or is going to while it is being lowered.
-        lowered_at: Step at which the last lowering began, or -1.
-        best: Lowest held-out loss.
-        waiting: Evaluations since it last fell.
-        done: The next lowering would fall below the stop rate.
-    """
-
-    factor: float = 1.0
-    lowered_at: int = -1
-    best: float = float("inf")
-    waiting: int = 0
-    done: bool = False
+    factor: float = 1.0  # where the rate stands, or is going to while it is being lowered
+    lowered_at: int = -1  # step at which the last lowering began, or -1
+    best: float = float("inf")  # lowest held-out loss
+    waiting: int = 0  # evaluations since it last fell
+    done: bool = False  # the next lowering would fall below the stop rate
 
     def rate(self, step: int, config: TrainConfig) -> float:
         """The learning rate of a step: warm-up, constant, and geometric descents of fixed length."""

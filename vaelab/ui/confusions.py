@@ -29,12 +29,9 @@ class Confusions(ipywidgets.VBox):
     Attributes:
         tool: With a classifier.
         worker: Classifies, and plays; `worker.wait()` until it is done.
-        confused: Files by (true class, heard class), filled as they are classified.
-        cells: The buttons by (true class, heard class), once all are classified.
-        player: What was clicked last.
-        progress: Sounds classified.
-        cancel: Button that stops classifying.
-        status: What is heard, or why not.
+        confused: Files by (true class, predicted class), filled as they are classified.
+        cells: The buttons by (true class, predicted class), once all are classified.
+        player, progress, cancel, status: The controls.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vaelab import VaelabError, files
-from vaelab.text import printable
+from vaelab.text import printable, uncomputed
 
 COLUMNS = ["sha256", "onset_s", "label", "path"]
 
@@ -32,12 +32,7 @@ def key(sha256: str, onset: float) -> Key:
 
 
 def read(path: str | os.PathLike) -> dict[Key, tuple[str, str]]:
-    """(label, path) of each sound; nothing where there is no file.
-
-    Raises:
-        LabelError: The file is not one of labels.
-        OSError: It cannot be read.
-    """
+    """(label, path) of each sound; nothing where there is no file, and a LabelError where it is something else."""
     labels = {}
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:  # as a spreadsheet may write it
@@ -45,7 +40,7 @@ def read(path: str | os.PathLike) -> dict[Key, tuple[str, str]]:
             if (head := next(rows, None)) != COLUMNS:
                 raise ValueError(f"{head} as its first line")
             for sha256, onset, label, name in rows:
-                labels[key(sha256, float(onset))] = (_plain(label), _plain(name))
+                labels[key(sha256, float(onset))] = (label.removeprefix("'"), name.removeprefix("'"))
     except FileNotFoundError:
         return {}
     except (ValueError, OverflowError, csv.Error) as error:
@@ -57,23 +52,10 @@ def read(path: str | os.PathLike) -> dict[Key, tuple[str, str]]:
 
 
 def write(path: str | os.PathLike, labels: Mapping[Key, tuple[str, str]]) -> Path:
-    """Write (label, path) of each sound, whole or not at all.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+    """Write (label, path) of each sound, whole or not at all."""
     with files.replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for (sha256, onset_ms), (label, name) in labels.items():
-            writer.writerow([sha256, f"{onset_ms / 1000:.3f}", _quoted(label), _quoted(printable(name))])
+            writer.writerow([sha256, f"{onset_ms / 1000:.3f}", uncomputed(label), uncomputed(printable(name))])
     return Path(path)
-
-
-def _quoted(text: str) -> str:
-    """A text that no spreadsheet computes as a formula; an apostrophe of its own gets another one."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "'")) else text
-
-
-def _plain(text: str) -> str:
-    return text.removeprefix("'")

@@ -25,35 +25,24 @@ BEYOND = (2, 98)  # percentiles: a few odd sounds must not take all of a scale
 
 
 class MapView(anywidget.AnyWidget):
-    """A canvas of points; group 0 is for sounds without a name or a value.
-
-    Attributes:
-        points: float32 (n, 2), little-endian.
-        names: All names one after the other, UTF-8.
-        name_ends: uint32 (n,), where each ends, bytes.
-        groups: uint8 (n,), into the palette.
-        palette: A colour on white, one on black, and a shape for each group.
-        legend: {"names": [[group, name], ...], "scale": None or {"low", "high", "name"}}.
-        selected: uint32, the points that have a ring.
-        mark: {"at": [x, y], "near": [index, ...]} of the place decoded last; or empty.
-        asked: What the browser asks for: {"kind": "play", "index"}, {"kind": "decode", "x", "y"} or
-            {"kind": "lasso", "corners"}, with a "turn" that never comes again.
-    """
+    """A canvas of points; group 0 is for sounds without a name or a value."""
 
     _esm = STATIC / "map.js"
     _css = STATIC / "map.css"
-    points = traitlets.Bytes(b"").tag(sync=True)
-    names = traitlets.Bytes(b"").tag(sync=True)
-    name_ends = traitlets.Bytes(b"").tag(sync=True)
-    groups = traitlets.Bytes(b"").tag(sync=True)
-    palette = traitlets.List([]).tag(sync=True)
+    points = traitlets.Bytes(b"").tag(sync=True)  # float32 (n, 2), little-endian
+    names = traitlets.Bytes(b"").tag(sync=True)  # all names one after the other, UTF-8
+    name_ends = traitlets.Bytes(b"").tag(sync=True)  # uint32 (n,), where each ends, bytes
+    groups = traitlets.Bytes(b"").tag(sync=True)  # uint8 (n,), into the palette
+    palette = traitlets.List([]).tag(sync=True)  # a colour on white, one on black, and a shape for each group
+    # {"names": [[group, name], ...], "scale": None or {"low", "high", "name"}}
     legend = traitlets.Dict({}).tag(sync=True)
-    selected = traitlets.Bytes(b"").tag(sync=True)
-    mark = traitlets.Dict({}).tag(sync=True)
+    selected = traitlets.Bytes(b"").tag(sync=True)  # uint32, the points that have a ring
+    mark = traitlets.Dict({}).tag(sync=True)  # {"at": [x, y], "near": [index, ...]} of the place decoded last; or empty
+    # what the browser asks for: {"kind": "play", "index"}, {"kind": "decode", "x", "y"} or {"kind": "lasso",
+    # "corners"}, with a "turn" that never comes again
     asked = traitlets.Dict({}).tag(sync=True)
 
     def __init__(self, coordinates: np.ndarray, names: Sequence[str]):
-        """Show points (n, 2) with their names, all of one colour."""
         encoded = [printable(name).encode() for name in names]
         super().__init__(
             points=np.asarray(coordinates, "<f4").tobytes(),
@@ -77,9 +66,13 @@ def _named(names: Sequence[str | None]) -> dict:
     groups = {None: 0, **{name: number for number, name in enumerate(common, start=1)}}
     others = len(common) + 1
     chosen = np.array([groups.get(name, others) for name in names], np.uint8)
-    palette = [[*_pair(number), number // len(LIGHT) % SHAPES] for number in range(len(common))]
+    rounds = [divmod(number, len(LIGHT)) for number in range(len(common))]
+    palette = [[LIGHT[colour], DARK[colour], turn % SHAPES] for turn, colour in rounds]
     shown = [[number, printable(name)] for name, number in groups.items() if name is not None]
-    shown += [[0, NO_NAME]] * bool(counts and (chosen == 0).any()) + [[others, OTHERS]] * bool((chosen == others).any())
+    if counts and 0 in chosen:
+        shown.append([0, NO_NAME])
+    if others in chosen:
+        shown.append([others, OTHERS])
     return {
         "palette": [list(UNKNOWN), *palette, list(UNKNOWN)],
         "legend": {"names": shown, "scale": None},
@@ -101,7 +94,3 @@ def _scaled(values: np.ndarray, name: str) -> dict:
         "legend": {"names": [[0, NO_NAME]] if not finite.all() else [], "scale": scale},
         "groups": groups.tobytes(),
     }
-
-
-def _pair(number: int) -> tuple[str, str]:
-    return LIGHT[number % len(LIGHT)], DARK[number % len(DARK)]

@@ -16,35 +16,23 @@ STATIC = Path(__file__).parent / "static"
 
 
 class Player(anywidget.AnyWidget):
-    """Plays one sound at a time; the browser reports nothing back but `loop`.
-
-    Attributes:
-        title: What the sound is, shown as text and nothing else.
-        samples: float32, little-endian.
-        sample_rate: Hz.
-        turn: Counts the sounds; its change makes the browser take the new one.
-        autoplay: Whether a new sound plays at once. Browsers play nothing before the first click on a page.
-        loop: Whether it begins again at the end.
-        image: The spectrogram's colours, uint8 (bands, frames, 3), high pitches first; empty for none.
-        frames: Of the image.
-        bands: Of the image.
-        floor_db: What is black, dB below the sound's maximum.
-        pitches: Ticks of the image: places (0 lowest, 1 highest) and names.
-    """
+    """Plays one sound at a time; the browser reports nothing back but `loop`."""
 
     _esm = STATIC / "player.js"
     _css = STATIC / "player.css"
-    title = traitlets.Unicode("").tag(sync=True)
-    samples = traitlets.Bytes(b"").tag(sync=True)
-    sample_rate = traitlets.Int(44100).tag(sync=True)
-    turn = traitlets.Int(0).tag(sync=True)
+    title = traitlets.Unicode("").tag(sync=True)  # what the sound is, shown as text and nothing else
+    samples = traitlets.Bytes(b"").tag(sync=True)  # float32, little-endian
+    sample_rate = traitlets.Int(44100).tag(sync=True)  # Hz
+    turn = traitlets.Int(0).tag(sync=True)  # counts the sounds; its change makes the browser take the new one
+    # whether a new sound plays at once. Browsers play nothing before the first click on a page
     autoplay = traitlets.Bool(False).tag(sync=True)
-    loop = traitlets.Bool(False).tag(sync=True)
+    loop = traitlets.Bool(False).tag(sync=True)  # whether it begins again at the end
+    # the spectrogram's colours, uint8 (bands, frames, 3), high pitches first; empty for none
     image = traitlets.Bytes(b"").tag(sync=True)
-    frames = traitlets.Int(0).tag(sync=True)
-    bands = traitlets.Int(0).tag(sync=True)
-    floor_db = traitlets.Float(0.0).tag(sync=True)
-    pitches = traitlets.List([]).tag(sync=True)
+    frames = traitlets.Int(0).tag(sync=True)  # of the image
+    bands = traitlets.Int(0).tag(sync=True)  # of the image
+    floor_db = traitlets.Float(0.0).tag(sync=True)  # what is black, dB below the sound's maximum
+    pitches = traitlets.List([]).tag(sync=True)  # ticks of the image: places (0 lowest, 1 highest) and names
 
     def hear(self, sound: Sound, title: str) -> None:
         """Take a new sound, in one message; its picture may follow by `draw`."""

@@ -46,9 +46,8 @@ class Picture(Figure):
 
 def dataset(shown: Dataset) -> Picture:
     """Counts of each class on each side, and a histogram of durations."""
-    labels = [*shown.class_names, None]
     counts = {side: Counter(entry.label for entry in shown.side(side)) for side in ("train", "validation")}
-    labels = [label for label in labels if any(counts[side][label] for side in counts)]
+    labels = [label for label in (*shown.class_names, None) if any(count[label] for count in counts.values())]
     rows = np.arange(len(labels))
     figure = Picture(figsize=(10, 1.4 + 0.28 * len(labels)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -97,9 +96,9 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> Picture:
         if count:
             colour = "white" if shares[row, column] < 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
-    ticks = range(len(names))
-    axes.set_xticks(ticks, [plain(name) for name in names], rotation=60, ha="right", rotation_mode="anchor")
-    axes.set_yticks(ticks, [plain(name) for name in names])
+    titles = [plain(name) for name in names]
+    axes.set_xticks(range(len(names)), titles, rotation=60, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), titles)
     axes.set(xlabel="heard by the model as", ylabel="true class")
     figure.colorbar(image, label="share of the true class")
     return figure
@@ -145,8 +144,7 @@ def sound(clip: Sound, features: np.ndarray, config: AudioConfig) -> Picture:
 
 def latent_map(coordinates: np.ndarray, labels: Sequence[str | None]) -> Picture:
     """A flat map (n, 2) with a colour and marker for each label."""
-    figure = Picture(figsize=(8, 5.5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _plane()
     names = sorted({label for label in labels if label is not None})
     drawn = []
     for position, name in enumerate([None, *names]):
@@ -156,7 +154,6 @@ def latent_map(coordinates: np.ndarray, labels: Sequence[str | None]) -> Picture
         look = {"s": 14, "color": "0.7"} if name is None else _look(position - 1)
         points = axes.scatter(*coordinates[chosen].T, linewidth=0, **look)
         drawn.append((points, NO_LABEL if name is None else plain(name)))
-    axes.set(xlabel="UMAP 1 (no unit)", ylabel="UMAP 2 (no unit)")
     if names:
         handles, titles = zip(*drawn, strict=True)
         axes.legend(handles, titles, bbox_to_anchor=(1.01, 1), loc="upper left", fontsize=8, frameon=False)
@@ -166,13 +163,9 @@ def latent_map(coordinates: np.ndarray, labels: Sequence[str | None]) -> Picture
 def tape(
     recording: BandLevels, segments: Sequence[tuple[float, float]], start: float = 0.0, end: float | None = None
 ) -> Picture:
-    """A recording from start to end (seconds): its level above its spectrum, with a line where each segment begins.
+    """A recording from start to end: its level above its spectrum, with a line where each segment begins.
 
-    Args:
-        recording: The recording.
-        segments: (start, end) of each, seconds.
-        start: Of what is shown, seconds.
-        end: Of what is shown; None is the recording's.
+    Segments are (start, end), as all times in seconds; without an end all is shown.
     """
     end = recording.seconds if end is None else min(end, recording.seconds)
     levels = recording.levels[int(start / recording.hop_s) : max(1, int(end / recording.hop_s))]
@@ -196,7 +189,7 @@ def tape(
     bottom.set(ylabel="mel band", xlim=(start, end), ylim=(0, columns.shape[1]))
     bottom.set_xlabel("time (hh:mm:ss)" if end - start > 120 else "time (s)")
     if end - start > 120:
-        bottom.xaxis.set_major_formatter(lambda second, _: timecode(max(0, second))[:8])
+        bottom.xaxis.set_major_formatter(_moment)
     shown = [segment for segment in segments if segment[1] > start and segment[0] < end]
     top.vlines([first for first, _ in shown], -1, 1, color=COLOURS[3], linewidth=0.6)
     bottom.hlines([0.4] * len(shown), *np.array(shown).reshape(-1, 2).T, color=COLOURS[5], linewidth=3)
@@ -206,12 +199,10 @@ def tape(
 
 def tape_map(coordinates: np.ndarray, seconds: Sequence[float]) -> Picture:
     """A flat map (n, 2) of a tape's segments, coloured by the time at which each begins."""
-    figure = Picture(figsize=(8, 5.5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _plane()
     points = axes.scatter(*np.asarray(coordinates).T, s=22, c=seconds, cmap="viridis", linewidth=0)
-    axes.set(xlabel="UMAP 1 (no unit)", ylabel="UMAP 2 (no unit)")
     bar = figure.colorbar(points, label="time on the tape (hh:mm:ss)")
-    bar.ax.yaxis.set_major_formatter(lambda second, _: timecode(max(0, second))[:8])
+    bar.ax.yaxis.set_major_formatter(_moment)
     return figure
 
 
@@ -259,6 +250,18 @@ def plain(text: str) -> str:
     if len(text) > LONGEST_NAME:
         text = f"{text[: LONGEST_NAME // 2]}…{text[-LONGEST_NAME // 2 + 1 :]}"
     return "".join(letter if _is_in_font(letter) else "□" for letter in text).replace("$", r"\$")
+
+
+def _plane() -> tuple[Picture, Axes]:
+    """A picture for a map, and its axes."""
+    figure = Picture(figsize=(8, 5.5), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlabel="UMAP 1 (no unit)", ylabel="UMAP 2 (no unit)")
+    return figure, axes
+
+
+def _moment(second: float, _) -> str:
+    return timecode(max(0, second))[:8]
 
 
 def _spectrogram(ax: Axes, features: np.ndarray, config: AudioConfig) -> AxesImage:

@@ -38,23 +38,12 @@ class SoundMap(ipywidgets.VBox):
         coordinates: float32 (n, 2), where the sounds lie.
         view: The canvas; tests ask by setting `view.asked`.
         mixer: Where a lasso's sounds go, or None.
-        worker: Makes the sounds; `worker.wait()` until there is nothing left to make.
-        measurer: Measures descriptors, when one is chosen as colour.
+        worker, measurer: Make the sounds, and measure descriptors; `wait()` until there is nothing left to do.
         sound: The newest decoded sound, or None.
         chosen: Indices of the sounds within the last lasso.
         labels: Names given to sounds by `give`, by index; they are kept in `labels_file` and found there again.
         labels_file: `labels.csv` (`vaelab.ui.map_labels`) in the folder where sounds are saved.
-        colour: What the points are coloured by.
-        autoplay: Whether a sound plays at once.
-        player: What was clicked last.
-        send: Button that adds the chosen sounds to the mixer.
-        label: Name for `give`.
-        give: Button that gives the chosen sounds this name.
-        save: Button that writes the newest decoded sound with its recipe.
-        name: Where `save` writes to.
-        progress: Of measuring.
-        cancel: Button that stops it.
-        status: What was asked and what came of it.
+        colour, autoplay, player, send, label, give, name, save, progress, cancel, status: The controls.
     """
 
     def __init__(
@@ -66,15 +55,11 @@ class SoundMap(ipywidgets.VBox):
         folder: str | os.PathLike = "generated",
         sync: bool = False,
     ):
-        """Show the sounds of `tool.library` at coordinates such as `library.umap_map` gives.
+        """Show the sounds of `tool.library` at coordinates (n, 2) such as `library.umap_map` gives.
 
-        Args:
-            tool: With a library.
-            coordinates: (n, 2), one place for each sound.
-            colours: What to colour by, beside what is known of every sound: names or numbers for each.
-            mixer: Takes the sounds of a lasso, and is shown below.
-            folder: Where decoded sounds are saved, and labels.
-            sync: Do everything within the callbacks, for tests.
+        They can be coloured by `colours`, names or numbers for each, beside what is known of every sound. The mixer
+        takes the sounds of a lasso, and is shown below; decoded sounds and labels are saved in the folder. With
+        `sync`, everything is done within the callbacks, for tests.
 
         Raises:
             LatentError: The tool has no library, or the coordinates do not fit it.
@@ -120,15 +105,9 @@ class SoundMap(ipywidgets.VBox):
 
     def _lines(self) -> list[ipywidgets.Widget]:
         sends, mixers = ([], []) if self.mixer is None else ([self.send], [self.mixer])
-        return [
-            line(self.colour, self.autoplay, self.progress, self.cancel),
-            self.view,
-            self.status,
-            self._player_box,
-            line(*sends, self.label, self.give),
-            line(self.name, self.save),
-            *mixers,
-        ]
+        choices = line(self.colour, self.autoplay, self.progress, self.cancel)
+        gathered, saving = line(*sends, self.label, self.give), line(self.name, self.save)
+        return [choices, self.view, self.status, self._player_box, gathered, saving, *mixers]
 
     def _listen(self) -> None:
         self.view.observe(lambda change: self._asked(change["new"]), names="asked")

@@ -19,7 +19,6 @@ class TapeMap:
     """
 
     def __init__(self, coordinates: np.ndarray, cut: CutTape):
-        """Show segments at coordinates (n, 2)."""
         if len(coordinates) != len(cut.segments):
             raise ValueError(f"coordinates: expected {len(cut.segments)}, one a segment, found {len(coordinates)}")
         title = cut.metadata.get("title", "")

@@ -9,7 +9,7 @@ Job = Callable[[Stopped], None]
 
 
 class Latest:
-    """Does jobs in a thread, the newest first and the others not at all.
+    """Does jobs in a thread, the newest first and the others not at all; there is none while there is nothing to do.
 
     A job that waits is dropped when a newer one comes; one that runs is told so by the function it is given, and
     should look between its steps. An error that leaves a job is reported by `threading.excepthook`.
@@ -20,7 +20,6 @@ class Latest:
     """
 
     def __init__(self, sync: bool = False):
-        """Nothing to do yet; there is no thread while there is nothing to do."""
         self.sync = sync
         self.started = 0
         self._turn = 0
