@@ -37,9 +37,9 @@ LICENCES = {
 }
 SCORES = ("balanced_accuracy", "macro_f1", "accuracy")
 NO_SOUNDS = (
-    "No sound is in the file, but a model of few sounds remembers them well: what it makes of a training sound is "
-    "close to it (`tool.how_new` says how close). Whether weights are bound by the licences of sounds is not settled; "
-    "who needs to be sure trains on sounds of their own.\n"
+    "The file contains no sounds, but a model of few sounds reproduces them well: its reconstruction of a training "
+    "sound is close to the original (`tool.how_new` says how close). Whether the licences of sounds apply to the "
+    "weights of a model is legally unsettled; to be sure, train on sounds of your own.\n"
 )
 
 
@@ -57,12 +57,12 @@ def card(path: Path) -> str:
         *_licences(recipe.sounds),
         f"\n{NO_SOUNDS}",
         f"Held out: {recipe.split}\n",
-        "## On sounds held out\n",
+        "## Quality on held-out sounds\n",
         *rows_of(("", ""), _measured(told, [label for label, _ in labels])),
     ]
     for label, names in labels:
         lines += [
-            f"\nHeld-out sounds by {label}, true (rows) and heard as:\n",
+            f"\nNumbers of held-out sounds by true {label} (rows) and predicted {label} (columns):\n",
             *_matrix(names, told["confusion"][label]),
         ]
     for result in recipe.results:
@@ -101,7 +101,7 @@ def _measured(told: dict[str, Any], labels: Sequence[str]) -> list[tuple[str, st
 
 def _licences(sounds: Sequence[str]) -> list[str]:
     rows = [(title, *row) for key in sounds for title, kits in [LICENCES[key]] for row in kits]
-    return rows_of(("from", "which", "by", "licence"), rows)
+    return rows_of(("collection", "sounds", "author", "licence"), rows)
 
 
 def _result(name: str) -> Iterator[str]:
@@ -112,7 +112,7 @@ def _result(name: str) -> Iterator[str]:
     yield f"\n{found['note'][0].upper()}{found['note'][1:].rstrip('.')}."
     for method, matrix in found.get("confusion", {}).items():
         if method.startswith("vaelab"):
-            yield f"\n{method}, true (rows) and heard as:\n"
+            yield f"\nNumbers of sounds by true class (rows) and class predicted by {method} (columns):\n"
             yield from _matrix(found["classes"], matrix)
 
 

@@ -25,10 +25,11 @@ TRUTH = {  # the parameters of built-in sounds that should agree with what is me
     "decay": ("decay_s",),
 }
 NOTE = (
-    "{count} built-in sounds not used in the fit, moved by {amounts} standard deviations each ({model}); 'truth': "
-    "squared correlation, within kinds, of the measured descriptor with the parameter the sound was made with; "
-    "'embedding': R2 of the fit for sounds left out; 'slope' and 'R2': of the measured against the asked-for change, 1 "
-    "and 1 at best. Target: R2 of {target} for at least {least} descriptors; reached by {reached}."
+    "{count} built-in sounds not used in the fit, each moved by {amounts} standard deviations of a descriptor "
+    "({model}). 'truth': squared correlation, within kinds of sounds, of the measured descriptor with the parameter "
+    "that the sound was synthesised with; 'embedding': R2 of the fit for sounds left out; 'slope' and 'R2': of the "
+    "measured change over the requested one. 1 is best in all four. Target: R2 of {target} for at least {least} "
+    "descriptors; reached by {reached}."
 )
 
 

@@ -134,14 +134,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         made = new(tool, chosen["train"], rng, asked)
     columns = ["sounds", "number", *VERDICTS, "median percentile"]
     note = (
-        "how well a model of Hydrogen's kits knows other sounds, by the largest percentile of mean error, error of the "
-        "loudest cells, and -ELBO among held-out sounds; shares."
+        "shares of sounds by the verdict of a model of Hydrogen's kits (`how_known`). The percentile is the largest of "
+        "three, of the mean error, the error of the loudest cells and the -ELBO, each among those of held-out sounds."
     )
     measures.report(None if tiny else "honesty_known", "python -m experiments.honesty", columns, rows, note)
     columns = ["made from", "number", *NOVELTIES, "median percentile"]
     note = (
-        "distance of generated sounds' latents to the nearest training sound, among the distances of held-out sounds "
-        "to theirs; below the 5th percentile a copy, up to the median a relative."
+        "shares of generated sounds by verdict (`how_new`). The percentile is that of the distance between a sound's "
+        "latent and the nearest training sound, among these distances of held-out sounds: below 5 is a copy, up to "
+        "50 a relative."
     )
     measures.report(None if tiny else "honesty_new", "python -m experiments.honesty", columns, made, note)
 

@@ -38,8 +38,9 @@ def main(folders: Sequence[Path], limit: int, rounds: int, keep: bool = True) ->
     ms = [1000 * min(times) / count for times in (cold, again)]
     rows = [["new", ms[0], SAMPLEVAE_MS / ms[0], TARGET], ["unchanged", ms[1], SAMPLEVAE_MS / ms[1], None]]
     note = (
-        f"milliseconds a file, {count} real sounds at 44.1 kHz, best of {rounds} after the first compilation, nothing "
-        f"in the feature store; ratio to SampleVAE's {SAMPLEVAE_MS:g} ms a file. {measures.machine()}."
+        f"milliseconds per file, {count} real sounds at 44.1 kHz, best of {rounds} after the first compilation, "
+        f"nothing in the feature store. Ratio: SampleVAE's {SAMPLEVAE_MS:g} ms per file, measured once, divided by "
+        f"ours; more is better. {measures.machine()}."
     )
     columns = ["files", "ms", "ratio", "target"]
     measures.report("library" if keep else None, "python -m experiments.speed library", columns, rows, note)

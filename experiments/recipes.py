@@ -96,9 +96,9 @@ DRUMS = Config(model=ModelConfig(components=96, hidden=256, flow_steps=2, flow_h
 
 RECIPES = {
     "general": Recipe(
-        about="All kinds of short sounds: drum kits, samples of synthesisers and rooms, built-in industrial sounds.",
-        use="Random sounds, mixes and arithmetic of your own files, a map and similar sounds of any folder.",
-        limits="Voices and pure tones come back as the nearest percussive sound it knows: ask `how_known` first.",
+        about="All kinds of short sounds: drum kits, samples of instruments and ambiences, built-in industrial sounds.",
+        use="Making random sounds, mixing your own files, mapping a folder and searching it for similar sounds.",
+        limits="Voices and pure tones are turned into percussive sounds: check a file with `how_known` first.",
         split="The packs BJA_Pacific, ElectricEmpireKit, Audiophob and VariBreaks, and other built-in sounds.",
         sounds=("hydrogen", "sonic_pi", "built_in"),
         gather=_general,
@@ -108,8 +108,8 @@ RECIPES = {
     "drum_classes": Recipe(
         about="Drums, with a classifier of ten classes: " + ", ".join(CLASSES) + ".",
         use="Sorting one-shots into folders, and playing with drums alone.",
-        limits="It has heard 14 kits; rim shots, rides and open hats of others are often taken for something else.",
-        split="A tenth of each class, drawn by content. The table below is of classifiers that never met the kit.",
+        limits="It was trained on 14 kits; rim shots, rides and open hats of other kits are often classified wrongly.",
+        split="A tenth of each class, drawn by content. The last tables are of classifiers trained on other kits.",
         sounds=("hydrogen", "built_in"),
         gather=_drum_classes,
         config=DRUMS,
@@ -117,8 +117,8 @@ RECIPES = {
     ),
     "drum_machines": Recipe(
         about="Drums, with a classifier of the kit that a sound comes from.",
-        use="An example of what is possible, as a model of this name was for SampleVAE.",
-        limits="A kit of which it never heard this instrument is mostly not recognised: see the second table.",
+        use="An example, as the model of the same name is in SampleVAE.",
+        limits="It mostly fails to recognise a kit by an instrument that it was not trained on: see `by instrument`.",
         split="A tenth of each kit, drawn by content.",
         sounds=("hydrogen",),
         gather=_drum_machines,
@@ -126,9 +126,9 @@ RECIPES = {
         results=("classify_kits",),
     ),
     "industrial": Recipe(
-        about="Built-in metal, noise, drones and machines, and what the slicer cut from the built-in tape of them.",
-        use="Industrial sounds without a sound file at hand; everything in it is free of rights.",
-        limits="Synthetic sounds only: recordings of real machines are at its edge or unknown to it.",
+        about="Built-in metal, noise, drones and machines, and segments that the slicer cut from a tape of them.",
+        use="Making industrial sounds without sound files of your own; all its training sounds are free of rights.",
+        limits="Its training sounds are synthetic; `how_known` calls real machines at the edge or unknown.",
         split="Built-in sounds and a tape of another seed.",
         sounds=("built_in",),
         gather=_industrial,

@@ -80,8 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     error_db = float(np.abs(rebuilt - features).mean()) * config.top_db
     which = "real one-shots" if options.data_dir else "built-in sounds of a seed not trained on"
     note = (
-        f"{len(clips)} {which}, {config.sample_rate} Hz; {model}, mean error of its features {error_db:.2f} dB; mean "
-        "spectral convergence over windows of 128 to 2048 samples, lower is better. Picture: reconstruction.png."
+        f"{len(clips)} {which}, {config.sample_rate} Hz; model {model}, mean error of its features {error_db:.2f} "
+        "dB; mean spectral convergence over windows of 128 to 2048 samples, lower is better. Picture: "
+        "reconstruction.png."
     )
     columns = ["way", "convergence", "median"]
     name = None if options.tiny else "reconstruction"

@@ -131,11 +131,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with trained.on_real_sounds(options.tiny) as (tool, dataset):
         rows = measure(tool, dataset)
     note = (
-        f"precision at {NEIGHBOURS}, mean over classes, of the held-out kits' drums among those of other kits; then "
-        f"the share of {len(dataset.entries)} sounds that come first when they ask for themselves after a change. The "
-        "model was trained on the other packs, without labels, until it ended by itself. Its embeddings keep when "
-        "things happen and how loud each frame is, as does the linear space: that hides what sounds of a class share, "
-        "which statistics over time keep. `find_similar` compares timbres unless asked for embeddings."
+        f"precision at {NEIGHBOURS}: each drum of the held-out kits is looked up among the drums of other kits; "
+        f"share of the {NEIGHBOURS} nearest that have its class, mean over classes. The other columns: each of "
+        f"{len(dataset.entries)} sounds is changed, then looked up among all of them; share that come first. Higher "
+        "is better. The model was trained on the other packs, without labels, until training ended by itself. Its "
+        "embeddings and PCA depend on when things happen and how loud each frame is, which hides what sounds of a "
+        "class have in common; statistics over time do not. `find_similar` compares timbre by default."
     )
     columns = ["space", f"precision at {NEIGHBOURS}", *changes(44100)]
     name = None if options.tiny else "retrieval"

@@ -91,6 +91,6 @@ def create(config: ModelConfig, audio: AudioConfig, key: jax.Array, principal: N
     """A model with fresh weights; as `vaelab.model.create`, without components."""
     if principal is not None:
         raise ValueError("the two-dimensional model: expected components 0, found some")
-    features, labels = jnp.zeros((1, audio.frames, audio.n_mels)), jnp.zeros((1, len(config.labels)), jnp.int32)
+    features, labels = jnp.zeros((1, audio.frames, audio.n_mels)), jnp.zeros(1, jnp.int32)
     empty = Model2D({}, config, audio)
     return Model2D(empty.module.init(key, features, jnp.zeros((1, config.latent_dim)), labels)["params"], config, audio)

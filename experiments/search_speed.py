@@ -120,8 +120,9 @@ def main(tiny: bool = False) -> None:
         rows = [measure(Path(scratch), sounds) for sounds in sizes]
     targets = ", ".join(f"{name} at most {most:g}" for name, most in TARGETS.items())
     note = (
-        f"{COUNT} neighbours among embeddings of {LATENT} numbers, exact; warm, median of {ASKED}; peak memory above "
-        f"the imports; ratios: times ours is faster. Targets for a million: {targets}. {measures.machine()}."
+        f"{COUNT} neighbours among embeddings of {LATENT} numbers, exact; after a first search, median of {ASKED}; "
+        "peak memory beyond that of the imports. Ratio: time of the column before it divided by ours. Targets for a "
+        f"million: {targets}. {measures.machine()}."
     )
     measures.report(None if tiny else "search", "python -m experiments.speed search", COLUMNS, rows, note)
 

@@ -122,13 +122,13 @@ def report(options: argparse.Namespace, pool: Sequence[Path]) -> None:
         rows += [[spacing, snr_db, *numbers] for spacing, numbers in zip(TAPES, each, strict=True)]
         rows.append(["all", snr_db, *np.mean(each, axis=0)])
     note = (
-        f"F-measure, precision, recall within {1000 * WINDOW_S:g} ms, one to one; {options.tapes} tapes of "
-        f"{options.sounds} sounds a row, drawn from {len(pool)} real sounds of up to {LONGEST_S:g} s (Hydrogen, "
-        "Sonic Pi without its loops), peaks at -15 to -3 dBFS (soft and loud: from -27), hiss and hum of equal power, "
-        f"{DROPOUTS_PER_MINUTE:g} dropouts a minute; ratio of mean powers over the tape, dB. A true "
-        "onset is a sound's first 5 ms frame within 30 dB of its loudest, one for each file, though some hold several "
-        "strokes. Ours with default settings. Target: F of 0.9 at 30 dB; 0.8 at 15 dB and 0.1 ahead of "
-        "librosa's onset_detect"
+        f"F-measure, precision and recall of onsets within {1000 * WINDOW_S:g} ms, one to one, higher is better; "
+        f"{options.tapes} tapes of {options.sounds} sounds a row, drawn from {len(pool)} real sounds of up to "
+        f"{LONGEST_S:g} s (Hydrogen, Sonic Pi without its loops), peaks at -15 to -3 dBFS (soft and loud: from -27), "
+        f"hiss and hum of equal power, {DROPOUTS_PER_MINUTE:g} dropouts a minute; SNR: ratio of mean powers over the "
+        "tape, dB. A true onset is a sound's first 5 ms frame within 30 dB of its loudest, one for each file, "
+        "though some hold several strokes. F, P, R: vaelab with default settings. Target: F of 0.9 at 30 dB; of 0.8 "
+        "at 15 dB and 0.1 more than librosa's onset_detect"
     )
     columns = ["sounds", "SNR", "F", "P", "R", "librosa F", "librosa P", "librosa R"]
     name = None if options.tiny else "slicing"

@@ -147,7 +147,8 @@ def main(rounds: int, tiny: bool = False) -> None:
         "columns": columns,
         "rows": rows,
         "versions": checkpoint.versions(),
-        "note": f"best of {rounds} rounds in turn; operations counted from the shapes of products and convolutions",
+        "note": f"best of {rounds} rounds in turn; operations are counted from the shapes of products and "
+        "convolutions; the bound is the speed of the matrix product",
     }
     with files.replacing(RESULT) as temporary:
         temporary.write_text(json.dumps(outcome, indent=1) + "\n", encoding="ascii")

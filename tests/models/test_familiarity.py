@@ -18,8 +18,8 @@ def sides(tiny):
     shapes = RNG.uniform(0, 60, size=(4, tiny.audio.frames, tiny.audio.n_mels))
     mixed = np.einsum("ns,sfm->nfm", RNG.dirichlet(np.ones(4), 400), shapes) + RNG.uniform(0, 4, (400, 1, 1))
     levels = np.clip(mixed, 0, 255).astype(np.uint8)
-    labels = (levels[:, 0, :1].astype(int) > np.median(levels[:, 0, 0])).astype(np.int32)
-    return [Sounds(levels[part], labels[part], np.ones((200, 1), np.float32)) for part in (slice(200), slice(200, 400))]
+    labels = (levels[:, 0, 0].astype(int) > np.median(levels[:, 0, 0])).astype(np.int32)
+    return [Sounds(levels[part], labels[part], np.ones(200, np.float32)) for part in (slice(200), slice(200, 400))]
 
 
 @pytest.fixture(scope="module")

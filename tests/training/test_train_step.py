@@ -34,8 +34,8 @@ def case(tiny):
     config = Config(tiny.audio, model, dataclasses.replace(tiny.train, steps_per_dispatch=8))
     rng = np.random.default_rng(0)
     shape = rng.integers(0, 200, (2, tiny.audio.frames, tiny.audio.n_mels))
-    labels = (np.arange(SOUNDS) % 2).astype(np.int32)[:, None]
-    features = (shape[labels[:, 0]] + rng.integers(0, 20, (SOUNDS, *shape.shape[1:]))).astype(np.uint8)
+    labels = (np.arange(SOUNDS) % 2).astype(np.int32)
+    features = (shape[labels] + rng.integers(0, 20, (SOUNDS, *shape.shape[1:]))).astype(np.uint8)
     made = models.create(config.model, config.audio, jax.random.key(0))
     return config, made, Sounds(features, labels, balanced(labels))
 

@@ -140,7 +140,6 @@ def _similar_options(command) -> None:
 def _classify_options(command) -> None:
     command.add_argument("files", nargs="+", metavar="FILE", help="a sound or a folder")
     command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
-    command.add_argument("--labels", help="which label set (default: the first)")
     command.add_argument("--out-file", metavar="FILE.csv", help="write a table there")
     command.add_argument("--json", action="store_true", help="print JSON")
 

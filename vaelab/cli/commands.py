@@ -99,7 +99,7 @@ def classify(options) -> None:
     from vaelab.cli import tables
     from vaelab.play import SoundSampleTool
 
-    rows = tables.classes(SoundSampleTool(options.model), options.files, options.labels)
+    rows = tables.classes(SoundSampleTool(options.model), options.files)
     if options.out_file:
         rows = list(rows)
         print(f"wrote {tables.write_csv(options.out_file, rows)}: {len(rows)} sounds")

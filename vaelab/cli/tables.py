@@ -14,6 +14,17 @@ from vaelab.text import aligned, printable, uncomputed
 Rows = Iterable[Mapping[str, Any]]
 
 
+<<<<<<< HEAD
+def classes(tool: SoundSampleTool, sounds: Sequence[str | os.PathLike]) -> Iterator[dict[str, Any]]:
+    """Classify sound files, and all those below folders.
+
+    A row holds its class and that class's probability, how well the model knows it, and the probability of every class;
+    for a file that cannot be read the reason.
+
+    Args:
+        tool: Classifies.
+        sounds: Files and folders.
+=======
 def classes(
     tool: SoundSampleTool, sounds: Sequence[str | os.PathLike], labels: str | None = None
 ) -> Iterator[dict[str, Any]]:
@@ -21,17 +32,17 @@ def classes(
 
     A row holds its class and that class's probability, how well the model knows it, and the probability of every class;
     for a file that cannot be read the reason.
+>>>>>>> rooms
     """
-    _, names = tool.label_set(labels)
     for sound in sounds:
-        for answer in tool.classify(sound, labels):
+        for answer in tool.classify(sound):
             row = {"file": str(answer.path), "class": answer.name, "probability": None, "known": None}
             row["percentile"] = row["reason"] = None
-            probabilities = dict.fromkeys(names)
+            probabilities = dict.fromkeys(tool.class_names)
             if answer.probabilities is None:
                 row["reason"] = answer.reason
             else:
-                probabilities = dict(zip(names, map(float, answer.probabilities), strict=True))
+                probabilities = dict(zip(tool.class_names, map(float, answer.probabilities), strict=True))
                 row["probability"] = probabilities[answer.name]
             if answer.known is not None:
                 row["known"], row["percentile"] = answer.known.verdict, answer.known.percentile

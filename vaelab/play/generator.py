@@ -118,7 +118,7 @@ class Generator:
                 print(f"seed {seed}")
         weights = None if weights is None else [float(weight) for weight in weights]
         directions = {name: float(amount) for name, amount in (directions or {}).items()}
-        settings = {"call": "generate", **_recorded(locals()), "seed": int(seed)}
+        settings = {"call": "generate", **_recorded(locals()), "seed": int(seed)}  # as the signature lists them
         key, walk_key = jax.random.split(jax.random.key(seed))
         level, phases = None, None
         if audio_files:

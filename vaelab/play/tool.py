@@ -84,8 +84,8 @@ class SoundSampleTool(Generator):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the first label set's classes, in the order of `predict`; empty without a classifier."""
-        return self.model.config.labels[0][1] if self.model.config.labels else ()
+        """Names of the classes, in the order of `predict`; empty without a classifier."""
+        return self.model.config.classes
 
     def open_library(
         self,
@@ -178,46 +178,41 @@ class SoundSampleTool(Generator):
             self.refresh()
         raise library.LibraryError(f"{self.library.root}: expected files that stay as they are, found them changing")
 
-    def predict(
-        self, target: str | os.PathLike | Sound, *, offset: float = 0.0, labels: str | None = None
-    ) -> tuple[np.ndarray, str]:
+    def predict(self, target: str | os.PathLike | Sound, *, offset: float = 0.0) -> tuple[np.ndarray, str]:
         """Classify a sound.
 
         Args:
             target: A sound file, or a generated sound.
             offset: Start of the clip, seconds.
-            labels: Name of the label set; None is the first.
 
         Returns:
             Probabilities in the order of `class_names`, and the name of the most probable class.
 
         Raises:
-            ToolError: The model has no classifier, or none of this name.
+            ToolError: The model has no classifier.
             AudioError: The file cannot be read.
         """
-        number, names = self.label_set(labels)
+        self._check_classifier()
         features, _ = rendering.stored_features(self._clips(target, offset), self.model.audio)
-        probabilities = np.asarray(self.model.classify(features)[number][0])
-        return probabilities, names[int(probabilities.argmax())]
+        probabilities = np.asarray(self.model.classify(features)[0])
+        return probabilities, self.class_names[int(probabilities.argmax())]
 
-    def classify(
-        self, audio_files: Sequence[str | os.PathLike] | str | os.PathLike, labels: str | None = None
-    ) -> Iterator[Answer]:
+    def classify(self, audio_files: Sequence[str | os.PathLike] | str | os.PathLike) -> Iterator[Answer]:
         """Classify files, or all sounds below a folder; one that cannot be read is named and passed over.
 
         Raises:
-            ToolError: The model has no classifier or none of this name, or a folder holds no sound.
+            ToolError: The model has no classifier, or a folder holds no sound.
         """
-        number, names = self.label_set(labels)
+        self._check_classifier()
         if isinstance(audio_files, str | os.PathLike):
             paths = list(data.sound_files(audio_files)) if Path(audio_files).is_dir() else [Path(audio_files)]
         else:
             paths = [Path(path) for path in audio_files]
         if not paths:
             raise ToolError(f"{audio_files}: expected a sound, or a folder with sounds, found none")
-        return self._answers(paths, number, names)
+        return self._answers(paths)
 
-    def calibration(self, labels: str | None = None) -> np.ndarray:
+    def calibration(self) -> np.ndarray:
         """Calibration of class probabilities on held-out sounds.
 
         Returns:
@@ -227,7 +222,8 @@ class SoundSampleTool(Generator):
         Raises:
             ToolError: No classifier, or the model's training did not end.
         """
-        return self._remembered().calibration[self.label_set(labels)[0]]
+        self._check_classifier()
+        return self._remembered().calibration[0]
 
     def how_known(self, target: str | os.PathLike | Sound, *, offset: float = 0.0) -> Familiarity:
         """Familiarity of a sound to the model, relative to sounds held out of its training.
@@ -291,24 +287,14 @@ class SoundSampleTool(Generator):
         samples = audio.resampled(target.samples, target.sample_rate, config.sample_rate)
         return spectral.fit_length(samples[round(offset * config.sample_rate) :], config)[None]
 
-    def label_set(self, labels: str | None = None) -> tuple[int, tuple[str, ...]]:
-        """Number and class names of a label set; None is the first.
-
-        Raises:
-            ToolError: The model has no classifier, or none of this name.
-        """
-        sets = dict(self.model.config.labels)
-        if not sets:
+    def _check_classifier(self) -> None:
+        if not self.class_names:
             raise ToolError(
                 f"{self.path}: this model has no classifier; train one on a dataset made with "
                 "`vaelab make-dataset --classes`"
             )
-        labels = labels or next(iter(sets))
-        if labels not in sets:
-            raise ToolError(f"labels: expected one of {', '.join(sets)}, found {labels!r}")
-        return list(sets).index(labels), sets[labels]
 
-    def _answers(self, paths: Sequence[Path], number: int, names: tuple[str, ...]) -> Iterator[Answer]:
+    def _answers(self, paths: Sequence[Path]) -> Iterator[Answer]:
         for start in range(0, len(paths), rendering.BATCH):
             clips, answers = {}, {}
             for path in paths[start : start + rendering.BATCH]:
@@ -322,9 +308,9 @@ class SoundSampleTool(Generator):
                 if self.reference is not None:
                     stored = np.asarray(spectral.quantise(features))
                     judged = familiarity.familiarity_of(self.model, self.reference, stored)
-                rows = in_batches(lambda part: self.model.classify(part)[number], features)
+                rows = in_batches(self.model.classify, features)
                 for path, row, familiar in zip(clips, rows, judged, strict=True):
-                    answers[path] = Answer(path, names[int(row.argmax())], row, familiar)
+                    answers[path] = Answer(path, self.class_names[int(row.argmax())], row, familiar)
             yield from (answers[path] for path in paths[start : start + rendering.BATCH])
 
     def _remembered(self) -> Reference:

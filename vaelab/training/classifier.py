@@ -8,9 +8,9 @@ these shares,
 
 which, with K = U diag(e) U^T, is ridge regression on k_i U diag(e)^(-1/2). Its one solution depends on the sounds
 alone, not on a rate, a schedule or the VAE beside it. Scores k A + b estimate the probabilities of classes, but may be
-negative; the head's probabilities are softmax(sharpness * scores). The sharpness maximises the likelihood of the training
-sounds' classes, each scored by a solution that leaves it out. This needs no other solutions: with r_i = y_i - k_i A - b
-and u_i the derivative of sound i's score by y_i, the residual of a sound left out is r_i / (1 - u_i).
+negative; the head's probabilities are softmax(sharpness * scores). The sharpness maximises the likelihood of the
+training sounds' classes, each scored by a solution that leaves it out. This needs no other solutions: with r_i = y_i -
+k_i A - b and u_i the derivative of sound i's score by y_i, the residual of a sound left out is r_i / (1 - u_i).
 
 Sources: Rifkin, Yeo and Poggio 2003, "Regularized least-squares classification"; Williams and Seeger 2001, "Using the
 Nystroem method to speed up kernel machines"; Guo et al. 2017, https://arxiv.org/abs/1706.04599.
