@@ -14,25 +14,11 @@ from vaelab.text import aligned, printable, uncomputed
 Rows = Iterable[Mapping[str, Any]]
 
 
-<<<<<<< HEAD
 def classes(tool: SoundSampleTool, sounds: Sequence[str | os.PathLike]) -> Iterator[dict[str, Any]]:
     """Classify sound files, and all those below folders.
 
     A row holds its class and that class's probability, how well the model knows it, and the probability of every class;
     for a file that cannot be read the reason.
-
-    Args:
-        tool: Classifies.
-        sounds: Files and folders.
-=======
-def classes(
-    tool: SoundSampleTool, sounds: Sequence[str | os.PathLike], labels: str | None = None
-) -> Iterator[dict[str, Any]]:
-    """Classify sound files, and all those below folders, in a label set (None is the first).
-
-    A row holds its class and that class's probability, how well the model knows it, and the probability of every class;
-    for a file that cannot be read the reason.
->>>>>>> rooms
     """
     for sound in sounds:
         for answer in tool.classify(sound):

@@ -47,11 +47,6 @@ def scan(
         labels: One of `LABELS`, or None.
         cache: From an earlier scan, of which files that did not change are not read again; takes this scan's contents.
         progress: Show a bar.
-    <<<<<<< HEAD
-        cache: Results of an earlier scan: files that have not changed since are not read again. Those of this scan are
-            added.
-    =======
-    >>>>>>> rooms
     """
     names: list[tuple[int, str]] = []
     for root, folder in enumerate(roots):

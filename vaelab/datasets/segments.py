@@ -238,11 +238,7 @@ def edited(new: Sequence[Segment], sliced: Sequence[Segment], labels: Sequence[S
     Args:
         new: Segments of this run.
         sliced: Segments of the earlier run.
-    <<<<<<< HEAD
-        labels: What the label file holds: labels moved, added, renamed, and some missing.
-    =======
         labels: Content of the label file: labels moved, added, renamed, and some missing.
-    >>>>>>> rooms
     """
     by_slicer = {segment.place for segment in sliced}
     by_hand = [label for label in labels if label.label or label.place not in by_slicer]
