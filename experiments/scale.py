@@ -3,8 +3,7 @@
 Makes a tree of small sounds, each readable and of its own content, and a dataset of it; adds ten and makes it again;
 then builds the features of the first sounds, and of ten more. For each step it prints the seconds, how many files were
 decoded, and the peak memory of the whole process tree: the resident memory of this process and all below it, added up
-ten times a second. Pages that processes share are counted for each of them, but the memory that workers hand arrays
-over in (`vaelab.audio.shared_memory`) is not counted where no process has touched it: near the truth, and no bound.
+ten times a second. Pages that processes share are counted for each of them.
 """
 
 import argparse
