@@ -28,7 +28,6 @@ __all__ = [
     "load_dataset",
     "make_dataset",
     "sound_files",
-    "split",
 ]
 
 GROUPINGS = ("folder",)
@@ -95,7 +94,7 @@ def make_dataset(
     else:
         sides = {} if fresh else _known_sides(name, home)
         packs = {(sound.root, sound.path): sound.pack for sound in sounds} if group_by else None
-        entries = split(entries, train_ratio, seed, sides, packs)
+        entries = _split(entries, train_ratio, seed, sides, packs)
     tapes, places = _tapes(roots, entries)
     entries = [dataclasses.replace(entry, **places.get((entry.root, entry.path), {})) for entry in entries]
     texts = tuple(map(os.fsdecode, roots))  # bytes that are not UTF-8 become lone surrogates, which ASCII JSON carries
@@ -141,31 +140,26 @@ def sound_files(root: str | os.PathLike) -> Iterator[Path]:
     return (root / path for path, reason in candidates(root) if reason is None)
 
 
-def split(
+def _split(
     entries: Sequence[Entry],
     train_ratio: float,
     seed: int,
-    known: dict[str, str] | None = None,
-    groups: dict[tuple[int, str], str] | None = None,
+    earlier: dict[str, str],
+    groups: dict[tuple[int, str], str] | None,
 ) -> list[Entry]:
-    """Assign sides, class by class, so that each class keeps the ratio as nearly as its size allows.
+    """Assign sides by `splitting.sides`; contents with an earlier side keep it.
 
-    See `splitting.sides`. Contents in `known` keep their side. With `groups`, the group of each (root, path),
-    whole groups are drawn, and a group with a known content is on that content's side.
-
-    Raises:
-        DatasetError: There is one group only, or a known group stands on both sides.
+    With `groups`, the group of each (root, path), whole groups are drawn, and one with such a content is on its side.
     """
-    known = known or {}
     keys = [groups[entry.root, entry.path] if groups else entry.sha256 for entry in entries]
-    known_groups: dict[str, str] = {}
+    earlier_groups: dict[str, str] = {}
     for entry, key in zip(entries, keys, strict=True):
-        side = known.get(entry.sha256)
-        if side and known_groups.setdefault(key, side) != side:
+        side = earlier.get(entry.sha256)
+        if side and earlier_groups.setdefault(key, side) != side:
             raise DatasetError(
                 f"folder {key!a}: expected on one side, found on both in the earlier dataset; use --fresh"
             )
-    sides = splitting.sides(keys, [entry.label for entry in entries], train_ratio, seed, known_groups)
+    sides = splitting.sides(keys, [entry.label for entry in entries], train_ratio, seed, earlier_groups)
     if splitting.VALIDATION not in sides.values():
         raise DatasetError(
             f"expected at least 2 folders to hold one out, found {len(sides)}"

@@ -111,11 +111,7 @@ def claimed_seconds(path: str | os.PathLike, frames: int, rate: int) -> float:
 
 
 def examine(path: str | os.PathLike) -> Facts:
-    """Hash a file and make sure that it is a sound: its first `PROBE_SECONDS` must decode.
-
-    Raises:
-        AudioError: As `read`; also for a sound shorter than `MIN_SECONDS`.
-    """
+    """Hash a file and make sure that it is a sound of at least `MIN_SECONDS`, whose first `PROBE_SECONDS` decode."""
     with _steady(path) as handle:
         seconds = _measure(path, handle)  # first, as what is no sound need not be hashed
         if (size := os.fstat(handle).st_size) > MAX_BYTES:

@@ -21,16 +21,8 @@ def make_dataset(options) -> None:
             options.tape,
             options.dataset_name,
             data_dirs=options.data_dir,
-            config=_slice_config(options),
-            metadata=_metadata(options),
-            drop=_drop(options),
-            classes=options.classes,
-            train_ratio=options.train_ratio,
-            seed=options.seed,
-            fresh=options.fresh,
-            labels=options.labels,
-            group_by=options.group_by,
-            hold_out=options.hold_out,
+            **_slicing(options),
+            **_keywords(data.make_dataset, options),
         )
     print(dataset.report())
 
@@ -127,27 +119,21 @@ def _keywords(function: Callable, options) -> dict[str, Any]:
     return {name: value for name, value in vars(options).items() if name in inspect.signature(function).parameters}
 
 
-def _slice_config(options):
+def _slicing(options) -> dict[str, Any]:
+    """Config, metadata and what to drop, as those take them that cut tapes."""
     import dataclasses
 
     from vaelab import config, slicing
+    from vaelab.datasets import cutting, segments
 
     if (name := options.preset or "one_shots") not in slicing.PRESETS:
         raise config.ConfigError(f"preset: expected one of {', '.join(slicing.PRESETS)}, found {name!r}")
     knobs = {} if options.sensitivity is None else {"sensitivity": options.sensitivity}
-    return dataclasses.replace(slicing.PRESETS[name], **knobs)
-
-
-def _metadata(options) -> dict[str, str]:
-    from vaelab.datasets import segments
-
-    return segments.metadata(options.metadata)
-
-
-def _drop(options):
-    from vaelab.datasets import cutting
-
-    return cutting.Drop(options.drop_silence, options.drop_duplicates)
+    return {
+        "config": dataclasses.replace(slicing.PRESETS[name], **knobs),
+        "metadata": segments.metadata(options.metadata),
+        "drop": cutting.Drop(options.drop_silence, options.drop_duplicates),
+    }
 
 
 @contextmanager
@@ -166,17 +152,9 @@ def slice_tape(options) -> None:
     from vaelab.datasets import cutting, segments
     from vaelab.ui import plots
 
-    metadata, config = _metadata(options), _slice_config(options)
+    settings = {**_slicing(options), "references": options.references, "labels": options.labels}
     with _telling_warnings():
-        cut, recording = cutting.cut_tape(
-            options.tape,
-            options.out_dir,
-            config,
-            metadata=metadata,
-            references=options.references,
-            drop=_drop(options),
-            labels=options.labels,
-        )
+        cut, recording = cutting.cut_tape(options.tape, options.out_dir, **settings)
     print(segments.report(cut, options.out_dir))
     if not options.no_picture:
         with files.replacing(Path(options.out_dir) / "slices.png") as temporary:

@@ -1,4 +1,4 @@
-"""A dataset as it is kept: its sounds and tapes, what is told of it, and its file, `HOME/NAME/manifest.json`.
+"""A dataset: its sounds and tapes, its report, and its file, `HOME/NAME/manifest.json`.
 
 Manifests are passed around: none can name a file outside the folders that it names.
 """

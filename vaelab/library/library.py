@@ -76,9 +76,7 @@ class Library:
         """Mask of the sounds that match all conditions, bool (sounds,); None for all of them.
 
         The folder is relative to the library's own, or absolute; a label is the name of a folder directly below that.
-
-        Raises:
-            LibraryError: No sound is left, or no such label.
+        A LibraryError says that no sound is left, or that there is no such label.
         """
         if folder is None and label is None and shortest <= 0 and longest == np.inf:
             return None

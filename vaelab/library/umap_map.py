@@ -107,12 +107,7 @@ def save(path: str | os.PathLike, coordinates: np.ndarray, digest: str, how: dic
 
 
 def load(path: str | os.PathLike) -> tuple[np.ndarray, dict[str, Any]]:
-    """Read and verify a map: the coordinates, and what its header says.
-
-    Raises:
-        OSError: There is none, or it cannot be read.
-        ValueError: It is damaged, or something else.
-    """
+    """Read and verify a map, its coordinates and header; a ValueError says that it is damaged, or something else."""
     with files.regular(path) as handle, open(handle, "rb", closefd=False) as file:
         body = file.read()
     try:

@@ -59,12 +59,7 @@ class RunSettings:
 def open_run(
     logdir: Path, dataset: str | None, config: Config | None, seed: int, home: str | Path
 ) -> tuple[RunSettings, Dataset]:
-    """Settings and dataset of the run in `logdir`, or of a new one, whose classes are the dataset's.
-
-    Raises:
-        TrainError: A new run without a dataset, a resumed one with another dataset or config, or damaged settings.
-        DatasetError: No such dataset.
-    """
+    """Settings and dataset of the run in `logdir`, or of a new one, whose classes are the dataset's."""
     path = logdir / "run.json"
     if path.exists():
         settings = _read_settings(path)
@@ -141,12 +136,7 @@ def restore(logdir: Path, start: Any) -> RunState:
 
 @contextmanager
 def writing(logdir: Path) -> Iterator[None]:
-    """Lock a logdir for one training process; errors in writing there become a TrainError.
-
-    Raises:
-        TrainError: Another process trains there, or the folder cannot be written to.
-        files.NoRoomError: The disk is full.
-    """
+    """Lock a logdir for one training process; errors in writing there become a TrainError."""
     try:
         with files.alone_in(logdir):
             yield

@@ -47,7 +47,7 @@ def train(
     on_evaluation: Callable[[Evaluation], None] | None = None,
     progress: bool = True,
 ) -> models.Model:
-    """Train a model on a dataset, or go on with the one in `logdir`, until it stops by itself.
+    """Train a model on a dataset, or go on with the one in `logdir`, until it stops by itself; return the best.
 
     Args:
         logdir: Folder of the model. If it holds a run already, that run is resumed with its own dataset,
@@ -59,9 +59,6 @@ def train(
         home: Where datasets live.
         on_evaluation: Called after each evaluation.
         progress: Show bars.
-
-    Returns:
-        The best model by held-out loss.
 
     Raises:
         TrainError: A new run without a dataset, or a resumed one with another dataset or config.
@@ -99,9 +96,6 @@ def gather(
     """The stored features, and the labels among the config's classes, of one side: "train" or "validation".
 
     With a `train_config`, features beyond its `device_megabytes` stay in the store until they are needed.
-
-    Raises:
-        TrainError: Nothing on this side could be read.
     """
     entries = [entry for entry in dataset.side(side) if entry.sha256 in store]
     if not entries:
@@ -135,10 +129,7 @@ def fit(
 
     The sounds held out are all evaluated each time, with the same noise. `create` makes the model to start from, as
     `vaelab.model.create` does. `tapes` are those that the sounds come from: the model names them, and so does what it
-    generates. The other arguments are those of `train`.
-
-    Returns:
-        The best model by held-out loss.
+    generates. The other arguments are those of `train`. Returned is the best model by held-out loss.
 
     Raises:
         TrainError: The loss is no longer finite, another process trains here, or the logdir cannot be written to.

@@ -60,9 +60,6 @@ class SoundMap(ipywidgets.VBox):
         They can be coloured by `colours`, names or numbers for each, beside what is known of every sound. The mixer
         takes the sounds of a lasso, and is shown below; decoded sounds and labels are saved in the folder. With
         `sync`, everything is done within the callbacks, for tests.
-
-        Raises:
-            LatentError: The tool has no library, or the coordinates do not fit it.
         """
         count = 0 if tool.library is None else len(tool.library.files)
         if np.shape(coordinates) != (count, 2) or not count:
