@@ -1,11 +1,10 @@
-"""Does a model know what it knows: `python -m experiments.honesty`.
+"""Does a model know what it knows: `python -m experiments.quality.honesty`.
 
 A model is trained on Hydrogen's drum kits, whole kits held out, and asked about its training sounds, the held-out ones,
 and sounds that are no drums: pure tones, a synthetic voice, Sonic Pi's loops and instruments, noise. Then it makes
 sounds: from single training sounds (copies), from mixes of two, at random.
 """
 
-import argparse
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,12 +13,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from scipy import signal
 
-from experiments import measures, trained
-from experiments.real_sounds import FOLDERS, HELD_OUT, HYDROGEN_KITS, SONIC_PI, built_in, installed
-from experiments.run import shrink
+from experiments.common import commands, measures, trained
+from experiments.common.real_sounds import FOLDERS, HELD_OUT, HYDROGEN_KITS, SONIC_PI, built_in, installed
+from experiments.common.trained import shrink
 from vaelab import SoundSampleTool, audio, data, training
 from vaelab.audio import Sound
 from vaelab.config import Config
+
+COMMAND = "python -m experiments.quality.honesty"
 
 RATE, SECONDS = 44100, 2.0
 ASKED, TINY_ASKED = 60, 3  # sounds of each kind
@@ -100,8 +101,7 @@ def _row(kind: str, judged: Sequence, verdicts: Sequence[str]) -> list:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, ask, print, keep the tables."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.honesty", description=__doc__.splitlines()[0])
-    trained.add_tiny(parser)
+    parser = commands.parser(COMMAND, __doc__)
     tiny = parser.parse_args(arguments).tiny
     rng, asked = np.random.default_rng(0), TINY_ASKED if tiny else ASKED
     with TemporaryDirectory() as scratch:
@@ -137,13 +137,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "how well a model of Hydrogen's kits knows other sounds, by the largest percentile of mean error, error of the "
         "loudest cells, and -ELBO among held-out sounds; shares."
     )
-    measures.report(None if tiny else "honesty_known", "python -m experiments.honesty", columns, rows, note)
+    measures.report(None if tiny else "honesty_known", COMMAND, columns, rows, note)
     columns = ["made from", "number", *NOVELTIES, "median percentile"]
     note = (
         "distance of generated sounds' latents to the nearest training sound, among the distances of held-out sounds "
         "to theirs; below the 5th percentile a copy, up to the median a relative."
     )
-    measures.report(None if tiny else "honesty_new", "python -m experiments.honesty", columns, made, note)
+    measures.report(None if tiny else "honesty_new", COMMAND, columns, made, note)
 
 
 if __name__ == "__main__":
