@@ -6,7 +6,7 @@ relative to the clip's maximum) with the last frame dropped: frames = samples //
 
 The way back solves for the non-negative power spectrum behind the mel bands, guesses a phase from how the
 magnitudes change, and refines it with fast Griffin-Lim. One filterbank serves both directions. The constants
-below were chosen by `python -m experiments.inversion`.
+below were chosen by `python -m experiments.quality.inversion`.
 
 Sources: Griffin and Lim 1984, "Signal estimation from modified short-time Fourier transform"; Perraudin,
 Balazs and Soendergaard 2013, "A fast Griffin-Lim algorithm"; Prusa, Balazs and Soendergaard 2017, "A noniterative

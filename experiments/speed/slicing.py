@@ -1,9 +1,8 @@
-"""Speed and memory of slicing a long tape: `python -m experiments.slicing_speed`.
+"""Speed and memory of slicing a long tape: `python -m experiments.speed.slicing`.
 
 A stereo wav at 44.1 kHz, a built-in performance over and over, sliced by a process of its own.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -14,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from experiments import measures
+from experiments.common import commands, measures
 from vaelab.audio import built_in_tape
+
+COMMAND = "python -m experiments.speed.slicing"
 
 RATE = 44100
 PART_S = 300.0
@@ -52,9 +53,8 @@ def measure(minutes: float) -> tuple[int, float, float]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, keep the table."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.slicing_speed", description=__doc__.splitlines()[0])
+    parser = commands.parser(COMMAND, __doc__, "a tape of six seconds")
     parser.add_argument("--minutes", nargs="+", type=float, default=[10.0, 60.0], help="lengths (default 10 60)")
-    parser.add_argument("--tiny", action="store_true", help="a tape of six seconds; keeps nothing")
     options = parser.parse_args(arguments)
     rows = []
     for minutes in [0.1] if options.tiny else options.minutes:
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     columns = ["minutes", "segments", "seconds", "times real time", "MB"]
     name = None if options.tiny else "slicing_speed"
-    measures.report(name, "python -m experiments.slicing_speed", columns, rows, note)
+    measures.report(name, COMMAND, columns, rows, note)
 
 
 if __name__ == "__main__":

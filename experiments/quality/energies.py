@@ -1,4 +1,4 @@
-"""The flow on its own: IAF fitted to four energy functions of the plane, `python -m experiments.energies`.
+"""The flow on its own: IAF fitted to four energy functions of the plane, `python -m experiments.quality.energies`.
 
 The densities p(z) = exp(-U(z)) / Z are those of Rezende and Mohamed 2015, "Variational inference with normalizing
 flows", https://arxiv.org/abs/1505.05770, table 1. The flow minimises E_q[log q(z) + U(z)] = KL(q || p) - log Z; Z is
@@ -6,10 +6,8 @@ summed on a grid, so that the KL itself, in nats, can be told. No steps of flow 
 entries. Pictures go to `energies.png`, numbers to `results/energies.json`.
 """
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +15,15 @@ import numpy as np
 import optax
 from jax.scipy.stats import norm
 
+from experiments.common import commands
+from experiments.common.results import FOLDER, RESULTS
 from vaelab import files
 from vaelab.flows import IAF
 from vaelab.models import checkpoint
 from vaelab.ui.plots import Picture
 
-FOLDER = Path(__file__).parent
+COMMAND = "python -m experiments.quality.energies"
+
 STEPS = (0, 2, 8)
 BATCH, UPDATES, RATE, HIDDEN = 256, 4000, 3e-3, 64
 TINY_UPDATES = 20
@@ -133,9 +134,8 @@ def draw(fitted: dict[str, dict[int, dict]]) -> Picture:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fit, print, draw, keep."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.energies", description=__doc__.splitlines()[0])
+    parser = commands.parser(COMMAND, __doc__, "a few updates for the first")
     parser.add_argument("--updates", type=int, default=UPDATES, help=f"of Adam (default {UPDATES})")
-    parser.add_argument("--tiny", action="store_true", help="a few updates for the first; keeps nothing")
     options = parser.parse_args(arguments)
     updates = TINY_UPDATES if options.tiny else options.updates
     rows, fitted = [], {}
@@ -149,13 +149,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     draw(fitted).savefig(FOLDER / "energies.png", dpi=70)
     outcome = {
         "name": "IAF on the energies of Rezende and Mohamed",
-        "command": "python -m experiments.energies",
+        "command": COMMAND,
         "columns": COLUMNS,
         "rows": rows,
         "versions": checkpoint.versions(),
         "note": NOTE,
     }
-    with files.replacing(FOLDER / "results" / "energies.json") as temporary:
+    with files.replacing(RESULTS / "energies.json") as temporary:
         temporary.write_text(json.dumps(outcome, indent=1) + "\n", encoding="ascii")
 
 

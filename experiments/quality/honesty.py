@@ -1,11 +1,10 @@
-"""Does a model know what it knows: `python -m experiments.honesty`.
+"""Does a model know what it knows: `python -m experiments.quality.honesty`.
 
 A model is trained on Hydrogen's drum kits, whole kits held out, and asked about its training sounds, the held-out ones,
 and sounds that are no drums: pure tones, a synthetic voice, Sonic Pi's loops and instruments, noise. Then it makes
 sounds: from single training sounds (copies), from mixes of two, at random.
 """
 
-import argparse
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,12 +13,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from scipy import signal
 
-from experiments import measures, trained
-from experiments.real_sounds import FOLDERS, HELD_OUT, HYDROGEN_KITS, SONIC_PI, built_in, installed
-from experiments.run import shrink
+from experiments.common import commands, measures, trained
+from experiments.common.real_sounds import FOLDERS, HELD_OUT, HYDROGEN_KITS, SONIC_PI, built_in, installed
+from experiments.common.trained import shrink
 from vaelab import SoundSampleTool, audio, data, training
 from vaelab.audio import Sound
 from vaelab.config import Config
+
+COMMAND = "python -m experiments.quality.honesty"
 
 RATE, SECONDS = 44100, 2.0
 ASKED, TINY_ASKED = 60, 3  # sounds of each kind
@@ -100,8 +101,7 @@ def _row(kind: str, judged: Sequence, verdicts: Sequence[str]) -> list:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, ask, print, keep the tables."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.honesty", description=__doc__.splitlines()[0])
-    trained.add_tiny(parser)
+    parser = commands.parser(COMMAND, __doc__)
     tiny = parser.parse_args(arguments).tiny
     rng, asked = np.random.default_rng(0), TINY_ASKED if tiny else ASKED
     with TemporaryDirectory() as scratch:
@@ -137,14 +137,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "shares of sounds by the verdict of a model of Hydrogen's kits (`how_known`). The percentile is the largest of "
         "three, of the mean error, the error of the loudest cells and the -ELBO, each among those of held-out sounds."
     )
-    measures.report(None if tiny else "honesty_known", "python -m experiments.honesty", columns, rows, note)
+    measures.report(None if tiny else "honesty_known", COMMAND, columns, rows, note)
     columns = ["made from", "number", *NOVELTIES, "median percentile"]
     note = (
         "shares of generated sounds by verdict (`how_new`). The percentile is that of the distance between a sound's "
         "latent and the nearest training sound, among these distances of held-out sounds: below 5 is a copy, up to "
         "50 a relative."
     )
-    measures.report(None if tiny else "honesty_new", "python -m experiments.honesty", columns, made, note)
+    measures.report(None if tiny else "honesty_new", COMMAND, columns, made, note)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Onsets on tapes of real sounds, beside librosa's plain detection: `python -m experiments.slicing`.
+"""Onsets on tapes of real sounds, beside librosa's plain detection: `python -m experiments.quality.slicing`.
 
 Tapes are assembled from one-shots at known times, with hiss and hum of equal power, and dropouts. The F-measure is
 mir_eval's: one found onset to one true one, at most 50 ms apart.
@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import measures
+from experiments.common import commands, measures
 from vaelab import audio, slicing
 from vaelab.audio import built_in_tape, synth
+
+COMMAND = "python -m experiments.quality.slicing"
 
 RATE, LIBROSAS_RATE = 44100, 22050  # Hz
 WINDOW_S = 0.05
@@ -103,10 +105,9 @@ def measure(pool: Sequence[Path], spacing: str, snr_db: float, tapes: int, count
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, keep the table."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.slicing", description=__doc__.splitlines()[0])
+    parser = commands.parser(COMMAND, __doc__, "one tape of six sounds for each row")
     parser.add_argument("--tapes", type=int, default=5, help="for each row (default 5)")
     parser.add_argument("--sounds", type=int, default=50, help="on each tape (default 50)")
-    parser.add_argument("--tiny", action="store_true", help="one tape of six sounds for each row; keeps nothing")
     options = parser.parse_args(arguments)
     if options.tiny:
         options.tapes, options.sounds = 1, 6
@@ -132,7 +133,7 @@ def report(options: argparse.Namespace, pool: Sequence[Path]) -> None:
     )
     columns = ["sounds", "SNR", "F", "P", "R", "librosa F", "librosa P", "librosa R"]
     name = None if options.tiny else "slicing"
-    measures.report(name, "python -m experiments.slicing", columns, rows, note)
+    measures.report(name, COMMAND, columns, rows, note)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Train what a question asks for, and keep what came out: `python -m experiments.run QUESTION`.
+"""Train what a question asks for, and keep what came out: `python -m experiments.quality.run QUESTION`.
 
 A question is a file `configs/QUESTION.json`: what is asked, a preset of the front end, and runs, each with overrides
 of the knobs (`vaelab.config`), a number of steps, and seeds. Each run goes through `vaelab.training.fit`, as a user's
@@ -6,7 +6,6 @@ does; its wall-clock is all that a user waits for: start, steps, evaluations and
 `results/QUESTION.json`, one record a run and seed, with the whole config, versions and a hash of the data.
 """
 
-import argparse
 import dataclasses
 import json
 import os
@@ -20,8 +19,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import real_sounds, samplevae_2d
-from experiments.latents import describe
+from experiments.common import commands, real_sounds, samplevae_2d
+from experiments.common.latents import describe
+from experiments.common.results import CONFIGS, RESULTS
+from experiments.common.trained import TINY_EVALUATE_EVERY, shrink
 from vaelab import files
 from vaelab import model as models
 from vaelab.config import AudioConfig, Config
@@ -29,11 +30,10 @@ from vaelab.models import checkpoint
 from vaelab.models.evaluate import Sounds
 from vaelab.training import Evaluation, fit
 
-FOLDER = Path(__file__).parent
-CONFIGS, RESULTS = FOLDER / "configs", FOLDER / "results"
+COMMAND = "python -m experiments.quality.run"
+
 PRESETS = {"default": AudioConfig(), "samplevae": AudioConfig.samplevae()}
 MAKERS = {"vaelab": models.create, "samplevae_2d": samplevae_2d.create}
-TINY_STEPS = 2
 # No run of a table ends before its number of steps: a plateau lowers the rate, but never to the end.
 ENDLESS = {"stop_rate": 1e-9}
 
@@ -110,13 +110,13 @@ def answer(question: str, only: Sequence[str] = (), tiny: bool = False, progress
             sides = real_sounds.sides(found, home, config.audio)
             seeds = [0] if tiny else run.get("seeds", asked.get("seeds", [0]))
             for seed in seeds:
-                steps = TINY_STEPS if tiny else run.get("steps", asked.get("steps"))
+                steps = TINY_EVALUATE_EVERY if tiny else run.get("steps", asked.get("steps"))
                 records.append(learn(run, config, sides, seed, steps, progress))
                 print(told(records[-1]), flush=True)
     return {
         "question": question,
         "asks": asked["asks"],
-        "command": f"python -m experiments.run {question}",
+        "command": f"{COMMAND} {question}",
         "data": {
             "hash": real_sounds.fingerprint(found),
             "train": len(sides[0].features),
@@ -130,15 +130,6 @@ def answer(question: str, only: Sequence[str] = (), tiny: bool = False, progress
         },
         "records": records,
     }
-
-
-def shrink(config: Config) -> Config:
-    """The same kind of model, small and on short clips."""
-    audio = dataclasses.replace(config.audio, clip_seconds=0.25, n_mels=24)
-    small = {"latent_dim": 4, "hidden": 8, "flow_hidden": 6, "components": 6, "width": 4}
-    sizes = {name: min(getattr(config.model, name), size) for name, size in small.items()}
-    training = dataclasses.replace(config.train, batch_size=4, evaluate_every=TINY_STEPS)
-    return Config(audio, dataclasses.replace(config.model, **sizes), training)
 
 
 def told(record: dict[str, Any]) -> str:
@@ -173,12 +164,11 @@ def _plain(value: Any) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Answer one question."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.run", description=__doc__.splitlines()[0])
+    parser = commands.parser(COMMAND, __doc__, "a few steps on built-in sounds")
     parser.add_argument("question", choices=questions())
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="RUN", help="these runs; the others keep their results"
     )
-    parser.add_argument("--tiny", action="store_true", help="a few steps on built-in sounds, nothing is kept")
     options = parser.parse_args(arguments)
     outcome = answer(options.question, options.only, options.tiny)
     if not options.tiny:

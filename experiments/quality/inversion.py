@@ -1,4 +1,4 @@
-"""Quality and speed of turning mel features back into sound: `python -m experiments.inversion`.
+"""Quality and speed of turning mel features back into sound: `python -m experiments.quality.inversion`.
 
 Real one-shots become log-mel features, rounded as they are stored, and sound again in several ways. Judged by
 spectral convergence, the mean over STFT sizes of || |T| - |M| || / || |T| ||, at the sound's own level. Timings are
@@ -19,10 +19,12 @@ import jax.numpy as jnp
 import librosa
 import numpy as np
 
-from experiments import measures
+from experiments.common import commands, measures
 from vaelab import spectral
 from vaelab.audio import synth
 from vaelab.config import AudioConfig
+
+COMMAND = "python -m experiments.quality.inversion"
 
 PRESETS = {"16 kHz": AudioConfig.samplevae(), "44.1 kHz": AudioConfig()}
 LADDER = (0, 1, 2, 4, 8, 16, 32, 64)  # rounds of ours to compare with librosa's 32
@@ -181,12 +183,11 @@ def measure(label: str, paths: Sequence[Path], options: argparse.Namespace) -> t
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and keep the table."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.inversion", description=__doc__.splitlines()[0])
+    parser = commands.parser(COMMAND, __doc__, "two built-in sounds at 16 kHz")
     parser.add_argument("--data-dir", nargs="+", type=Path, default=measures.FOLDERS, metavar="DIR")
     parser.add_argument("--limit", type=int, help="sounds at most (default: all), spread over the folders")
     parser.add_argument("--timed", type=int, default=20, help="sounds that are timed (default 20)")
     parser.add_argument("--repeats", type=int, default=2, help="the best counts (default 2)")
-    parser.add_argument("--tiny", action="store_true", help="two built-in sounds at 16 kHz; keeps nothing")
     options = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", "n_fft=.* is too large", UserWarning)  # librosa's, about short sounds
     with tempfile.TemporaryDirectory() as scratch:
@@ -219,7 +220,7 @@ def report(options: argparse.Namespace, parser: argparse.ArgumentParser, paths: 
         f" --{name} {value}" for name, value in asked.items() if value is not None and value != parser.get_default(name)
     )
     name = None if options.tiny else "inversion"
-    measures.report(name, f"python -m experiments.inversion{flags}", columns, rows, note)
+    measures.report(name, f"{COMMAND}{flags}", columns, rows, note)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Recipes of the shipped models: sounds, split, labels and settings.
 
-A new shipped model is one entry of `RECIPES`; `python -m experiments.pretrain NAME` makes it.
+A new shipped model is one entry of `RECIPES`; `python -m experiments.release.pretrain NAME` makes it.
 """
 
 import dataclasses
@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.classify import CLASSES
-from experiments.real_sounds import FOLDERS, HELD_OUT, HYDROGEN, HYDROGEN_KITS, installed
+from experiments.common.real_sounds import CLASSES, FOLDERS, HELD_OUT, HYDROGEN, HYDROGEN_KITS, installed
 from vaelab import audio, data, slicing
 from vaelab.audio import built_in_tape, synth
 from vaelab.config import Config, ModelConfig

@@ -1,16 +1,17 @@
-"""Latency of a mix of two files, from the call to its samples, and its breakdown."""
+"""Latency of a mix of two files, from the call to its samples, part by part: `python -m experiments.speed.latency`."""
 
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import measures
+from experiments.common import measures
+from experiments.speed.options import parsed
 from vaelab import SoundSampleTool, spectral
 from vaelab import model as models
 from vaelab.audio import synth
@@ -18,6 +19,7 @@ from vaelab.config import AudioConfig, ModelConfig
 from vaelab.models import checkpoint
 from vaelab.play import latent, provenance, rendering
 
+COMMAND = "python -m experiments.speed.latency"
 SAMPLEVAE_MS = 670.0  # the same call in SampleVAE, 16 kHz, on two cores
 TARGET_MS = 60.0
 CALLS = 30  # of each measurement
@@ -47,7 +49,7 @@ def generate(options: argparse.Namespace) -> None:
         f"{SAMPLEVAE_MS / whole:.1f} times as long (target: 11)."
     )
     name = None if options.tiny else "latency"
-    measures.report(name, "python -m experiments.speed generate", ["what", "ms"], rows, note)
+    measures.report(name, COMMAND, ["what", "ms"], rows, note)
 
 
 def parts(tool: SoundSampleTool, pair: list[Path]) -> dict[str, Callable]:
@@ -85,3 +87,13 @@ def milliseconds(work: Callable, calls: int) -> float:
 
 def _arrays(result):
     return [leaf for leaf in jax.tree.leaves(result) if isinstance(leaf, jax.Array)]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print and keep."""
+    with parsed(COMMAND, __doc__, arguments) as options:
+        generate(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""Speed of the training step relative to the machine's matrix products: `python -m experiments.speed step`.
+"""Speed of the training step relative to the machine's matrix products: `python -m experiments.speed.step`.
 
 Floating-point operations are counted from the shapes of every matrix product and convolution in the step's own
 program, forwards and backwards, two for each multiplication; nothing else counts. The bound is a product of two
@@ -9,25 +9,26 @@ hits all alike; the best round of each counts.
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import samplevae_2d
+from experiments.common import samplevae_2d
+from experiments.common.results import RESULTS
+from experiments.speed.options import parsed
 from vaelab import files
 from vaelab import model as models
 from vaelab.config import AudioConfig, Config, ModelConfig, TrainConfig
 from vaelab.models import checkpoint, devices
 from vaelab.training import train_step
 
+COMMAND = "python -m experiments.speed.step"
 MATRIX = 2048
 SOUNDS = 64
-RESULT = Path(__file__).parent / "results" / "step.json"
 WIDE = ModelConfig(components=0, width=256)
 FLAT = ModelConfig(components=0, width=1, likelihood="cross_entropy")
 SAMPLEVAE = AudioConfig.samplevae()
@@ -133,7 +134,7 @@ def measure(rounds: int, repeats: int = 10, names: Iterable[str] = PEERS) -> lis
     return rows
 
 
-def main(rounds: int, tiny: bool = False) -> None:
+def report(rounds: int, tiny: bool = False) -> None:
     """Print the table and keep it; a tiny one has the default model only, and is not kept."""
     columns = ["step", "GFLOP", "ms", "GFLOP/s", "share of the bound", "target"]
     rows = measure(1, 1, ["default"]) if tiny else measure(rounds)
@@ -143,12 +144,22 @@ def main(rounds: int, tiny: bool = False) -> None:
         return
     outcome = {
         "name": "Training step against the machine's matrix products",
-        "command": "python -m experiments.speed step",
+        "command": COMMAND,
         "columns": columns,
         "rows": rows,
         "versions": checkpoint.versions(),
         "note": f"best of {rounds} rounds in turn; operations are counted from the shapes of products and "
         "convolutions; the bound is the speed of the matrix product",
     }
-    with files.replacing(RESULT) as temporary:
+    with files.replacing(RESULTS / "step.json") as temporary:
         temporary.write_text(json.dumps(outcome, indent=1) + "\n", encoding="ascii")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print and keep."""
+    with parsed(COMMAND, __doc__, arguments) as options:
+        report(options.rounds, options.tiny)
+
+
+if __name__ == "__main__":
+    main()

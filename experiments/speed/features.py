@@ -1,6 +1,7 @@
-"""Speed of vaelab on this machine: `python -m experiments.speed features`, or `train`.
+"""From files to stored features, against a plain loop over librosa: `python -m experiments.speed.features`.
 
-Each subcommand measures one thing beside a plain way of doing it, in the same run.
+Other work on the machine swings the ratio of the times. Then the processor time tells more, with
+OPENBLAS_NUM_THREADS=1, as the threads of librosa's matrix products otherwise spin while they wait for each other.
 """
 
 import argparse
@@ -8,40 +9,24 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import joblib
+import librosa
+import soundfile
 
+from experiments.speed.options import folders, parsed
+from vaelab import audio, files
+from vaelab.config import AudioConfig
+from vaelab.data import sound_files
+from vaelab.datasets.feature_store import FeatureStore
 
-@contextmanager
-def sounds(folders: Sequence[Path], limit: int) -> Iterator[list[Path]]:
-    """Real sounds: those below `folders`, or installed ones, or built-in ones written for the occasion."""
-    from experiments.real_sounds import installed_if_any
-    from vaelab.audio import synth
-    from vaelab.data import sound_files
-
-    folders = folders or installed_if_any()
-    with tempfile.TemporaryDirectory() as scratch:
-        if not folders:
-            folders = [synth.write_dataset(Path(scratch) / "sounds", per_class=20)]
-        yield [path for folder in folders for path in sound_files(folder)][:limit]
+COMMAND = "python -m experiments.speed.features"
 
 
 def features(options: argparse.Namespace) -> None:
-    """From files to stored features, against a plain loop over librosa.
-
-    Other work on the machine swings the ratio of the times. Then the processor time tells more, with
-    OPENBLAS_NUM_THREADS=1, as the threads of librosa's matrix products otherwise spin while they wait for each other.
-    """
-    import librosa
-    import soundfile
-
-    from vaelab import audio, files
-    from vaelab.config import AudioConfig
-    from vaelab.datasets.feature_store import FeatureStore
-
+    """Measure and print."""
     warnings.filterwarnings("ignore", "n_fft=.* is too large", UserWarning)  # librosa's, about short sounds
     config = AudioConfig()
 
@@ -61,7 +46,8 @@ def features(options: argparse.Namespace) -> None:
         except audio.AudioError:
             return False
 
-    with sounds(options.data_dir, options.limit) as found, tempfile.TemporaryDirectory() as scratch:
+    with folders(options.data_dir, 20) as places, tempfile.TemporaryDirectory() as scratch:
+        found = [path for folder in places for path in sound_files(folder)][: options.limit]
         # Each content once, as a dataset has it, and for every contender the same.
         unique = {files.content_hash(path): path for path in found if readable(path)}
         paths = list(unique.values())
@@ -116,66 +102,10 @@ def processor_seconds(pid: int | str = "self") -> float:
     return own + sum(processor_seconds(child) for child in children)
 
 
-def step(options: argparse.Namespace) -> None:
-    """The training step against the machine's matrix products."""
-    from experiments import step_speed
-
-    step_speed.main(options.rounds, options.tiny)
-
-
-def train(options: argparse.Namespace) -> None:
-    """Training, from the command to the sounds a second."""
-    from experiments import train_speed
-
-    train_speed.command(options)
-
-
-def generate(options: argparse.Namespace) -> None:
-    """From a call of `generate` with two files to samples."""
-    from experiments import latency
-
-    latency.generate(options)
-
-
-def search(options: argparse.Namespace) -> None:
-    """Exact search, from a thousand sounds to a million."""
-    from experiments import search_speed
-
-    search_speed.main(options.tiny)
-
-
-def library(options: argparse.Namespace) -> None:
-    """Embedding a folder of sounds, against SampleVAE's time for a file."""
-    from experiments import library_speed
-
-    library_speed.main(options.data_dir, options.limit, options.rounds, keep=not options.tiny)
-
-
-COMMANDS = {
-    "features": features,
-    "generate": generate,
-    "library": library,
-    "search": search,
-    "step": step,
-    "train": train,
-}
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one measurement."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.speed", description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=COMMANDS)
-    parser.add_argument("--data-dir", nargs="+", type=Path, default=[], metavar="DIR", help="your own sounds")
-    parser.add_argument("--limit", type=int, default=1000, help="sounds at most (default 1000)")
-    parser.add_argument("--rounds", type=int, default=3, help="the best counts (default 3)")
-    parser.add_argument("--tiny", action="store_true", help="one round on a few built-in sounds; keeps nothing")
-    options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as scratch:
-        if options.tiny:
-            from vaelab.audio import synth
-
-            options.data_dir, options.rounds = [synth.write_dataset(scratch, per_class=2, progress=False)], 1
-        COMMANDS[options.command](options)
+    """Measure and print."""
+    with parsed(COMMAND, __doc__, arguments) as options:
+        features(options)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Time to build a library from a folder: `python -m experiments.speed library`."""
+"""Time to build a library from a folder: `python -m experiments.speed.library`."""
 
 import tempfile
 import time
@@ -7,17 +7,19 @@ from pathlib import Path
 
 import jax
 
-from experiments import measures
+from experiments.common import measures
+from experiments.speed.options import parsed
 from vaelab import SoundSampleTool
 from vaelab import model as models
 from vaelab.config import AudioConfig, ModelConfig
 from vaelab.models import checkpoint
 
+COMMAND = "python -m experiments.speed.library"
 SAMPLEVAE_MS = 46.0  # a file, measured once on two cores of another day
 TARGET = 20.0
 
 
-def main(folders: Sequence[Path], limit: int, rounds: int, keep: bool = True) -> None:
+def measure(folders: Sequence[Path], limit: int, rounds: int, keep: bool = True) -> None:
     """Open a library of real sounds with a model of the default size, cold, then again, then with ten files gone."""
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
@@ -43,7 +45,7 @@ def main(folders: Sequence[Path], limit: int, rounds: int, keep: bool = True) ->
         f"ours; more is better. {measures.machine()}."
     )
     columns = ["files", "ms", "ratio", "target"]
-    measures.report("library" if keep else None, "python -m experiments.speed library", columns, rows, note)
+    measures.report("library" if keep else None, COMMAND, columns, rows, note)
 
 
 def opened(tool: SoundSampleTool, sounds: Path, home: Path) -> float:
@@ -51,3 +53,13 @@ def opened(tool: SoundSampleTool, sounds: Path, home: Path) -> float:
     start = time.perf_counter()
     tool.open_library(sounds, home=home, progress=False)
     return time.perf_counter() - start
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print and keep."""
+    with parsed(COMMAND, __doc__, arguments) as options:
+        measure(options.data_dir, options.limit, options.rounds, keep=not options.tiny)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""Drum classes of kits never trained on and, with --kits, kit identification: `python -m experiments.classify`.
+"""Drum classes of kits never trained on and, with --kits, kit identification: `python -m experiments.quality.classify`.
 
 Hydrogen's kits name their instruments. Drums: for each kit, a classifier learns from all other kits and is asked about
 the one it has never met. Kits: a classifier of the kit is asked about sounds drawn at random, a tenth at a time, and
@@ -9,7 +9,6 @@ Beside it stands what a few lines of other libraries do on the same sounds and f
 regression.
 """
 
-import argparse
 import json
 import os
 import tempfile
@@ -24,8 +23,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from experiments import measures
-from experiments.real_sounds import HYDROGEN_KITS, installed, pack
+from experiments.common import commands, measures
+from experiments.common.real_sounds import CLASSES, HYDROGEN_KITS, installed, pack
+from experiments.common.results import RESULTS
 from vaelab import audio, data, files
 from vaelab.audio import synth
 from vaelab.config import AudioConfig, Config, ModelConfig
@@ -35,10 +35,10 @@ from vaelab.models.evaluate import Sounds, balanced, confusion_matrix, recalls, 
 from vaelab.spectral import dequantise
 from vaelab.training import start
 
+COMMAND = "python -m experiments.quality.classify"
+
 BUILT_IN = "built-in"
-CLASSES = ("kick", "snare", "rim", "clap", "closed_hat", "open_hat", "tom", "ride", "crash", "cowbell")
 CLASSES_BUILT_IN = [kind for kind in synth.KINDS if kind in CLASSES]
-RESULTS = Path(__file__).parent / "results"
 MEASURES = ("balanced_accuracy", "macro_f1", "accuracy")
 RANDOM_FOLDS = 10
 TINY_SOUNDS = 90
@@ -153,7 +153,7 @@ def answer(roots: Sequence[Path], kits: bool = False, tiny: bool = False, built_
             confusion[f"{name}, {split}" if kits else name] = matrix.tolist()
     minutes = {"wall": (time.perf_counter() - start) / 60, "cpu": (time.process_time() - cpu) / 60}
     return {
-        "command": "python -m experiments.classify" + " --kits" * kits + f" --built-in {built_in}" * bool(built_in),
+        "command": COMMAND + " --kits" * kits + f" --built-in {built_in}" * bool(built_in),
         "classes": names,
         "labelled": int(((labels >= 0) & (kit != BUILT_IN)).sum()),
         "kits": len(set(kit_names) - {BUILT_IN}),
@@ -164,7 +164,7 @@ def answer(roots: Sequence[Path], kits: bool = False, tiny: bool = False, built_
 
 
 def kept(outcome: dict) -> dict:
-    """The outcome as a table for `experiments.table`; the confusion matrices stay beside it."""
+    """The outcome as a table for `experiments.release.page`; the confusion matrices stay beside it."""
     matrices = {name: np.array(matrix) for name, matrix in outcome["confusion"].items()}
     measured = {name: scores(matrix) for name, matrix in matrices.items()}
     rows = [[name.replace("_", " "), *(_rounded(each[name]) for each in measured.values())] for name in MEASURES]
@@ -206,11 +206,10 @@ def table(outcome: dict) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table; keep it with --keep."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.classify", description=__doc__.splitlines()[0])
+    parser = commands.parser(COMMAND, __doc__, "few sounds, to see that all of it runs")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="a folder of Hydrogen kits (default: Debian's)")
     parser.add_argument("--kits", action="store_true", help="which kit is it?")
     parser.add_argument("--built-in", type=int, default=0, metavar="N", help="so many of each kind to learn from too")
-    parser.add_argument("--tiny", action="store_true", help="few sounds, nothing kept: does all of it run?")
     parser.add_argument("--keep", action="store_true", help="write the table into experiments/results")
     options = parser.parse_args(arguments)
     if options.kits and options.built_in:

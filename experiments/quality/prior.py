@@ -1,4 +1,4 @@
-"""Quality of generated sounds: `python -m experiments.prior`.
+"""Quality of generated sounds: `python -m experiments.quality.prior`.
 
 Sounds made by the shipped model `general` are compared with real sounds that it never met, as many as these, in the
 first eight principal components of its training sounds' features:
@@ -13,9 +13,9 @@ Sources: Heusel et al. 2017, https://arxiv.org/abs/1706.08500; Naeem et al. 2020
 metrics for generative models", https://arxiv.org/abs/2002.09797.
 """
 
-import argparse
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,19 @@ import numpy as np
 import scipy
 from scipy.spatial.distance import cdist
 
-from experiments import measures, pretrain, real_sounds
-from experiments.latents import describe, draws
-from experiments.recipes import RECIPES
+from experiments.common import commands, measures, real_sounds, trained
+from experiments.common.latents import describe, draws
+from experiments.common.recipes import RECIPES
 from vaelab import SoundSampleTool, pca
+from vaelab.data import Dataset
 from vaelab.model import Model
 from vaelab.models import familiarity
 from vaelab.models.evaluate import Sounds
 from vaelab.models.familiarity import Reference
 from vaelab.play import prior
 from vaelab.spectral import dequantise
+
+COMMAND = "python -m experiments.quality.prior"
 
 AXES, NEIGHBOUR, REPEATS, TINY_REPEATS = 8, 5, 50, 3
 VARIANCE = 0.25
@@ -126,26 +129,32 @@ def _row(name: str, found: Sequence, floor: Sequence, shares: Sequence[float | N
     return [*cells, *shares]
 
 
+@contextmanager
+def opened(name: str, tiny: bool) -> Iterator[tuple[SoundSampleTool, Dataset]]:
+    """A shipped model and its dataset, or a tiny model trained for the occasion and its own."""
+    if tiny:
+        with trained.on_real_sounds(tiny=True) as opened_tool:
+            yield opened_tool
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield SoundSampleTool(name), RECIPES[name].gather(name, Path(scratch), RECIPES[name].size)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, keep."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.prior", description=__doc__.splitlines()[0])
+    parser = commands.parser(COMMAND, __doc__, "a model of a few steps, on built-in sounds")
     parser.add_argument(
         "--model", default="general", choices=RECIPES, help="shipped model (default general, whose table is kept)"
     )
-    parser.add_argument("--tiny", action="store_true", help="a model of a few steps, on built-in sounds; keeps nothing")
     options = parser.parse_args(arguments)
-    name = "industrial" if options.tiny else options.model
-    with tempfile.TemporaryDirectory() as scratch:
-        home = Path(scratch)
-        dataset = RECIPES[name].gather(name, home, pretrain.TINY_SIZE if options.tiny else RECIPES[name].size)
-        tool = SoundSampleTool(pretrain.make(name, home / "models", tiny=True) if options.tiny else name)
-        sides = real_sounds.sides(dataset, home, tool.model.audio)
+    with opened(options.model, options.tiny) as (tool, dataset), tempfile.TemporaryDirectory() as scratch:
+        sides = real_sounds.sides(dataset, Path(scratch), tool.model.audio)
     repeats = TINY_REPEATS if options.tiny else REPEATS
     told = describe(tool.model, sides[1])
     note = (
         f"generated sounds against as many held-out ones ({len(sides[1].features)}), mean of {repeats} draws and 95 % "
-        f"interval; the model {name}, data {real_sounds.fingerprint(dataset)}. Frechet distance: lower is better. "
-        "Coverage: share of held-out sounds with a generated one nearby; higher is better. The floor is real "
+        f"interval; the model {options.model}, data {real_sounds.fingerprint(dataset)}. Frechet distance: lower is "
+        "better. Coverage: share of held-out sounds with a generated one nearby; higher is better. The floor is real "
         "training sounds in place of generated ones. Copies come closest to it, so the last columns say how many "
         f"are copies, relatives and new. All posteriors together are {told['gap_nats']} nats from the normal prior. "
         "Targets for random sounds: a distance of at most 1.5 floors, a coverage of at least 0.8"
@@ -153,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = measure(tool.model, tool.reference, sides, repeats)
     asked_for = "" if options.model == "general" else f" --model {options.model}"
     kept = None if options.tiny or asked_for else "prior"  # the table of the README is that of `general`
-    measures.report(kept, f"python -m experiments.prior{asked_for}", COLUMNS, rows, note)
+    measures.report(kept, f"{COMMAND}{asked_for}", COLUMNS, rows, note)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Speed of exact search, from a thousand sounds to a million: `python -m experiments.speed search`.
+"""Speed of exact search, from a thousand sounds to a million: `python -m experiments.speed.search`.
 
 Each size is a library file of random embeddings, opened and asked in a process of its own, whose peak memory counts.
 Beside it stand a Python loop over scipy's Euclidean distance, and scikit-learn's brute force, on the same numbers.
@@ -10,16 +10,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial import distance
 from sklearn.neighbors import NearestNeighbors
 
-from experiments import measures
+from experiments.common import measures
+from experiments.speed.options import parsed
 from vaelab.library import index, search
 
+COMMAND = "python -m experiments.speed.search"
 LATENT, TIMBRE, COUNT = 64, 256, 10  # a clip of the default front end has so many statistics of timbre
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 ASKED = 9  # queries; the median counts
@@ -35,6 +37,14 @@ COLUMNS = [
     "scikit-learn ms",
     "ratio ",
 ]
+
+
+CHILD = """
+import json, sys
+from pathlib import Path
+from experiments.speed import search
+print(json.dumps(search.in_this_process(Path(sys.argv[1]))))
+"""
 
 
 def write(path: Path, sounds: int) -> None:
@@ -84,9 +94,7 @@ def measure(folder: Path, sounds: int) -> list[float]:
     """One row of the table."""
     path = folder / f"{sounds}.safetensors"
     write(path, sounds)
-    child = subprocess.run(
-        [sys.executable, "-m", "experiments.search_speed", str(path)], capture_output=True, text=True, check=True
-    )
+    child = subprocess.run([sys.executable, "-c", CHILD, str(path)], capture_output=True, text=True, check=True)
     ours = json.loads(child.stdout)
     points = np.array(index.load(path).embeddings)
     queries = np.random.default_rng(1).normal(size=(3, LATENT)).astype(np.float32)
@@ -113,7 +121,7 @@ def measure(folder: Path, sounds: int) -> list[float]:
     ]
 
 
-def main(tiny: bool = False) -> None:
+def report(tiny: bool = False) -> None:
     """Print the curve and keep it; a tiny one has one size, and is not kept."""
     sizes = SIZES[:1] if tiny else SIZES
     with tempfile.TemporaryDirectory() as scratch:
@@ -124,8 +132,14 @@ def main(tiny: bool = False) -> None:
         "peak memory beyond that of the imports. Ratio: time of the column before it divided by ours. Targets for a "
         f"million: {targets}. {measures.machine()}."
     )
-    measures.report(None if tiny else "search", "python -m experiments.speed search", COLUMNS, rows, note)
+    measures.report(None if tiny else "search", COMMAND, COLUMNS, rows, note)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print and keep."""
+    with parsed(COMMAND, __doc__, arguments) as options:
+        report(options.tiny)
 
 
 if __name__ == "__main__":
-    print(json.dumps(in_this_process(Path(sys.argv[1]))))
+    main()

@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.real_sounds import FOLDERS, HYDROGEN_KITS, installed, installed_if_any
+from experiments.common.real_sounds import FOLDERS, HYDROGEN_KITS, installed, installed_if_any
+from experiments.common.results import RESULTS
 from vaelab import audio, files, spectral
 from vaelab.config import AudioConfig
 from vaelab.data import sound_files
 from vaelab.models import checkpoint
 
-RESULTS = Path(__file__).parent / "results"
 SIZES = (128, 256, 512, 1024, 2048)  # of the windows, samples
 BATCH = 16
 LEAST_PEAK = 1e-3  # quieter files are not sounds to judge by

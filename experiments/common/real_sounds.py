@@ -34,6 +34,8 @@ KITS = (
 )  # of Debian's hydrogen-drumkits; other packages put more beside them
 HYDROGEN_KITS = tuple(HYDROGEN / kit for kit in KITS)
 FOLDERS = (*HYDROGEN_KITS, SONIC_PI)
+# The classes of drums that Hydrogen's instruments are told apart by.
+CLASSES = ("kick", "snare", "rim", "clap", "closed_hat", "open_hat", "tom", "ride", "crash", "cowbell")
 HELD_OUT = ("BJA_Pacific", "ElectricEmpireKit", "Audiophob", "VariBreaks")
 
 

@@ -1,4 +1,4 @@
-"""A hundred thousand files: `python -m experiments.scale`.
+"""A hundred thousand files: `python -m experiments.speed.scale`.
 
 Makes a tree of small sounds, each readable and of its own content, and a dataset of it; adds ten and makes it again;
 then builds the features of the first sounds, and of ten more. For each step it prints the seconds, how many files were
@@ -6,7 +6,6 @@ decoded, and the peak memory of the whole process tree: the resident memory of t
 ten times a second. Pages that processes share are counted for each of them.
 """
 
-import argparse
 import re
 import tempfile
 import threading
@@ -19,10 +18,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from experiments.common import commands
 from vaelab.audio import workers
 from vaelab.config import AudioConfig
 from vaelab.data import make_dataset
 from vaelab.datasets.scan_cache import SETTLED_NS
+
+COMMAND = "python -m experiments.speed.scale"
 
 RATE = 8000
 KINDS = (("wav", "WAV"), ("wav", "WAV"), ("aiff", "AIFF"), ("flac", "FLAC"))  # a library's usual mix
@@ -128,10 +130,9 @@ def tell(step: str, cost: Cost, found: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make the tree in a temporary folder and measure."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.scale", description=__doc__.splitlines()[0])
+    parser = commands.parser(COMMAND, __doc__, "sixty sounds")
     parser.add_argument("--files", type=int, default=100_000, help="sounds (default 100000)")
     parser.add_argument("--features", type=int, default=5000, help="of which features are built (default 5000)")
-    parser.add_argument("--tiny", action="store_true", help="sixty sounds")
     options = parser.parse_args(arguments)
     if options.tiny:
         options.files, options.features = 60, 20

@@ -1,18 +1,18 @@
 """A trained model for measurements: one that is there, or one trained for the occasion on built-in sounds."""
 
 import argparse
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from experiments import real_sounds
-from experiments.run import shrink
+from experiments.common import real_sounds
 from vaelab import SoundSampleTool, data, training
 from vaelab.audio import synth
 from vaelab.config import Config
 
-TINY_STEPS, TINY_PER_CLASS = 4, 6
+TINY_STEPS, TINY_PER_CLASS, TINY_EVALUATE_EVERY = 4, 6, 2
 SEED_OF_TRAINING, SEED_HELD_OUT = 0, 7  # built-in sounds of different seeds are different sounds
 
 
@@ -21,14 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="LOGDIR", help="of `vaelab train` (default: train one on built-in sounds)")
     parser.add_argument("--num-steps", type=int, default=2000, help="of the training (default 2000)")
     parser.add_argument("--per-class", type=int, default=90, help="built-in sounds of each kind (default 90)")
-    add_tiny(parser)
 
 
-def add_tiny(parser: argparse.ArgumentParser) -> None:
-    """The option of every measurement to run small."""
-    parser.add_argument(
-        "--tiny", action="store_true", help="a few steps of a small model on built-in sounds; keeps nothing"
-    )
+def shrink(config: Config) -> Config:
+    """The same kind of model, small and on short clips."""
+    audio = dataclasses.replace(config.audio, clip_seconds=0.25, n_mels=24)
+    small = {"latent_dim": 4, "hidden": 8, "flow_hidden": 6, "components": 6, "width": 4}
+    sizes = {name: min(getattr(config.model, name), size) for name, size in small.items()}
+    training = dataclasses.replace(config.train, batch_size=4, evaluate_every=TINY_EVALUATE_EVERY)
+    return Config(audio, dataclasses.replace(config.model, **sizes), training)
 
 
 @contextmanager

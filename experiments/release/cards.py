@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.recipes import RECIPES
-from experiments.run import RESULTS
-from experiments.table import rows as rows_of
+from experiments.common.recipes import RECIPES
+from experiments.common.results import RESULTS
+from experiments.release.page import rows as rows_of
 from vaelab.models import checkpoint
 
 # As Debian's copyright files of the two packages have them.
@@ -44,7 +44,7 @@ NO_SOUNDS = (
 
 
 def card(path: Path) -> str:
-    """The card of a model that `experiments.pretrain` made, as Markdown."""
+    """The card of a model that `experiments.release.pretrain` made, as Markdown."""
     meta, name = checkpoint.load_model(path)[1], path.stem
     recipe, told, labels = RECIPES[name], meta["card"], meta["model"]["labels"]
     lines = [
@@ -67,7 +67,7 @@ def card(path: Path) -> str:
         ]
     for result in recipe.results:
         lines += ["", *_result(result)]
-    lines += ["\n## Make it again\n", f"    python -m experiments.pretrain {name}\n"]
+    lines += ["\n## Make it again\n", f"    python -m experiments.release.pretrain {name}\n"]
     return "\n".join(lines)
 
 

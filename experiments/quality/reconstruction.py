@@ -1,23 +1,25 @@
-"""Reconstruction of sounds by a trained model: `python -m experiments.reconstruction [--model LOGDIR]`.
+"""Reconstruction of sounds by a trained model: `python -m experiments.quality.reconstruction [--model LOGDIR]`.
 
-Spectral convergence as in `experiments.inversion`, through the model, with the source's phase against none. A
+Spectral convergence as in `experiments.quality.inversion`, through the model, with the source's phase against none. A
 picture of a few originals and their reconstructions is kept as reconstruction.png beside this file.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import measures, trained
+from experiments.common import commands, measures, trained
+from experiments.common.results import FOLDER
 from vaelab import spectral
 from vaelab.audio import synth
 from vaelab.ui import plots
 
+COMMAND = "python -m experiments.quality.reconstruction"
+
 SHOWN = ("kick", "snare", "metal", "drone")
-PICTURE = Path(__file__).parent / "reconstruction.png"
+PICTURE = FOLDER / "reconstruction.png"
 
 
 def held_out(rate: int, per_kind: int) -> tuple[list[str], list[np.ndarray]]:
@@ -37,7 +39,7 @@ def draw(kinds: Sequence[str], rows: dict[str, np.ndarray], config) -> Figure:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, keep the table and the picture."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.reconstruction", description=__doc__.splitlines()[0])
+    parser = commands.parser(COMMAND, __doc__)
     trained.add_arguments(parser)
     parser.add_argument("--per-kind", type=int, default=10, help="sounds of each kind (default 10)")
     parser.add_argument("--data-dir", nargs="+", type=Path, metavar="DIR", help="real one-shots instead")
@@ -86,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     columns = ["way", "convergence", "median"]
     name = None if options.tiny else "reconstruction"
-    measures.report(name, "python -m experiments.reconstruction", columns, rows, note)
+    measures.report(name, COMMAND, columns, rows, note)
 
 
 if __name__ == "__main__":

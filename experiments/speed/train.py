@@ -1,21 +1,22 @@
-"""Speed of training: `python -m experiments.speed train`.
+"""Speed of training: `python -m experiments.speed.train`.
 
 Three speeds in one run, interleaved: the bare step (jitted, the same batch again and again), the fed loop (order, feed,
 dispatch, metrics to the host: all that `fit` does between evaluations), and training as a whole (evaluations, files and
 pictures included). The time from `vaelab train` to the first step is that of a fresh process.
 """
 
-import argparse
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from experiments.speed.options import folders, parsed
 from vaelab import data, training
 from vaelab import model as models
 from vaelab.config import Config
@@ -25,6 +26,7 @@ from vaelab.models.evaluate import Sounds
 from vaelab.training import train_step
 from vaelab.training.batches import Resident, Streamed
 
+COMMAND = "python -m experiments.speed.train"
 STEPS = 100  # a round
 FIRST_STEP = """
 import sys, time
@@ -41,12 +43,12 @@ cli.main(["train", "--logdir", sys.argv[2], "--dataset", "speed"])
 """
 
 
-def measure(folders: list[Path], rounds: int) -> None:
+def measure(places: Sequence[Path], rounds: int) -> None:
     """Print everything for the default knobs on these sounds."""
     config = Config()
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch) / "datasets"
-        found = data.make_dataset(folders, "speed", classes=True, home=home, progress=False)
+        found = data.make_dataset(places, "speed", classes=True, home=home, progress=False)
         store = FeatureStore(home / ".store", config.audio)
         store.build({entry.sha256: found.source(entry) for entry in found.entries}, progress=False)
         sides = [training.gather(found, side, store, config.model) for side in ("train", "validation")]
@@ -145,7 +147,7 @@ def _whole(sides: list[Sounds], config: Config, logdir: Path, rounds: int) -> fl
 def _first_step(folder: Path, number: int) -> float:
     """Seconds from starting `vaelab train` in a new process until its first step is done; features are stored."""
     command = [sys.executable, "-c", FIRST_STEP, str(time.time()), f"first{number}"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "TQDM_DISABLE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TQDM_DISABLE": "1"}
     told = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return float(told.stdout.split("first step after")[1].split()[0])
 
@@ -166,14 +168,11 @@ def _report(config: Config, sides: list[Sounds], seconds: dict[str, float], whol
     print(f"from `vaelab train` to the first step: {min(first):.1f} s (target: at most 15; each: {each})")
 
 
-def command(options: argparse.Namespace) -> None:
-    """Of `experiments.speed`: the folders named, or installed ones, or built-in sounds."""
-    from experiments.real_sounds import installed_if_any
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    with parsed(COMMAND, __doc__, arguments) as options, folders(options.data_dir, 50) as places:
+        measure(places, options.rounds)
 
-    folders = options.data_dir or installed_if_any()
-    with tempfile.TemporaryDirectory() as scratch:
-        if not folders:
-            from vaelab.audio import synth
 
-            folders = [synth.write_dataset(Path(scratch) / "sounds", per_class=50)]
-        measure(folders, options.rounds)
+if __name__ == "__main__":
+    main()

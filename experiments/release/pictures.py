@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from experiments.run import RESULTS
-from experiments.table import step_milliseconds
+from experiments.common.results import RESULTS
+from experiments.release.page import step_milliseconds
 from vaelab.ui.plots import COLOURS, MARKERS, Picture
 
 HATCHES = ("", "//", "..")

@@ -1,19 +1,20 @@
-"""Does a slider move what it names: `python -m experiments.descriptors [--model LOGDIR]`.
+"""Does a slider move what it names: `python -m experiments.quality.descriptors [--model LOGDIR]`.
 
 Directions are fitted on built-in sounds of the seed that training uses. Built-in sounds of another seed are then moved
 along each by -2 to 2 standard deviations, decoded, and measured: the slope is the measured change (in standard
 deviations) for each one asked for, R2 the share of the measured change's variance that the amount explains.
 """
 
-import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from experiments import measures, trained
+from experiments.common import commands, measures, trained
 from vaelab.audio import descriptors, synth
+
+COMMAND = "python -m experiments.quality.descriptors"
 
 AMOUNTS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 TARGET_R2, TARGET_COUNT = 0.5, 3
@@ -71,7 +72,7 @@ def slider(tool, z: np.ndarray, direction, name: str) -> tuple[float, float]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and keep the table."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.descriptors", description=__doc__.splitlines()[0])
+    parser = commands.parser(COMMAND, __doc__)
     trained.add_arguments(parser)
     parser.add_argument("--moved", type=int, default=40, help="sounds that are moved (default 40)")
     options = parser.parse_args(arguments)
@@ -119,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     columns = ["descriptor", "unit", "truth", "embedding", "slope", "R2"]
     name = None if options.tiny else "descriptors"
-    measures.report(name, "python -m experiments.descriptors", columns, rows, note)
+    measures.report(name, COMMAND, columns, rows, note)
 
 
 if __name__ == "__main__":

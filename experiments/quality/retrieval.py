@@ -1,4 +1,4 @@
-"""Does similarity search find what it should: `python -m experiments.retrieval`.
+"""Does similarity search find what it should: `python -m experiments.quality.retrieval`.
 
 Precision: each labelled drum of the held-out kits asks for ten sounds among the labelled drums of all other kits; how
 many are of its class, class by class, then averaged. Finding itself: each of the sounds, made quieter, later, noisier,
@@ -7,19 +7,21 @@ them, and the model's embeddings stand the statistics of MFCCs and the principal
 but embeddings are in units of their deviations.
 """
 
-import argparse
 import io
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import soundfile
 
-from experiments import measures, real_sounds, trained
-from experiments.classify import CLASSES, mfcc_of
+from experiments.common import commands, measures, real_sounds, trained
+from experiments.common.real_sounds import CLASSES
+from experiments.quality.classify import mfcc_of
 from vaelab import SoundSampleTool, audio, library, pca
 from vaelab.audio import timbre
 from vaelab.data import Dataset, Entry
 from vaelab.library.search import nearest
+
+COMMAND = "python -m experiments.quality.retrieval"
 
 NEIGHBOURS, COMPONENTS = 10, 64
 SHIFT_S, GAIN_DB, SNR_DB = 0.05, -12.0, 30.0
@@ -125,8 +127,7 @@ def _is_heard(dataset: Dataset, entry: Entry, rate: int) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, measure, print, keep the table."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.retrieval", description=__doc__.splitlines()[0])
-    trained.add_tiny(parser)
+    parser = commands.parser(COMMAND, __doc__)
     options = parser.parse_args(arguments)
     with trained.on_real_sounds(options.tiny) as (tool, dataset):
         rows = measure(tool, dataset)
@@ -140,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     columns = ["space", f"precision at {NEIGHBOURS}", *changes(44100)]
     name = None if options.tiny else "retrieval"
-    measures.report(name, "python -m experiments.retrieval", columns, rows, note)
+    measures.report(name, COMMAND, columns, rows, note)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""Train what ships with the package: `python -m experiments.pretrain [NAME ...]`.
+"""Train what ships with the package: `python -m experiments.release.pretrain [NAME ...]`.
 
-For each name of `experiments.recipes`: make its dataset, train until training ends by itself, store the best weights in
-half precision, and measure that very file on the sounds held out. What is left is `vaelab/pretrained/NAME.safetensors`,
-and `NAME.md`, its card.
+For each name of `experiments.common.recipes`: make its dataset, train until training ends by itself, store the best
+weights in half precision, and measure that very file on the sounds held out. What is left is
+`vaelab/pretrained/NAME.safetensors`, and `NAME.md`, its card.
 """
 
-import argparse
 import os
 import tempfile
 import time
@@ -15,14 +14,17 @@ from typing import Any
 
 import jax
 
-from experiments import cards, real_sounds
-from experiments.latents import describe
-from experiments.recipes import RECIPES
-from experiments.run import shrink
+from experiments.common import commands, real_sounds
+from experiments.common.latents import describe
+from experiments.common.recipes import RECIPES
+from experiments.common.trained import shrink
+from experiments.release import cards
 from vaelab import files, training
 from vaelab.config import TrainConfig
 from vaelab.data import Dataset
 from vaelab.models import checkpoint, evaluate, familiarity, pretrained
+
+COMMAND = "python -m experiments.release.pretrain"
 
 TINY_SIZE = 10  # built-in sounds of each kind
 TINY_STEPS = 4
@@ -79,15 +81,12 @@ def write_card(model: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make the models named, or all."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.pretrain", description=__doc__.splitlines()[0])
+    parser = commands.parser(COMMAND, __doc__, "a few steps of small models, into a folder that is removed")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)} (default: all)")
     parser.add_argument(
         "--out", type=Path, default=pretrained.FOLDER, metavar="DIR", help="where to (default: the package)"
     )
     parser.add_argument("--cards", action="store_true", help="write the cards anew, from the files and the results")
-    parser.add_argument(
-        "--tiny", action="store_true", help="a few steps of small models, into a folder that is removed"
-    )
     options = parser.parse_args(arguments)
     if unknown := sorted(set(options.names) - set(RECIPES)):
         parser.error(f"expected names of {', '.join(RECIPES)}, found {', '.join(unknown)}")
