@@ -104,7 +104,9 @@ def test_latents_are_described(tiny):
     model = models.create(tiny.model, tiny.audio, jax.random.key(0))
     rng = np.random.default_rng(0)
     shape = (20, tiny.audio.frames, tiny.audio.n_mels)
-    sounds = real_sounds.Sounds(rng.integers(0, 256, shape, np.uint8), np.zeros((20, 0)), np.zeros((20, 0)))
+    sounds = real_sounds.Sounds(
+        rng.integers(0, 256, shape, np.uint8), np.full(20, -1, np.int32), np.zeros(20, np.float32)
+    )
     values, shares = latents.draws(model, sounds, jax.random.key(1))
     assert values.shape == shares.shape == (latents.DRAWS, 20, tiny.model.latent_dim)
     told = latents.describe(model, sounds)
