@@ -156,8 +156,8 @@ def test_made_sounds_are_compared(tiny):
     model = models.create(tiny.model, tiny.audio, jax.random.key(0))
     rng = np.random.default_rng(0)
     shape = (20, tiny.audio.frames, tiny.audio.n_mels)
-    none = np.zeros((20, 0), np.int32)
-    sides = [real_sounds.Sounds(rng.integers(0, 256, shape, np.uint8), none, none)] * 2
+    labels = np.full(20, -1, np.int32)
+    sides = [real_sounds.Sounds(rng.integers(0, 256, shape, np.uint8), labels, np.zeros(20, np.float32))] * 2
     remembered = familiarity.measure(model, *sides)
     rows = [dict(zip(prior.COLUMNS, row, strict=True)) for row in prior.measure(model, remembered, sides, repeats=2)]
     assert len(rows) == 2 + len(prior.ways(remembered, 3))
