@@ -32,7 +32,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jax.typing import DTypeLike
+from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 LEAST_LOGIT = -7.0  # of a gate, which thus is at least 0.0009
@@ -202,7 +202,7 @@ class IAF(nn.Module):
 
 
 def undoing_kernel(
-    shape: tuple[int, int], num_steps: int, offset: float, dtype: DTypeLike
+    shape: tuple[int, int], num_steps: int, offset: ArrayLike, dtype: DTypeLike
 ) -> Float[Array, "inputs latent"]:
     """Kernel W with which a new flow is undone: IAF(x @ W) is x, cut or filled up with zeros to the latent size.
 

@@ -307,7 +307,7 @@ def trainable(params: dict) -> tuple[dict, dict]:
     return {name: leaf for name, leaf in params.items() if name not in fixed}, fixed
 
 
-def negative_elbo(terms: Terms, beta: ArrayLike = 1.0, free_bits: float = 0.0) -> Nats:
+def negative_elbo(terms: Terms, beta: ArrayLike = 1.0, free_bits: ArrayLike = 0.0) -> Nats:
     """recon + beta * kl of each sound; by default -ELBO itself.
 
     Free bits are those of Kingma et al. 2016 with the whole latent as one group: the mean over the
