@@ -8,9 +8,9 @@ UNIT := not slow and not notebook and not browser
 
 # The experiments that `make experiments-fast` runs small; a test finds one that is missing here.
 QUESTIONS := $(basename $(notdir $(wildcard experiments/configs/*.json)))
-SPEEDS := features generate library search step train
-EXPERIMENTS := classify descriptors energies honesty inversion pretrain prior reconstruction retrieval scale slicing \
-	slicing_speed
+QUALITIES := classify descriptors energies honesty inversion prior reconstruction retrieval slicing
+SPEEDS := features latency library scale search slicing step train
+RELEASES := pretrain
 
 .PHONY: demo test notebooks browser screenshots wheel prove experiments-fast lint lab lock clean
 
@@ -36,12 +36,13 @@ prove: $(READY)  ## the long proofs in full
 	$(BIN)/python -m pytest -m slow
 
 experiments-fast: $(READY)  ## a small version of every experiment; nothing of it is kept
-	@set -e; for name in $(QUESTIONS:%=run@%) $(SPEEDS:%=speed@%) $(EXPERIMENTS); do \
+	@set -e; for name in $(QUESTIONS:%=quality.run@%) $(QUALITIES:%=quality.%) $(SPEEDS:%=speed.%) \
+			$(RELEASES:%=release.%); do \
 		set -- $$(echo "$$name" | tr @ " "); \
 		echo "python -m experiments.$$* --tiny"; \
 		TQDM_DISABLE=1 $(BIN)/python -m experiments.$$* --tiny; \
 	done
-	$(BIN)/python -m experiments.table --check
+	$(BIN)/python -m experiments.release.page --check
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("TQDM_DISABLE", "1")
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # workers share the cores: threads wait for turns
 
 import jax
 import pytest

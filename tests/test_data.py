@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from faults import builders
 
-from experiments.real_sounds import KITS as KIT_NAMES
+from experiments.common.real_sounds import KITS as KIT_NAMES
 from vaelab import cli, data
 from vaelab.data import DatasetError, load_dataset, make_dataset, sound_files
 from vaelab.datasets import hydrogen, scan, splitting

@@ -8,19 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import (
-    energies,
-    honesty,
-    latents,
-    prior,
-    real_sounds,
-    retrieval,
-    run,
-    samplevae_2d,
-    search_speed,
-    step_speed,
-    table,
-)
+from experiments.common import latents, real_sounds, samplevae_2d
+from experiments.quality import energies, honesty, prior, retrieval, run
+from experiments.release import page
+from experiments.speed import search, step
 from vaelab import model as models
 from vaelab.config import AudioConfig, ModelConfig
 from vaelab.models import familiarity
@@ -56,7 +47,7 @@ def check(outcome):
     assert [record["run"] for record in outcome["records"]] == [one["name"] for one in asked["runs"]]
     assert all(np.isfinite(record["best"]["loss"]) for record in outcome["records"])
     plain = json.loads(json.dumps(outcome, default=run._plain))
-    text = table.question(plain)
+    text = page.question(plain)
     assert text.count("\n| ") >= len(asked["runs"])
 
 
@@ -67,15 +58,14 @@ def test_a_run_is_a_function_of_its_seed():
 
 
 def test_the_page_is_the_one_that_the_results_make(capsys):
-    table.main(["--check"])
+    page.main(["--check"])
 
 
 def test_a_stale_page_fails(monkeypatch, tmp_path):
-    page = tmp_path / "README.md"
-    page.write_text("old")
-    monkeypatch.setattr(table, "PAGE", page)
-    with pytest.raises(SystemExit, match=r"expected the page that the results make.*python -m experiments.table"):
-        table.main(["--check"])
+    (tmp_path / "README.md").write_text("old")
+    monkeypatch.setattr(page, "PAGE", tmp_path / "README.md")
+    with pytest.raises(SystemExit, match=rf"expected the page that the results make.*{page.COMMAND}"):
+        page.main(["--check"])
 
 
 def test_missing_sounds_are_told(monkeypatch, tmp_path):
@@ -91,22 +81,22 @@ def test_paired_differences():
         return {"seed": seed, "best": {"loss": loss}, "seconds": 10.0}
 
     runs = {"none": [record(0, 100.0), record(1, 200.0)], "flow": [record(0, 90.0), record(1, 196.0)]}
-    assert "+7.0 nats better (standard error 3.0; each: +10.0, +4.0)" in table.paired(runs, "none")[0]
+    assert "+7.0 nats better (standard error 3.0; each: +10.0, +4.0)" in page.paired(runs, "none")[0]
 
 
 def test_operations_are_those_of_the_shapes():
     """A product of (3, 5) and (5, 7), its two gradients, a convolution, and a loop of four."""
     a, b = jnp.ones((3, 5)), jnp.ones((5, 7))
     forwards = jax.make_jaxpr(lambda a, b: a @ b)(a, b)
-    assert step_speed.operations(forwards.jaxpr) == 2 * 3 * 5 * 7
+    assert step.operations(forwards.jaxpr) == 2 * 3 * 5 * 7
     both = jax.make_jaxpr(jax.grad(lambda a, b: ((a @ b) ** 2).sum(), argnums=(0, 1)))(a, b)
-    assert step_speed.operations(both.jaxpr) == 3 * 2 * 3 * 5 * 7
+    assert step.operations(both.jaxpr) == 3 * 2 * 3 * 5 * 7
     looped = jax.make_jaxpr(lambda a: jax.lax.scan(lambda c, _: (c @ jnp.ones((5, 5)), None), a, None, 4)[0])(a)
-    assert step_speed.operations(looped.jaxpr) == 4 * 2 * 3 * 5 * 5
+    assert step.operations(looped.jaxpr) == 4 * 2 * 3 * 5 * 5
     x, kernel = jnp.ones((2, 9, 4)), jnp.ones((3, 4, 6))
     dims = ("NWC", "WIO", "NWC")
     convolved = jax.make_jaxpr(lambda x, k: jax.lax.conv_general_dilated(x, k, (1,), "SAME", dimension_numbers=dims))
-    assert step_speed.operations(convolved(x, kernel).jaxpr) == 2 * (2 * 9 * 6) * 3 * 4
+    assert step.operations(convolved(x, kernel).jaxpr) == 2 * (2 * 9 * 6) * 3 * 4
 
 
 def test_latents_are_described(tiny):
@@ -114,7 +104,9 @@ def test_latents_are_described(tiny):
     model = models.create(tiny.model, tiny.audio, jax.random.key(0))
     rng = np.random.default_rng(0)
     shape = (20, tiny.audio.frames, tiny.audio.n_mels)
-    sounds = real_sounds.Sounds(rng.integers(0, 256, shape, np.uint8), np.zeros((20, 0)), np.zeros((20, 0)))
+    sounds = real_sounds.Sounds(
+        rng.integers(0, 256, shape, np.uint8), np.full(20, -1, np.int32), np.zeros(20, np.float32)
+    )
     values, shares = latents.draws(model, sounds, jax.random.key(1))
     assert values.shape == shares.shape == (latents.DRAWS, 20, tiny.model.latent_dim)
     told = latents.describe(model, sounds)
@@ -164,8 +156,8 @@ def test_made_sounds_are_compared(tiny):
     model = models.create(tiny.model, tiny.audio, jax.random.key(0))
     rng = np.random.default_rng(0)
     shape = (20, tiny.audio.frames, tiny.audio.n_mels)
-    none = np.zeros((20, 0), np.int32)
-    sides = [real_sounds.Sounds(rng.integers(0, 256, shape, np.uint8), none, none)] * 2
+    labels = np.full(20, -1, np.int32)
+    sides = [real_sounds.Sounds(rng.integers(0, 256, shape, np.uint8), labels, np.zeros(20, np.float32))] * 2
     remembered = familiarity.measure(model, *sides)
     rows = [dict(zip(prior.COLUMNS, row, strict=True)) for row in prior.measure(model, remembered, sides, repeats=2)]
     assert len(rows) == 2 + len(prior.ways(remembered, 3))
@@ -175,7 +167,7 @@ def test_made_sounds_are_compared(tiny):
 
 
 def test_search_is_measured_against_others(tmp_path):
-    row = dict(zip(search_speed.COLUMNS, search_speed.measure(tmp_path, 500), strict=True))
+    row = dict(zip(search.COLUMNS, search.measure(tmp_path, 500), strict=True))
     assert row["sounds"] == 500
     assert row["ratio"] == pytest.approx(row["scipy loop ms"] / row["query ms"])
     assert row["query ms"] > 0

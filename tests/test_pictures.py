@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.container import BarContainer
 
-from experiments import pictures
+from experiments.release import pictures
 
 DRAWN = {
     pictures.baseline: ("baseline",),

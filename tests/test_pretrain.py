@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from experiments import cards, pretrain, recipes
+from experiments.common import recipes
+from experiments.release import cards, pretrain
 from vaelab import SoundSampleTool
 from vaelab.audio import synth
 from vaelab.models import checkpoint, pretrained
@@ -25,7 +26,7 @@ def test_a_model_is_made_with_its_card(made):
     assert [tape["name"] for tape in tool.meta["trained_on"]] == ["built_in_tape.wav"]
     card = made.with_suffix(".md").read_text(encoding="utf-8")
     assert card.startswith("# industrial\n")
-    assert "python -m experiments.pretrain industrial" in card
+    assert "python -m experiments.release.pretrain industrial" in card
     assert f"{len(tool.reference.embeddings)} to train on" in card
     assert "best after " in card
     assert "free of rights" in card
@@ -66,4 +67,4 @@ def test_a_shipped_model_works_by_its_name(name, tmp_path):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_card_is_what_the_file_and_the_results_say(name):
     card = (pretrained.FOLDER / f"{name}.md").read_text(encoding="utf-8")
-    assert card == cards.card(pretrained.FOLDER / f"{name}.safetensors"), "run python -m experiments.pretrain --cards"
+    assert card == cards.card(pretrained.FOLDER / f"{name}.safetensors"), f"run {pretrain.COMMAND} --cards"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from experiments import measures, real_sounds, recipes
-from experiments.real_sounds import KITS, MissingSounds
+from experiments.common import measures, real_sounds, recipes
+from experiments.common.real_sounds import KITS, MissingSounds
 from vaelab import SoundSampleTool, cli
 from vaelab.data import load_dataset
 

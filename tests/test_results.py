@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from experiments import measures, run
+from experiments.common import measures, results
+from experiments.quality import run
 
-RESULTS = sorted(run.RESULTS.glob("*.json"))
+RESULTS = sorted(results.RESULTS.glob("*.json"))
 
 
 def read(path):
@@ -19,7 +20,7 @@ def test_results_are_of_the_knobs_that_are_asked_for(question):
 
     Classifiers, and how many cepstra they hear, change nothing in a run without labels.
     """
-    asked, outcome = run.read(question), read(run.RESULTS / f"{question}.json")
+    asked, outcome = run.read(question), read(results.RESULTS / f"{question}.json")
     runs = {one["name"]: run.config_of(asked, one).to_dict() for one in asked["runs"]}
     assert {record["run"] for record in outcome["records"]} == set(runs)
     for record in outcome["records"]:
@@ -51,5 +52,5 @@ def test_the_hash_of_sounds_follows_names_and_contents(tmp_path):
 @pytest.mark.parametrize("name", ["classify", "classify_kits"])
 def test_shares_are_numbers(name):
     """Not texts, which a picture would set side by side as if they were names."""
-    for title, *cells in read(run.RESULTS / f"{name}.json")["rows"]:
+    for title, *cells in read(results.RESULTS / f"{name}.json")["rows"]:
         assert all(isinstance(cell, float) and 0 <= cell <= 1 for cell in cells), title

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY_AUDIO
 
-from experiments import scale
+from experiments.speed import scale
 from vaelab.data import make_dataset
 from vaelab.datasets import scan_cache
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from experiments import measures, slicing_speed
-from experiments import slicing as measurement
+from experiments.common import measures
+from experiments.quality import slicing as measurement
+from experiments.speed import slicing as slicing_speed
 from vaelab import audio, data, slicing
 from vaelab.audio import built_in_tape, reading, synth
 from vaelab.config import ConfigError, SliceConfig
@@ -44,7 +45,7 @@ def test_events_of_a_built_in_tape_are_found(seed, hiss_dbfs, least):
     reason="needs the Debian packages hydrogen-drumkits and sonic-pi-samples",
 )
 def test_real_sounds_are_found_in_hiss_and_hum_better_than_by_librosa(monkeypatch):
-    """One tape of each kind, of every fourth sound; `python -m experiments.slicing` has more."""
+    """One tape of each kind, of every fourth sound; `python -m experiments.quality.slicing` has more."""
     monkeypatch.setattr(measures, "sound_files", lambda folder: list(data.sound_files(folder))[::4])
     pool = measurement.sounds()
     rows = [[measurement.measure(pool, kind, db, 1, 15) for kind in measurement.TAPES] for db in (30, 15)]

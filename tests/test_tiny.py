@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from experiments import run, speed
+from experiments.quality import run
 
 ROOT = Path(__file__).parent.parent
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
-REACHED_OTHERWISE = {"run", "speed", "table"}  # by QUESTIONS, by SPEEDS, as what is checked at the end
+LISTS = {"quality": "QUALITIES", "speed": "SPEEDS", "release": "RELEASES"}
+REACHED_OTHERWISE = {"quality.run", "release.page"}  # by QUESTIONS, as what is checked at the end
 
 
 def listed(name: str) -> list[str]:
@@ -21,21 +22,18 @@ def listed(name: str) -> list[str]:
 
 def with_a_main() -> list[str]:
     """Modules that are commands: their `main` takes arguments."""
-    names = sorted(path.stem for path in (ROOT / "experiments").glob("[!_]*.py"))
-    mains = {name: getattr(importlib.import_module(f"experiments.{name}"), "main", None) for name in names}
+    folder = ROOT / "experiments"
+    names = [".".join(path.relative_to(folder).with_suffix("").parts) for path in folder.rglob("[!_]*.py")]
+    mains = {name: getattr(importlib.import_module(f"experiments.{name}"), "main", None) for name in sorted(names)}
     return [name for name, main in mains.items() if main and "arguments" in inspect.signature(main).parameters]
 
 
-COMMANDS = [
-    *[f"run {question}" for question in run.questions()],
-    *[f"speed {name}" for name in speed.COMMANDS],
-    *listed("EXPERIMENTS"),
-]
+EXPERIMENTS = [f"{folder}.{name}" for folder, list_name in LISTS.items() for name in listed(list_name)]
+COMMANDS = [*[f"quality.run {question}" for question in run.questions()], *EXPERIMENTS]
 
 
 def test_every_experiment_is_in_the_list():
-    assert set(with_a_main()) == {*listed("EXPERIMENTS"), *REACHED_OTHERWISE}
-    assert set(listed("SPEEDS")) == set(speed.COMMANDS)
+    assert set(with_a_main()) == {*EXPERIMENTS, *REACHED_OTHERWISE}
     assert listed("QUESTIONS") == ["$(basename", "$(notdir", "$(wildcard", "experiments/configs/*.json)))"]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.recipes import RECIPES
+from experiments.common.recipes import RECIPES
 from vaelab.audio import synth
 
 ROOT = Path(__file__).parent.parent

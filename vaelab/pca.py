@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy
 
-from vaelab.spectral import LEVELS, dequantise
+from vaelab.spectral import LEVELS, dequantise, evenly_spaced
 
 MOST_SOUNDS = 2048  # evenly spaced ones stand for more: 2048 take some two seconds
 LEAST_FEATURE = 1 / LEVELS  # of the logit, one stored level from silence and from the maximum
@@ -48,7 +48,7 @@ def fit(levels: np.ndarray, count: int, kept: int, logits: bool) -> Principal:
         kept: How many of them `error` is measured behind.
         logits: The link: logits of features instead of features.
     """
-    chosen = np.linspace(0, len(levels) - 1, min(len(levels), MOST_SOUNDS)).round().astype(int)
+    chosen = evenly_spaced(len(levels), MOST_SOUNDS)
     features = dequantise(np.asarray(levels[chosen]))
     sounds, *shape = features.shape
     linked = link(features, logits).reshape(sounds, -1)

@@ -6,22 +6,25 @@ relative to the clip's maximum) with the last frame dropped: frames = samples //
 
 The way back solves for the non-negative power spectrum behind the mel bands, guesses a phase from how the
 magnitudes change, and refines it with fast Griffin-Lim. One filterbank serves both directions. The constants
-below were chosen by `python -m experiments.inversion`.
+below were chosen by `python -m experiments.quality.inversion`.
 
 Sources: Griffin and Lim 1984, "Signal estimation from modified short-time Fourier transform"; Perraudin,
 Balazs and Soendergaard 2013, "A fast Griffin-Lim algorithm"; Prusa, Balazs and Soendergaard 2017, "A noniterative
 method for reconstruction of phase from STFT magnitude"; Lee and Seung 2001 for the multiplicative update.
 """
 
+from collections.abc import Callable
 from functools import lru_cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float, UInt8
+from jaxtyping import Array, Complex, Float, Int, UInt8
 
 from vaelab.config import AudioConfig
 
+BATCH = 64  # stored features that are mapped at a time
 LEVELS = 255  # of a stored feature, beside silence: 80 dB in steps of 0.31 dB
 POWER_FLOOR = 1e-10  # librosa's amin: a clip whose maximum lies below is silence
 TOGETHER = 32  # mel filters in one matrix product: measured faster than 16, 64 or all
@@ -84,6 +87,30 @@ def quantise(features: Float[Array | np.ndarray, "..."]) -> UInt8[Array | np.nda
 def dequantise(levels: UInt8[Array | np.ndarray, "..."]) -> Float[Array | np.ndarray, "..."]:
     """Stored uint8 levels as float32 features in [0, 1], by NumPy or JAX as they come."""
     return levels.astype(np.float32) / LEVELS
+
+
+def map_stored(
+    function: Callable[[Features], Array],
+    levels: Any,
+    chosen: Int[np.ndarray, " rows"] | None = None,
+) -> Float[np.ndarray, "rows ..."]:
+    """Apply a function of feature batches to stored features, or to chosen rows of them.
+
+    All batches have the same size (the last one repeats itself), so that one shape is compiled.
+
+    Args:
+        function: Features of a batch -> an array with a row for each sound.
+        levels: uint8 (sounds, frames, mels), in memory or read when indexed.
+        chosen: Rows; None is all.
+    """
+    chosen = np.arange(len(levels)) if chosen is None else chosen
+    batches = (np.resize(chosen[start : start + BATCH], BATCH) for start in range(0, len(chosen), BATCH))
+    return np.concatenate([np.asarray(function(dequantise(levels[rows]))) for rows in batches])[: len(chosen)]
+
+
+def evenly_spaced(count: int, most: int) -> Int[np.ndarray, " rows"]:
+    """Indices of at most so many of `count` rows, evenly spaced from the first to the last."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(int)
 
 
 def invert(

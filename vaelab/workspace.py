@@ -23,7 +23,7 @@ import jax
 import numpy as np
 
 from vaelab import audio, data, spectral, training
-from vaelab.audio import Sound, synth, timbre
+from vaelab.audio import Sound, synth
 from vaelab.audio import built_in_tape as tapes
 from vaelab.config import AudioConfig, Config, ModelConfig, TrainConfig
 from vaelab.datasets.feature_store import FeatureStore
@@ -155,7 +155,7 @@ def examples(count: int = 10, side: str | None = None) -> list[Path]:
 
 def spread_out(items: Sequence, count: int) -> list:
     """At most `count` items, evenly spaced from the first to the last."""
-    return [items[index] for index in timbre.evenly_spaced(len(items), count)]
+    return [items[index] for index in spectral.evenly_spaced(len(items), count)]
 
 
 def label(path: Path) -> str | None:

@@ -158,7 +158,7 @@ def test_a_death_costs_its_item_and_no_other():
 def test_a_spinning_decoder_is_ended_by_the_kernel():
     code = (
         "from vaelab.audio import workers; from faults.behaviours import behave, RefusalError;"
-        "workers.CPU_SECONDS = 0.2; workers._answer(behave, ('spin',), RefusalError)"
+        "workers.CPU_SECONDS = 0.2; workers._outcome(behave, ('spin',), RefusalError)"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY / "tests", timeout=30, check=False)
     assert ended.returncode == -signal.SIGPROF

@@ -64,8 +64,8 @@ def test_sounds_that_are_alike_have_a_scale():
 def test_training_keeps_the_scale(tiny, tmp_path):
     """It follows from the training sounds, and no step moves it."""
     levels = RNG.integers(0, 256, (16, tiny.audio.frames, tiny.audio.n_mels)).astype(np.uint8)
-    labels = (np.arange(16)[:, None] % 2).astype(np.int32)
-    sounds = Sounds(levels, labels, np.ones((16, 1), np.float32))
+    labels = (np.arange(16) % 2).astype(np.int32)
+    sounds = Sounds(levels, labels, np.ones(16, np.float32))
     model = ModelConfig(**{**tiny.model.to_dict(), "labels": (("class", ("a", "b")),)})
     config = Config(tiny.audio, model, tiny.train)
     learnt = training.fit(sounds, sounds, config, tmp_path, num_steps=10, progress=False)

@@ -25,7 +25,7 @@ def home(tmp_path_factory, sounds):
 @pytest.fixture
 def case(tiny):
     features = np.random.default_rng(0).integers(0, 256, (10, 5, 6), np.uint8)
-    labels = np.zeros((10, 1), np.int32)
+    labels = np.zeros(10, np.int32)
     config = dataclasses.replace(tiny.train, batch_size=BATCH, steps_per_dispatch=CHUNK)
     return Sounds(features, labels, labels.astype(np.float32)), config, devices.mesh(BATCH)
 

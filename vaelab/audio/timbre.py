@@ -9,7 +9,6 @@ maximum: 10, 20 and 40 dB of 80.
 Source: Davis and Mermelstein 1980, "Comparison of parametric representations for monosyllabic word recognition".
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -17,9 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy
 
-from vaelab.spectral import dequantise
+from vaelab.spectral import evenly_spaced, map_stored
 
-BATCH = 64
 MOST_SOUNDS = 2048  # from which the scale is measured
 LEAST_SPREAD = 1e-4
 GROUPS = 16
@@ -58,28 +56,15 @@ def fit(levels: np.ndarray, cepstra: int) -> Scale:
     return Scale(measured.mean(axis=0), np.maximum(measured.std(axis=0), LEAST_SPREAD))
 
 
-def evenly_spaced(count: int, most: int) -> np.ndarray:
-    """Indices of at most so many of `count` items, evenly spaced from the first to the last."""
-    return np.linspace(0, count - 1, min(count, most)).round().astype(int)
-
-
 def stored_statistics(levels: np.ndarray, cepstra: int, chosen: np.ndarray | None = None) -> np.ndarray:
     """The statistics of stored features, uint8 (sounds, frames, mels), or of the chosen: float32 (any, statistics)."""
-    chosen = np.arange(len(levels)) if chosen is None else chosen
-    parts = []
-    for start in range(0, len(chosen), BATCH):
-        rows = np.resize(chosen[start : start + BATCH], BATCH)
-        measured = _stored_statistics(np.asarray(levels[rows]), cepstra)
-        parts.append(np.asarray(measured)[: len(chosen) - start])
-    return np.concatenate(parts)
-
-
-@partial(jax.jit, static_argnames="cepstra")
-def _stored_statistics(levels: jax.Array, cepstra: int) -> jax.Array:
-    return statistics(dequantise(levels), cepstra)
+    return map_stored(lambda features: _jitted_statistics(features, cepstra), levels, chosen)
 
 
 def _stretches(frames: int) -> list[tuple[int, int]]:
     """First and last frame of stretches that double in length: 0 to 1, 1 to 2, 2 to 4, ..."""
     ends = [1 << power for power in range(frames.bit_length()) if 1 << power < frames]
     return list(zip([0, *ends], [*ends, frames], strict=True))
+
+
+_jitted_statistics = jax.jit(statistics, static_argnames="cepstra")

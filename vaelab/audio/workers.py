@@ -12,12 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import joblib
-
-from vaelab.audio import shared_memory
 
 ADDRESS_SPACE = 1 << 30  # bytes a worker may map
 CPU_SECONDS = 60  # an item may take
@@ -32,7 +30,6 @@ def outcomes(
     refusal: type[Exception],
     chunk: int = 1,
     window: int = WINDOW,
-    array_bytes: int = 0,
 ) -> Iterator[tuple[Any, str | None]]:
     """`function(*item)` for each item, in order.
 
@@ -42,47 +39,33 @@ def outcomes(
         refusal: The error, with a `reason`, by which the function refuses an item.
         chunk: Items per message to a worker.
         window: Results that may pile up while the caller is busy.
-        array_bytes: Of the largest array that `function` returns; such arrays are spared the way through a pipe.
 
     Yields:
         (result, None), or (None, reason) where the function refused the item or its worker died.
     """
     items = iter(items)
-    with _shelf(array_bytes) as shared:
-        while waiting := list(islice(items, window)):
-            done = 0
-            try:
-                for answers in _pool(function, waiting, refusal, chunk, shared):
-                    for result, reason in answers:
-                        done += 1
-                        yield shared.take(result) if shared else result, reason
-            except BrokenProcessPool:
-                for item in waiting[done:]:
-                    yield _alone(function, item, refusal)
-
-
-def _shelf(array_bytes: int) -> contextlib.AbstractContextManager:
-    """A shelf for a window's arrays, if there are any, and memory that its workers can see."""
-    if array_bytes and _are_ours() and shared_memory.available():
-        return shared_memory.Shelf(array_bytes)
-    return contextlib.nullcontext()
-
-
-def _are_ours() -> bool:
-    """True if joblib's workers run in this session and not on a cluster."""
-    return isinstance(joblib.parallel.get_active_backend()[0], joblib.parallel.BACKENDS["loky"])
+    while waiting := list(islice(items, window)):
+        done = 0
+        try:
+            for outcome in chain.from_iterable(_pool(function, waiting, refusal, chunk)):
+                done += 1
+                yield outcome
+        except BrokenProcessPool:
+            for item in waiting[done:]:
+                yield _alone(function, item, refusal)
 
 
 def _pool(
-    function: Callable, items: Sequence[tuple], refusal: type[Exception], chunk: int, shared=None
-) -> Iterator[list[tuple]]:
+    function: Callable, items: Sequence[tuple], refusal: type[Exception], chunk: int
+) -> Iterator[list[tuple[Any, str | None]]]:
     # Two at least: with one, joblib would work in this process.
     n_jobs = 2 if joblib.cpu_count() == 1 else -1
     # A cluster's own workers are not ours to confine.
-    confined = {"initializer": _confine, "initargs": (os.getpid(),)} if _are_ours() else {}
+    local = isinstance(joblib.parallel.get_active_backend()[0], joblib.parallel.BACKENDS["loky"])
+    confined = {"initializer": _confine, "initargs": (os.getpid(),)} if local else {}
     pool = joblib.Parallel(n_jobs=n_jobs, batch_size=1, return_as="generator", **confined)
-    chunks = [(items[start : start + chunk], shared and shared.places(start)) for start in range(0, len(items), chunk)]
-    return pool(joblib.delayed(_answers)(function, part, refusal, places) for part, places in chunks)
+    chunks = (items[start : start + chunk] for start in range(0, len(items), chunk))
+    return pool(joblib.delayed(_outcomes)(function, part, refusal) for part in chunks)
 
 
 def _alone(function: Callable, item: tuple, refusal: type[Exception]) -> tuple[Any, str | None]:
@@ -93,15 +76,11 @@ def _alone(function: Callable, item: tuple, refusal: type[Exception]) -> tuple[A
         return None, DIED
 
 
-def _answers(
-    function: Callable, items: Sequence[tuple], refusal: type[Exception], places: shared_memory.Places | None
-) -> list[tuple[Any, str | None]]:
-    """In a worker: the outcome of each item; arrays are put on the shelf, if there is one."""
-    results, reasons = zip(*(_answer(function, item, refusal) for item in items), strict=True)
-    return list(zip(shared_memory.put(results, places) if places else results, reasons, strict=True))
+def _outcomes(function: Callable, items: Sequence[tuple], refusal: type[Exception]) -> list[tuple[Any, str | None]]:
+    return [_outcome(function, item, refusal) for item in items]
 
 
-def _answer(function: Callable, item: tuple, refusal: type[Exception]) -> tuple[Any, str | None]:
+def _outcome(function: Callable, item: tuple, refusal: type[Exception]) -> tuple[Any, str | None]:
     with _cpu_limit():
         try:
             return function(*item), None

@@ -99,9 +99,7 @@ class FeatureStore:
         """Hash and samples of each sound that can be read, in order; the reasons of the others go to `failed`."""
         config = self.config
         items = [(path, config.sample_rate, 0.0, config.clip_seconds, sha256) for sha256, path in sounds.items()]
-        outcomes = workers.outcomes(
-            audio.read, items, audio.AudioError, DECODED_TOGETHER, len(items), array_bytes=4 * config.samples
-        )
+        outcomes = workers.outcomes(audio.read, items, audio.AudioError, DECODED_TOGETHER, len(items))
         for sha256, (samples, reason) in zip(sounds, outcomes, strict=True):
             bar.update()
             if reason is None:

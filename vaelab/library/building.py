@@ -162,9 +162,7 @@ def _computed(
         (root / fresh[sha256].path, rate, onset, min(seconds, longest), None if slicer else sha256)
         for sha256, onset, seconds in segments
     ]
-    outcomes = workers.outcomes(
-        audio.read, items, audio.AudioError, DECODED_TOGETHER, array_bytes=4 * (config.samples + 1)
-    )
+    outcomes = workers.outcomes(audio.read, items, audio.AudioError, DECODED_TOGETHER)
 
     def decoded() -> Iterator[tuple[int, np.ndarray]]:
         bar = progress_bar(outcomes, show=progress, desc="embedding", unit="sound", total=len(segments))

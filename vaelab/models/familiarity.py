@@ -12,7 +12,6 @@ Errors are the mean over a clip, and that over its loudest cells: most of a pure
 right. The -ELBO is that of one draw with fixed noise, for held-out sounds and for those that are asked about.
 """
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +22,7 @@ from vaelab import model as models
 from vaelab.library.search import nearest, squared
 from vaelab.models import checkpoint
 from vaelab.models.evaluate import Sounds, sound_terms
-from vaelab.spectral import dequantise
+from vaelab.spectral import BATCH, map_stored
 
 PERCENTILES = np.arange(101)
 INSIDE, EDGE = 90, 99
@@ -31,7 +30,6 @@ COPY, RELATIVE = 5, 50
 LOUDEST = 0.02  # of the cells of a clip
 BINS = 10  # of confidence, in the table of calibration
 MOST_SOUNDS = 50_000  # training sounds that are remembered; of more, a random choice
-BATCH = 32
 KEY = 0  # of the noise of an -ELBO
 
 
@@ -57,7 +55,7 @@ class Reference(NamedTuple):
 
 
 class Familiarity(NamedTuple):
-    """Verdict on how familiar a sound is to a model.
+    """How familiar a sound is to a model.
 
     Attributes:
         verdict: "well inside", "at the edge" or "unknown".
@@ -94,12 +92,10 @@ def measure(model: models.Model, training: Sounds, held_out: Sounds) -> Referenc
     chosen = np.arange(count)
     if count > MOST_SOUNDS:
         chosen = np.sort(np.random.default_rng(KEY).permutation(count)[:MOST_SOUNDS])
-    embeddings = _joined(_encoded(model, training.features, chosen), len(chosen)).astype(np.float16)
+    embeddings = map_stored(model.encode, training.features, chosen).astype(np.float16)
     points = embeddings.astype(np.float32)
-    others = np.arange(len(held_out.features))
-    others = _joined(_encoded(model, held_out.features, others), len(others))
-    _, apart = nearest(points, others, 1)
-    measured = (*_scores(model, held_out), apart[:, 0])
+    _, distances = nearest(points, map_stored(model.encode, held_out.features), 1)
+    measured = (*_scores(model, held_out), distances[:, 0])
     parts = (np.percentile(values, PERCENTILES).astype(np.float32) for values in measured)
     return Reference(embeddings, *parts, _calibration(model, held_out))
 
@@ -166,40 +162,22 @@ def _scores(model: models.Model, sounds: Sounds) -> tuple[np.ndarray, np.ndarray
     """Of each sound: mean error and that of the loudest cells, dB, and -ELBO, nats."""
     # Every sound has the same noise, so that its score does not depend on its neighbours.
     terms = sound_terms(model, sounds, BATCH, jax.random.key(KEY), same_noise=True)
-    numbers, loudest = np.arange(len(sounds.features)), []
-    for start, embeddings in zip(numbers[::BATCH], _encoded(model, sounds.features, numbers), strict=True):
-        features = dequantise(np.asarray(sounds.features[numbers[start : start + BATCH]]))
-        rebuilt = np.asarray(model.decode(embeddings))[: len(features)]
-        loudest += map(_loudest_error, features.reshape(len(features), -1), rebuilt.reshape(len(features), -1))
-    return terms.error * model.audio.top_db, np.array(loudest) * model.audio.top_db, terms.recon + terms.kl
+    loudest = map_stored(lambda features: _loudest_error(model, features), sounds.features)
+    return terms.error * model.audio.top_db, loudest * model.audio.top_db, terms.recon + terms.kl
 
 
-def _loudest_error(features: np.ndarray, rebuilt: np.ndarray) -> float:
-    """Mean distance in the loudest cells of a sound, (cells,) twice."""
-    least = np.quantile(features, 1 - LOUDEST, method="higher")
-    cells = features >= least
-    return float(np.abs(features - rebuilt)[cells].mean())
-
-
-def _encoded(model: models.Model, features: np.ndarray, chosen: np.ndarray) -> Iterator[jax.Array]:
-    """Embeddings of chosen rows of stored features, in whole batches (32, latent); the last is filled up."""
-    for start in range(0, len(chosen), BATCH):
-        rows = np.resize(chosen[start : start + BATCH], BATCH)
-        yield model.encode(dequantise(features[rows]))
-
-
-def _joined(batches: Iterable[jax.Array], count: int) -> np.ndarray:
-    return np.concatenate([np.asarray(batch) for batch in batches])[:count]
+def _loudest_error(model: models.Model, features: np.ndarray) -> np.ndarray:
+    """Mean error in the loudest cells of each sound: (batch, frames, mels) -> (batch,)."""
+    flat = features.reshape(len(features), -1)
+    errors = np.abs(flat - np.asarray(model.decode(model.encode(features))).reshape(flat.shape))
+    loudest = flat >= np.quantile(flat, 1 - LOUDEST, axis=1, method="higher", keepdims=True)
+    return errors.mean(axis=1, where=loudest)
 
 
 def _calibration(model: models.Model, held_out: Sounds) -> np.ndarray:
     if not model.config.classes:
         return np.zeros((0, BINS, 3), np.float32)
-    parts = []
-    for start in range(0, len(held_out.features), BATCH):
-        rows = np.resize(np.arange(start, min(start + BATCH, len(held_out.features))), BATCH)
-        parts.append(model.classify(dequantise(held_out.features[rows])))
-    return reliability(_joined(parts, len(held_out.features)), held_out.labels)[None]
+    return reliability(map_stored(model.classify, held_out.features), held_out.labels)[None]
 
 
 def reliability(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ training sound z_i, with the covariance of its k nearest ones z_j:
     z = z_i + temperature * WIDTH * sum_j e_j (z_j - z_i) / sqrt(k),       i uniform,   e ~ N(0, I)
 
 A random sound varies one training sound in the ways in which its neighbours differ from it. `vaelab.models.familiarity`
-measures its novelty, `python -m experiments.prior` its quality.
+measures its novelty, `python -m experiments.quality.prior` its quality.
 
 Source: Vincent and Bengio 2003, "Manifold Parzen windows".
 """

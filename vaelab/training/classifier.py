@@ -27,12 +27,11 @@ from scipy.special import log_softmax
 from vaelab import model as models
 from vaelab.models.evaluate import Sounds
 from vaelab.networks import LANDMARKS
-from vaelab.spectral import dequantise
+from vaelab.spectral import evenly_spaced, map_stored
 
 PENALTY = 1e-3
 LEAST_POWER = 1e-5  # of an axis, relative to the largest: with fewer sounds than `LANDMARKS` some are landmarks twice
 MOST_SOUNDS = 8192  # evenly spaced ones stand for more
-BATCH = 64
 SHARPNESS = (1.0, 100.0)  # from hardly any difference to next to certainty
 
 
@@ -49,9 +48,9 @@ def fitted(model: models.Model, training: Sounds) -> models.Model:
     labelled = np.flatnonzero(training.labels >= 0)
     if not len(labelled):
         labelled = np.arange(len(training.labels))
-    chosen = labelled[_evenly(len(labelled), MOST_SOUNDS)]
-    timbres = _timbres(model, training.features, chosen)
-    landmarks = _evenly(len(timbres), LANDMARKS)
+    chosen = labelled[evenly_spaced(len(labelled), MOST_SOUNDS)]
+    timbres = map_stored(lambda features: _timbre(model, features), training.features, chosen)
+    landmarks = evenly_spaced(len(timbres), LANDMARKS)
     ear = {"known": np.resize(timbres[landmarks], (LANDMARKS, timbres.shape[1]))}
     model = dataclasses.replace(model, params={**model.params, "ear": ear})
     kernels = np.asarray(_kernel(model, timbres), float)
@@ -120,22 +119,8 @@ def sharpness(scores: np.ndarray, truth: np.ndarray, shares: np.ndarray) -> floa
     return float(np.exp(scipy.optimize.minimize_scalar(nats, bounds=np.log(SHARPNESS), method="bounded").x))
 
 
-def _evenly(count: int, most: int) -> np.ndarray:
-    return np.linspace(0, count - 1, min(count, most)).round().astype(int)
-
-
-def _timbres(model: models.Model, levels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Timbres of chosen rows (n,) of stored features, uint8 (sounds, frames, mels), which are read in parts."""
-    parts = []
-    for start in range(0, len(chosen), BATCH):
-        rows = np.resize(chosen[start : start + BATCH], BATCH)
-        parts.append(np.asarray(_timbre(model, np.asarray(levels[rows])))[: len(chosen) - start])
-    return np.concatenate(parts)
-
-
 @jax.jit
-def _timbre(model: models.Model, levels: jax.Array) -> jax.Array:
-    features = dequantise(levels)
+def _timbre(model: models.Model, features: jax.Array) -> jax.Array:
     return model.module.apply({"params": model.params}, features, method=lambda module, batch: module.timbre(batch))
 
 

@@ -1,0 +1,7 @@
+"""What experiments share.
+
+real_sounds, measures    the sounds that experiments are judged on; clips, features, spectral convergence
+recipes, trained         recipes of the shipped models; a model trained for the occasion
+latents                  active units, and the gap between all posteriors together and the prior
+samplevae_2d             a model with SampleVAE's layers, as a bound
+"""

@@ -1,0 +1,132 @@
+"""Shared by the measurements: real one-shots, a measure of resynthesis, and a table on screen and as JSON."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.common.real_sounds import FOLDERS, HYDROGEN_KITS, installed, installed_if_any
+from experiments.common.results import RESULTS
+from vaelab import audio, files, spectral
+from vaelab.config import AudioConfig
+from vaelab.data import sound_files
+from vaelab.models import checkpoint
+
+SIZES = (128, 256, 512, 1024, 2048)  # of the windows, samples
+BATCH = 16
+LEAST_PEAK = 1e-3  # quieter files are not sounds to judge by
+
+
+def one_shots(folders: Sequence[Path] = FOLDERS, seconds: float = 2.0) -> Iterator[Path]:
+    """Every readable, audible sound of at most `seconds` below the folders, each content once, in a fixed order.
+
+    Raises:
+        MissingSounds: One of the folders holds none.
+    """
+    seen = set()
+    for path in (path for folder in installed(folders) for path in sound_files(folder)):
+        try:
+            facts = audio.examine(path)
+            if facts.seconds > seconds or facts.sha256 in seen:
+                continue
+            if np.abs(audio.read(path, 16000)).max() < LEAST_PEAK:
+                continue
+        except audio.AudioError:
+            continue
+        seen.add(facts.sha256)
+        yield path
+
+
+def clips(paths: Sequence[Path], config: AudioConfig) -> np.ndarray:
+    """Whole clips of files: (n, samples)."""
+    return np.stack([spectral.fit_length(audio.read(path, config.sample_rate), config) for path in paths])
+
+
+def stored_features(samples: np.ndarray, config: AudioConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Features as the store keeps and gives them, and linear gains: (n, frames, mels) and (n, 1)."""
+    features, levels = in_batches(lambda batch: spectral.mel(batch, config), samples)
+    features = np.asarray(spectral.dequantise(spectral.quantise(features)))
+    return features, (10 ** (levels / 20)).astype(np.float32)[:, None]
+
+
+def in_batches(function, *arrays: np.ndarray):
+    """Apply a function of batches to the rows of arrays; its result is an array or a tuple of them."""
+    starts = range(0, len(arrays[0]), BATCH)
+    parts = [jax.tree.map(np.asarray, function(*(array[i : i + BATCH] for array in arrays))) for i in starts]
+    return jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
+
+
+def spectral_convergence(true: np.ndarray, made: np.ndarray) -> np.ndarray:
+    """|| |T| - |M| || / || |T| || of each sound, mean over five STFT sizes: (n, samples) twice -> (n,)."""
+    return np.mean([in_batches(partial(_convergence, size=size), true, made) for size in SIZES], axis=0)
+
+
+@partial(jax.jit, static_argnames="size")
+def _convergence(true: jax.Array, made: jax.Array, size: int) -> jax.Array:
+    def magnitude(samples):
+        config = AudioConfig(clip_seconds=samples.shape[1] / 44100, n_fft=size, hop_length=size // 4, n_mels=1)
+        return jnp.abs(spectral.stft(samples, config))
+
+    wanted, found = magnitude(true), magnitude(made)
+    return jnp.linalg.norm(wanted - found, axis=(1, 2)) / jnp.maximum(jnp.linalg.norm(wanted, axis=(1, 2)), 1e-9)
+
+
+def report(name: str | None, command: str, columns: Sequence[str], rows: Sequence[Sequence], note: str) -> Path | None:
+    """Print a table and keep it as results/NAME.json, with the versions that decide a number; None keeps nothing."""
+    lines = [columns, *([_text(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    print("\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines))
+    print(note)
+    if name is None:
+        return None
+    table = {
+        "name": name,
+        "command": command,
+        "columns": list(columns),
+        "rows": [[_plain(cell) for cell in row] for row in rows],
+        "versions": checkpoint.versions(),
+        "real_sounds": real_sounds_hash(),
+        "note": note,
+    }
+    path = RESULTS / f"{name}.json"
+    with files.replacing(path) as temporary:
+        temporary.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def real_sounds_hash(folders: Sequence[Path] = FOLDERS) -> str | None:
+    """A hash of the names and contents of the real sounds that are installed; None if there are none.
+
+    Raises:
+        MissingSounds: Some of the folders hold sounds, and others none.
+    """
+    whole = hashlib.sha256()
+    paths = sorted(
+        (path.relative_to(folder.parent if folder in HYDROGEN_KITS else folder).as_posix(), path)
+        for folder in installed_if_any(folders)
+        for path in sound_files(folder)
+    )
+    for name, path in paths:
+        whole.update(f"{name} {files.content_hash(path)}\n".encode())
+    return whole.hexdigest()[:16] if paths else None
+
+
+def machine() -> str:
+    """The machine's cores and how busy it is, for notes on timings."""
+    return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+
+
+def _plain(cell):
+    return round(float(cell), 4) if isinstance(cell, float | np.floating) else cell
+
+
+def _text(cell) -> str:
+    if isinstance(cell, float | np.floating):
+        return f"{cell:.3f}" if abs(cell) < 10 else f"{cell:.1f}"
+    return "-" if cell is None else str(cell)

@@ -1,0 +1,105 @@
+"""The sounds that experiments are judged on: Hydrogen's drum kits and Sonic Pi's samples, whole packs held out.
+
+Both are Debian packages: `apt-get install hydrogen-drumkits sonic-pi-samples`.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from vaelab import data
+from vaelab.audio import synth
+from vaelab.config import AudioConfig, ModelConfig
+from vaelab.datasets.feature_store import FeatureStore
+from vaelab.models.evaluate import Sounds
+from vaelab.training import gather
+
+HYDROGEN = Path("/usr/share/hydrogen/data/drumkits")
+SONIC_PI = Path("/usr/share/sonic-pi/samples")
+KITS = (
+    "Audiophob",
+    "BJA_Pacific",
+    "ColomboAcousticDrumkit",
+    "ElectricEmpireKit",
+    "ForzeeStereo",
+    "Gimme A Hand 1.0",
+    "HardElectro1",
+    "Millo-Drums_v.1",
+    "Millo_MultiLayered2",
+    "Millo_MultiLayered3",
+    "The Black Pearl 1.0",
+    "VariBreaks",
+    "circAfrique v4",
+    "rumpf_kit_z01_h2",
+)  # of Debian's hydrogen-drumkits; other packages put more beside them
+HYDROGEN_KITS = tuple(HYDROGEN / kit for kit in KITS)
+FOLDERS = (*HYDROGEN_KITS, SONIC_PI)
+# The classes of drums that Hydrogen's instruments are told apart by.
+CLASSES = ("kick", "snare", "rim", "clap", "closed_hat", "open_hat", "tom", "ride", "crash", "cowbell")
+HELD_OUT = ("BJA_Pacific", "ElectricEmpireKit", "Audiophob", "VariBreaks")
+
+
+class MissingSounds(Exception):
+    """The real sounds are not installed, or a part of them only."""
+
+
+def installed(folders: Sequence[Path] = FOLDERS) -> tuple[Path, ...]:
+    """Folders of real sounds, once each of them is seen to hold sounds.
+
+    Raises:
+        MissingSounds: Some hold none: a figure must not come from fewer sounds than it says.
+    """
+    if missing := [folder for folder in folders if not _has_sounds(folder)]:
+        raise MissingSounds(
+            f"expected real sounds in {len(folders)} folders, found them in {len(folders) - len(missing)}; none in "
+            f"{', '.join(map(str, missing))}; install the Debian packages hydrogen-drumkits and sonic-pi-samples"
+        )
+    return tuple(folders)
+
+
+def installed_if_any(folders: Sequence[Path] = FOLDERS) -> tuple[Path, ...]:
+    """As `installed`, but no folders at all where not a single one holds sounds."""
+    return installed(folders) if any(map(_has_sounds, folders)) else ()
+
+
+def _has_sounds(folder: Path) -> bool:
+    return folder.is_dir() and next(data.sound_files(folder), None) is not None
+
+
+def dataset(home: Path) -> data.Dataset:
+    """The real sounds as a dataset below `home`.
+
+    Raises:
+        MissingSounds: The two packages are not there, or a part of them.
+    """
+    return data.make_dataset(
+        installed(FOLDERS), "real", labels="hydrogen-instrument", hold_out=HELD_OUT, home=home, progress=False
+    )
+
+
+def built_in(home: Path) -> data.Dataset:
+    """A few built-in sounds as a dataset below `home`, for short runs."""
+    folder = synth.write_dataset(home / "sounds", per_class=4, sample_rate=16000, progress=False)
+    return data.make_dataset([folder], "built_in", classes=True, train_ratio=0.75, home=home, progress=False)
+
+
+def pack(dataset: data.Dataset, entry: data.Entry) -> str:
+    """The kit or folder that a sound belongs to."""
+    root = Path(dataset.roots[entry.root])
+    return root.name if root.parent == HYDROGEN else entry.path.split("/")[0]
+
+
+def sides(
+    found: data.Dataset, home: Path, audio: AudioConfig, model: ModelConfig | None = None
+) -> tuple[Sounds, Sounds]:
+    """Features of both sides, with the labels that a model knows; none without one."""
+    store = FeatureStore(home / ".store", audio)
+    store.build({entry.sha256: found.source(entry) for entry in found.entries}, progress=False)
+    training, held_out = (gather(found, side, store, model or ModelConfig()) for side in ("train", "validation"))
+    return training, held_out
+
+
+def fingerprint(found: data.Dataset) -> str:
+    """A hash of what is on which side."""
+    lines = sorted(f"{entry.sha256} {entry.split}" for entry in found.entries)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

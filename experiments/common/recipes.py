@@ -1,0 +1,137 @@
+"""Recipes of the shipped models: sounds, split, labels and settings.
+
+A new shipped model is one entry of `RECIPES`; `python -m experiments.release.pretrain NAME` makes it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from experiments.common.real_sounds import CLASSES, FOLDERS, HELD_OUT, HYDROGEN, HYDROGEN_KITS, installed
+from vaelab import audio, data, slicing
+from vaelab.audio import built_in_tape, synth
+from vaelab.config import Config, ModelConfig
+from vaelab.datasets import cutting, manifest
+
+BUILT_IN = ("built_in", "built_in_held_out")  # of different seeds: different sounds
+SEEDS = (0, 7)
+INDUSTRIAL = ("metal", "drone", "noise_burst", "machine")
+TAPE_SECONDS = (4.0, 0.8)  # of tape for each built-in sound of a kind
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Recipe of a shipped model.
+
+    Attributes:
+        about: It, in a sentence.
+        use: What for.
+        limits: What it cannot do.
+        split: Which sounds are held out.
+        sounds: Whose licences the card lists, of `cards.LICENCES`.
+        gather: Makes its dataset of a name below a home.
+        config: Knobs.
+        size: Built-in sounds of each kind.
+        results: Names of results in `results/` whose tables the card quotes.
+    """
+
+    about: str
+    use: str
+    limits: str
+    split: str
+    sounds: Sequence[str]
+    gather: Callable[[str, Path, int], data.Dataset]
+    config: Config = field(default_factory=Config)
+    size: int = 30
+    results: Sequence[str] = ()
+
+
+def built_in(folder: Path, per_class: int, kinds: Sequence[str] | None = None) -> Path:
+    """Built-in sounds to train on, and others to hold out, in folders of these names."""
+    for name, seed, count in zip(BUILT_IN, SEEDS, (per_class, max(1, per_class // 5)), strict=True):
+        synth.write_dataset(folder / name, count, seed=seed, kinds=kinds, progress=False)
+    return folder
+
+
+def _general(name: str, home: Path, size: int) -> data.Dataset:
+    roots = [*installed(FOLDERS), built_in(home / "sounds", size)]
+    return data.make_dataset(roots, name, hold_out=(*HELD_OUT, BUILT_IN[1]), home=home, progress=False)
+
+
+def _drum_classes(name: str, home: Path, size: int) -> data.Dataset:
+    made = synth.write_dataset(
+        home / "sounds", size, kinds=[kind for kind in synth.KINDS if kind in CLASSES], progress=False
+    )
+    found = data.make_dataset(
+        [*installed(HYDROGEN_KITS), made], name, labels="hydrogen-instrument", home=home, progress=False
+    )
+    entries = [
+        dataclasses.replace(entry, label=label if label in CLASSES else None)
+        for entry in found.entries
+        for label in [entry.label if Path(found.roots[entry.root]).parent == HYDROGEN else entry.path.split("/")[0]]
+    ]
+    dataset = dataclasses.replace(found, entries=tuple(entries))
+    manifest.write(dataset, home)
+    return dataset
+
+
+def _drum_machines(name: str, home: Path, size: int) -> data.Dataset:
+    return data.make_dataset(installed(HYDROGEN_KITS), name, labels="hydrogen-kit", home=home, progress=False)
+
+
+def _industrial(name: str, home: Path, size: int) -> data.Dataset:
+    roots = [built_in(home / "sounds", size, INDUSTRIAL)]
+    for side, seed, seconds in zip(BUILT_IN, SEEDS, TAPE_SECONDS, strict=True):
+        made = built_in_tape.perform(seconds * size, seed, kinds=INDUSTRIAL)
+        path = home / f"{side}_tape.wav"
+        audio.write(path, made.samples, made.sample_rate)
+        folder = roots[0] / side / "tape"
+        cutting.cut_tape(path, folder, slicing.PRESETS["one_shots"], metadata={"title": "built-in tape"})
+    return data.make_dataset(roots, name, hold_out=(BUILT_IN[1],), home=home, progress=False)
+
+
+DRUMS = Config(model=ModelConfig(components=96, hidden=256, flow_steps=2, flow_hidden=128))
+
+RECIPES = {
+    "general": Recipe(
+        about="All kinds of short sounds: drum kits, samples of instruments and ambiences, built-in industrial sounds.",
+        use="Making random sounds, mixing your own files, mapping a folder and searching it for similar sounds.",
+        limits="Voices and pure tones are turned into percussive sounds: check a file with `how_known` first.",
+        split="The packs BJA_Pacific, ElectricEmpireKit, Audiophob and VariBreaks, and other built-in sounds.",
+        sounds=("hydrogen", "sonic_pi", "built_in"),
+        gather=_general,
+        config=Config(model=ModelConfig(latent_dim=128)),
+        results=("prior",),
+    ),
+    "drum_classes": Recipe(
+        about="Drums, with a classifier of ten classes: " + ", ".join(CLASSES) + ".",
+        use="Sorting one-shots into folders, and playing with drums alone.",
+        limits="It was trained on 14 kits; rim shots, rides and open hats of other kits are often classified wrongly.",
+        split="A tenth of each class, drawn by content. The last tables are of classifiers trained on other kits.",
+        sounds=("hydrogen", "built_in"),
+        gather=_drum_classes,
+        config=DRUMS,
+        results=("classify",),
+    ),
+    "drum_machines": Recipe(
+        about="Drums, with a classifier of the kit that a sound comes from.",
+        use="An example, as the model of the same name is in SampleVAE.",
+        limits="It mostly fails to recognise a kit by an instrument that it was not trained on: see `by instrument`.",
+        split="A tenth of each kit, drawn by content.",
+        sounds=("hydrogen",),
+        gather=_drum_machines,
+        config=DRUMS,
+        results=("classify_kits",),
+    ),
+    "industrial": Recipe(
+        about="Built-in metal, noise, drones and machines, and segments that the slicer cut from a tape of them.",
+        use="Making industrial sounds without sound files of your own; all its training sounds are free of rights.",
+        limits="Its training sounds are synthetic; `how_known` calls real machines at the edge or unknown.",
+        split="Built-in sounds and a tape of another seed.",
+        sounds=("built_in",),
+        gather=_industrial,
+        config=Config(model=ModelConfig(components=128)),
+        size=150,
+    ),
+}

@@ -1,0 +1,151 @@
+"""Does a model know what it knows: `python -m experiments.quality.honesty`.
+
+A model is trained on Hydrogen's drum kits, whole kits held out, and asked about its training sounds, the held-out ones,
+and sounds that are no drums: pure tones, a synthetic voice, Sonic Pi's loops and instruments, noise. Then it makes
+sounds: from single training sounds (copies), from mixes of two, at random.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from scipy import signal
+
+from experiments.common import commands, measures, trained
+from experiments.common.real_sounds import FOLDERS, HELD_OUT, HYDROGEN_KITS, SONIC_PI, built_in, installed
+from experiments.common.trained import shrink
+from vaelab import SoundSampleTool, audio, data, training
+from vaelab.audio import Sound
+from vaelab.config import Config
+
+COMMAND = "python -m experiments.quality.honesty"
+
+RATE, SECONDS = 44100, 2.0
+ASKED, TINY_ASKED = 60, 3  # sounds of each kind
+VERDICTS = ("well inside", "at the edge", "unknown")
+NOVELTIES = ("a copy", "a relative", "new")
+
+
+def tones(rng: np.random.Generator, count: int) -> Iterator[np.ndarray]:
+    """Pure tones of any pitch, with soft ends."""
+    time_s = np.arange(round(SECONDS * RATE)) / RATE
+    window = signal.windows.tukey(len(time_s), 0.1)
+    for frequency in np.exp(rng.uniform(np.log(100), np.log(6000), count)):
+        yield (0.5 * window * np.sin(2 * np.pi * frequency * time_s)).astype(np.float32)
+
+
+def voices(rng: np.random.Generator, count: int) -> Iterator[np.ndarray]:
+    """Something like speech: a gliding buzz through three resonances that move from vowel to vowel, with pauses."""
+    size, syllables = round(SECONDS * RATE), 8
+    for _ in range(count):
+        pitch = rng.uniform(90, 220) * np.exp(0.15 * _smooth(rng, size, 6))
+        buzz = signal.sawtooth(2 * np.pi * np.cumsum(pitch) / RATE) + 0.02 * rng.standard_normal(size)
+        parts = []
+        for part in np.array_split(buzz, syllables):
+            heard = part * signal.windows.tukey(len(part), 0.5) * (rng.random() > 0.2)
+            for low, high in ((300, 800), (900, 2300), (2400, 3200)):
+                centre = rng.uniform(low, high)
+                heard = heard + 3 * signal.lfilter(*signal.iirpeak(centre, 8, RATE), heard)
+            parts.append(heard)
+        samples = np.concatenate(parts)
+        yield (0.5 * samples / np.abs(samples).max()).astype(np.float32)
+
+
+def noises(rng: np.random.Generator, count: int) -> Iterator[np.ndarray]:
+    """Steady noise of any colour."""
+    for cutoff in np.exp(rng.uniform(np.log(300), np.log(15000), count)):
+        made = signal.sosfilt(
+            signal.butter(2, cutoff, fs=RATE, output="sos"), rng.standard_normal(round(SECONDS * RATE))
+        )
+        yield (0.5 * made / np.abs(made).max()).astype(np.float32)
+
+
+def _smooth(rng: np.random.Generator, size: int, knots: int) -> np.ndarray:
+    return np.interp(np.linspace(0, knots - 1, size), np.arange(knots), rng.standard_normal(knots))
+
+
+def files(paths: Sequence[Path]) -> Iterator[np.ndarray]:
+    """The first two seconds of files."""
+    for path in paths:
+        yield audio.read(path, RATE, seconds=SECONDS)
+
+
+def known(tool: SoundSampleTool, kinds: dict[str, list[np.ndarray]]) -> list[list]:
+    """A row for each kind: the share of each verdict, and the median percentile."""
+    rows = []
+    for kind, sounds in kinds.items():
+        judged = [tool.how_known(Sound(samples, RATE)) for samples in sounds]
+        rows.append(_row(kind, judged, VERDICTS))
+    return rows
+
+
+def new(tool: SoundSampleTool, paths: Sequence[Path], rng: np.random.Generator, asked: int) -> list[list]:
+    """A row for each way to make sounds: the share of each verdict, and the median percentile."""
+    pairs = [[paths[number] for number in rng.choice(len(paths), 2, replace=False)] for _ in range(asked)]
+    made = {
+        "one training sound": [tool.generate(audio_files=[path], seed=0) for path in paths[:asked]],
+        "mixes of two": [tool.generate(audio_files=pair, seed=0) for pair in pairs],
+        "one with variance 0.25": [tool.generate(audio_files=[path], variance=0.25, seed=0) for path in paths[:asked]],
+        "random": tool.generate(count=asked, seed=0),
+    }
+    return [_row(kind, [tool.how_new(sound) for sound in sounds], NOVELTIES) for kind, sounds in made.items()]
+
+
+def _row(kind: str, judged: Sequence, verdicts: Sequence[str]) -> list:
+    counts = Counter(one.verdict for one in judged)
+    shares = [counts[verdict] / len(judged) for verdict in verdicts]
+    return [kind, len(judged), *shares, float(np.median([one.percentile for one in judged]))]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, ask, print, keep the tables."""
+    parser = commands.parser(COMMAND, __doc__)
+    tiny = parser.parse_args(arguments).tiny
+    rng, asked = np.random.default_rng(0), TINY_ASKED if tiny else ASKED
+    with TemporaryDirectory() as scratch:
+        home, logdir = Path(scratch) / "datasets", Path(scratch) / "model"
+        if tiny:
+            dataset, short = built_in(home), {"config": shrink(Config()), "num_steps": trained.TINY_STEPS}
+        else:
+            installed(FOLDERS)
+            dataset, short = (
+                data.make_dataset(HYDROGEN_KITS, "drums", hold_out=HELD_OUT[:3], home=home, progress=False),
+                {},
+            )
+        training.train(logdir, dataset.name, home=home, progress=False, **short)
+        tool = SoundSampleTool(logdir, home=home)
+        sides = {side: [dataset.source(entry) for entry in dataset.side(side)] for side in ("train", "validation")}
+        chosen = {side: [paths[i] for i in rng.permutation(len(paths))[:asked]] for side, paths in sides.items()}
+        others = [] if tiny else sorted(data.sound_files(SONIC_PI))
+        foreign = [path for path in others if path.name.startswith(("loop_", "ambi_", "guit_", "vinyl_", "misc_"))]
+        kinds = {
+            "training sounds": files(chosen["train"]),
+            "held-out kits": files(chosen["validation"]),
+            "Sonic Pi's drums": files([path for path in others if path.name.startswith(("drum_", "bd_", "sn_"))]),
+            "Sonic Pi's loops, guitars, spaces": files(foreign),
+            "pure tones": tones(rng, asked),
+            "a synthetic voice": voices(rng, asked),
+            "steady noise": noises(rng, asked),
+        }
+        there = {kind: list(sounds) for kind, sounds in kinds.items()}
+        rows = known(tool, {kind: sounds for kind, sounds in there.items() if sounds})
+        made = new(tool, chosen["train"], rng, asked)
+    columns = ["sounds", "number", *VERDICTS, "median percentile"]
+    note = (
+        "shares of sounds by the verdict of a model of Hydrogen's kits (`how_known`). The percentile is the largest of "
+        "three, of the mean error, the error of the loudest cells and the -ELBO, each among those of held-out sounds."
+    )
+    measures.report(None if tiny else "honesty_known", COMMAND, columns, rows, note)
+    columns = ["made from", "number", *NOVELTIES, "median percentile"]
+    note = (
+        "shares of generated sounds by verdict (`how_new`). The percentile is that of the distance between a sound's "
+        "latent and the nearest training sound, among these distances of held-out sounds: below 5 is a copy, up to "
+        "50 a relative."
+    )
+    measures.report(None if tiny else "honesty_new", COMMAND, columns, made, note)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""What is published of models and results.
+
+pretrain, cards    the models that ship, and the card of each
+page, pictures     `experiments/README.md`, the page of all results; pictures of them
+"""

@@ -1,0 +1,124 @@
+"""Cards of shipped models: what each is, from which sounds, how good, what for, and how to make it again."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.common.recipes import RECIPES
+from experiments.common.results import RESULTS
+from experiments.release.page import rows as rows_of
+from vaelab.models import checkpoint
+
+# As Debian's copyright files of the two packages have them.
+LICENCES = {
+    "hydrogen": (
+        "Hydrogen's drum kits (Debian's `hydrogen-drumkits`)",
+        (
+            ("Audiophob", "Audiophob", "CC0"),
+            ("BJA_Pacific", "Luc Tanguay, Bransin James Anderson", "CC BY-SA 3.0 US"),
+            ("circAfrique v4", "Jim Harney", "CC BY-SA 3.0"),
+            ("ColomboAcousticDrumkit", "Marcos Guglielmetti", "GPL 2 or later, free in compositions"),
+            ("ElectricEmpireKit, HardElectro1, VariBreaks", "Artemiy Pavlov", "GPL 2 or later"),
+            ("ForzeeStereo", "Vladimir Sadovnikov, Alexander Belokurov", "GPL 2"),
+            ("Gimme A Hand 1.0, The Black Pearl 1.0", "Glen MacArthur", "GPL 2"),
+            ("Millo-Drums_v.1, Millo_MultiLayered2, Millo_MultiLayered3", "Emiliano Grilli", "GPL 2"),
+            ("rumpf_kit_z01_h2", "Emanuel Rumpf", "CC BY 3.0"),
+        ),
+    ),
+    "sonic_pi": (
+        "Sonic Pi's samples (Debian's `sonic-pi-samples`)",
+        (("all", "many, named in the package", "CC0"),),
+    ),
+    "built_in": (
+        "Built-in sounds (`vaelab.audio.synth`, `vaelab.audio.built_in_tape`)",
+        (("all", "vaelab", "free of rights"),),
+    ),
+}
+SCORES = ("balanced_accuracy", "macro_f1", "accuracy")
+NO_SOUNDS = (
+    "The file contains no sounds, but a model of few sounds reproduces them well: its reconstruction of a training "
+    "sound is close to the original (`tool.how_new` says how close). Whether the licences of sounds apply to the "
+    "weights of a model is legally unsettled; to be sure, train on sounds of your own.\n"
+)
+
+
+def card(path: Path) -> str:
+    """The card of a model that `experiments.release.pretrain` made, as Markdown."""
+    meta, name = checkpoint.load_model(path)[1], path.stem
+    recipe, told, labels = RECIPES[name], meta["card"], meta["model"]["labels"]
+    lines = [
+        f"# {name}\n",
+        f"{recipe.about}\n",
+        f"For: {recipe.use}\n",
+        f"Limits: {recipe.limits}\n",
+        *rows_of(("", ""), _facts(meta, path.stat().st_size)),
+        "\n## Sounds\n",
+        *_licences(recipe.sounds),
+        f"\n{NO_SOUNDS}",
+        f"Held out: {recipe.split}\n",
+        "## Quality on held-out sounds\n",
+        *rows_of(("", ""), _measured(told, [label for label, _ in labels])),
+    ]
+    for label, names in labels:
+        lines += [
+            f"\nNumbers of held-out sounds by true {label} (rows) and predicted {label} (columns):\n",
+            *_matrix(names, told["confusion"][label]),
+        ]
+    for result in recipe.results:
+        lines += ["", *_result(result)]
+    lines += ["\n## Make it again\n", f"    python -m experiments.release.pretrain {name}\n"]
+    return "\n".join(lines)
+
+
+def _facts(meta: dict[str, Any], size: int) -> list[tuple[str, str]]:
+    told, model, audio = meta["card"], meta["model"], meta["audio"]
+    versions = ", ".join(f"{name} {version}" for name, version in meta["versions"].items())
+    return [
+        ("sounds", f"{told['sounds'][0]} to train on, {told['sounds'][1]} held out (data {told['data']})"),
+        ("clips", f"{audio['clip_seconds']:g} s at {audio['sample_rate']} Hz, {audio['n_mels']} mel bands"),
+        ("model", f"{model['latent_dim']} latents, {model['components']} components, {model['flow_steps']} flow steps"),
+        ("file", f"{size / 1e6:.1f} MB, half precision"),
+        (
+            "training",
+            f"{told['seconds']:.0f} s, best after {told['step']} steps, on {told['device']}, {told['cores']} cores",
+        ),
+        ("made with", versions),
+    ]
+
+
+def _measured(told: dict[str, Any], labels: Sequence[str]) -> list[tuple[str, str]]:
+    metrics, latents = told["metrics"], told["latents"]
+    rows = [
+        ("-ELBO", f"{metrics['recon'] + metrics['kl']:.0f} nats, {metrics['bits_per_dim']:.3f} bits per dimension"),
+        ("KL", f"{metrics['kl']:.0f} nats, {latents['active']} of {latents['of']} latents active"),
+        ("mean error of the features", f"{metrics['error_db']:.2f} dB"),
+    ]
+    for label in labels:
+        rows += [(f"{label}, {name.replace('_', ' ')}", f"{metrics[f'{label}_{name}']:.2f}") for name in SCORES]
+    return rows
+
+
+def _licences(sounds: Sequence[str]) -> list[str]:
+    rows = [(title, *row) for key in sounds for title, kits in [LICENCES[key]] for row in kits]
+    return rows_of(("collection", "sounds", "author", "licence"), rows)
+
+
+def _result(name: str) -> Iterator[str]:
+    """The table of a result, with its command."""
+    found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    yield f"`{found['command']}`:\n"
+    yield from rows_of(found["columns"], [[_cell(value) for value in row] for row in found["rows"]])
+    yield f"\n{found['note'][0].upper()}{found['note'][1:].rstrip('.')}."
+    for method, matrix in found.get("confusion", {}).items():
+        if method.startswith("vaelab"):
+            yield f"\nNumbers of sounds by true class (rows) and class predicted by {method} (columns):\n"
+            yield from _matrix(found["classes"], matrix)
+
+
+def _matrix(names: Sequence[str], counts: Sequence[Sequence[int]]) -> list[str]:
+    return rows_of(("", *names), [(name, *map(str, row)) for name, row in zip(names, counts, strict=True)])
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

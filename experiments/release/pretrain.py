@@ -1,0 +1,104 @@
+"""Train what ships with the package: `python -m experiments.release.pretrain [NAME ...]`.
+
+For each name of `experiments.common.recipes`: make its dataset, train until training ends by itself, store the best
+weights in half precision, and measure that very file on the sounds held out. What is left is
+`vaelab/pretrained/NAME.safetensors`, and `NAME.md`, its card.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments.common import commands, real_sounds
+from experiments.common.latents import describe
+from experiments.common.recipes import RECIPES
+from experiments.common.trained import shrink
+from experiments.release import cards
+from vaelab import files, training
+from vaelab.config import TrainConfig
+from vaelab.data import Dataset
+from vaelab.models import checkpoint, evaluate, familiarity, pretrained
+
+COMMAND = "python -m experiments.release.pretrain"
+
+TINY_SIZE = 10  # built-in sounds of each kind
+TINY_STEPS = 4
+
+
+def make(name: str, folder: Path, tiny: bool = False) -> Path:
+    """Train a model of the table and write it with its card; returns its file."""
+    recipe = RECIPES[name]
+    config = shrink(recipe.config) if tiny else recipe.config
+    with tempfile.TemporaryDirectory() as scratch:
+        home, logdir = Path(scratch) / "datasets", Path(scratch) / name
+        home.mkdir()
+        dataset = recipe.gather(name, home, TINY_SIZE if tiny else recipe.size)
+        start = time.perf_counter()
+        training.train(logdir, name, config, num_steps=TINY_STEPS if tiny else None, home=home)
+        trained = {
+            "seconds": time.perf_counter() - start,
+            "device": jax.devices()[0].device_kind,
+            "cores": os.cpu_count(),
+        }
+        halve(logdir / "best.safetensors", folder / f"{name}.safetensors", dataset, home, trained)
+    write_card(folder / f"{name}.safetensors")
+    return folder / f"{name}.safetensors"
+
+
+def halve(source: Path, target: Path, dataset: Dataset, home: Path, trained: dict[str, Any]) -> None:
+    """Store a model in half precision, with what those very weights remember, and what its card tells of them."""
+    whole, meta = checkpoint.load_model(source)
+    kept = {name: meta[name] for name in ("metrics", "seed", "trained_on") if name in meta}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        checkpoint.save_model(Path(scratch) / target.name, whole, {}, half=True)
+        model, _ = checkpoint.load_model(Path(scratch) / target.name)
+    sides = real_sounds.sides(dataset, home, model.audio, model.config)
+    metrics, confusion = evaluate.evaluate(model, sides[1], TrainConfig(), jax.random.key(0))
+    told = {
+        **trained,
+        "step": meta["metrics"]["step"],
+        "sounds": [len(side.features) for side in sides],
+        "data": real_sounds.fingerprint(dataset),
+        "metrics": metrics,
+        "confusion": {label: matrix.tolist() for label, matrix in confusion.items()},
+        "latents": describe(model, sides[1]),
+    }
+    remembered = familiarity.measure(model, *sides)._asdict()
+    checkpoint.save_model(target, model, {**kept, "card": told}, remembered, half=True)
+
+
+def write_card(model: Path) -> None:
+    """Write the card of a model's file beside it."""
+    with files.replacing(model.with_suffix(".md")) as temporary:
+        temporary.write_text(cards.card(model), encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make the models named, or all."""
+    parser = commands.parser(COMMAND, __doc__, "a few steps of small models, into a folder that is removed")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)} (default: all)")
+    parser.add_argument(
+        "--out", type=Path, default=pretrained.FOLDER, metavar="DIR", help="where to (default: the package)"
+    )
+    parser.add_argument("--cards", action="store_true", help="write the cards anew, from the files and the results")
+    options = parser.parse_args(arguments)
+    if unknown := sorted(set(options.names) - set(RECIPES)):
+        parser.error(f"expected names of {', '.join(RECIPES)}, found {', '.join(unknown)}")
+    if options.cards:
+        for name in options.names or RECIPES:
+            write_card(options.out / f"{name}.safetensors")
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in options.names or RECIPES:
+            path = make(name, Path(scratch) if options.tiny else options.out, options.tiny)
+            print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", flush=True)
+
+
+if __name__ == "__main__":
+    main()

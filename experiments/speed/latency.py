@@ -1,0 +1,99 @@
+"""Latency of a mix of two files, from the call to its samples, part by part: `python -m experiments.speed.latency`."""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.common import measures
+from experiments.speed.options import parsed
+from vaelab import SoundSampleTool, spectral
+from vaelab import model as models
+from vaelab.audio import synth
+from vaelab.config import AudioConfig, ModelConfig
+from vaelab.models import checkpoint
+from vaelab.play import latent, provenance, rendering
+
+COMMAND = "python -m experiments.speed.latency"
+SAMPLEVAE_MS = 670.0  # the same call in SampleVAE, 16 kHz, on two cores
+TARGET_MS = 60.0
+CALLS = 30  # of each measurement
+
+
+def generate(options: argparse.Namespace) -> None:
+    """Measure, print and keep; weights are fresh, since their values cost no time."""
+    calls = 1 if options.tiny else CALLS
+    with tempfile.TemporaryDirectory() as scratch:
+        model = models.create(ModelConfig(), AudioConfig(), jax.random.key(0))
+        checkpoint.save_model(Path(scratch) / "model.safetensors", model, {})
+        tool = SoundSampleTool(Path(scratch) / "model.safetensors")
+        pair = (not options.tiny and options.data_dir) or [
+            synth.write_dataset(scratch, per_class=1, kinds=[kind], progress=False) / kind / f"{kind}_0001.wav"
+            for kind in ("kick", "snare")
+        ]
+        settings = {"audio_files": pair[:2], "weights": [1, 2], "seed": 0}
+        rows = [["the whole call, with the sources' phase", milliseconds(lambda: tool.generate(**settings), calls)]]
+        rows += [[f"  {name}", milliseconds(part, calls)] for name, part in parts(tool, pair[:2]).items()]
+        without = milliseconds(lambda: tool.generate(**settings, phase=False), calls)
+        rows += [["the whole call, phase found by 16 rounds", without]]
+        rows += [["a random sound", milliseconds(lambda: tool.generate(seed=0), calls)]]
+    whole = rows[0][1]
+    note = (
+        f"mix of two built-in sounds, 44.1 kHz, 2 s, after a first call; median of {calls} calls "
+        f"({measures.machine()}). Target: {TARGET_MS:g} ms; SampleVAE's {SAMPLEVAE_MS:g} ms is "
+        f"{SAMPLEVAE_MS / whole:.1f} times as long (target: 11)."
+    )
+    name = None if options.tiny else "latency"
+    measures.report(name, COMMAND, ["what", "ms"], rows, note)
+
+
+def parts(tool: SoundSampleTool, pair: list[Path]) -> dict[str, Callable]:
+    """The stages of `generate`, each as a function to be timed."""
+    model, config = tool.model, tool.model.audio
+    clips = rendering.read_clips(pair, [0.0, 0.0], config)
+    weights = latent.normalized(2, [1, 2])
+    features, _ = rendering.stored_features(clips, config)
+    z, level = rendering.mix(model, clips, weights, jax.random.key(0))
+    phase = rendering.mixed_phase(clips, weights, config)
+    made = np.asarray(model.decode(jnp.asarray(z)))
+    samples = np.asarray(spectral.invert(made, config, phase[None]))[0]
+    return {
+        "read, mix down, resample": lambda: rendering.read_clips(pair, [0.0, 0.0], config),
+        "mel features": lambda: rendering.stored_features(clips, config),
+        "encode": lambda: model.encode(features),
+        "align, add, take the phase": lambda: rendering.mixed_phase(clips, weights, config),
+        "decode": lambda: model.decode(jnp.asarray(z)),
+        "mel to samples": lambda: spectral.invert(made, config, phase[None]),
+        "fades, level, true peak": lambda: rendering.finished(samples, level, config),
+        "hash the sources": lambda: [provenance.source(path, 0.0, config.clip_seconds) for path in pair],
+    }
+
+
+def milliseconds(work: Callable, calls: int) -> float:
+    """Median duration of some warm calls."""
+    jax.block_until_ready(_arrays(work()))
+    times = []
+    for _ in range(calls):
+        start = time.perf_counter()
+        jax.block_until_ready(_arrays(work()))
+        times.append(1000 * (time.perf_counter() - start))
+    return float(np.median(times))
+
+
+def _arrays(result):
+    return [leaf for leaf in jax.tree.leaves(result) if isinstance(leaf, jax.Array)]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print and keep."""
+    with parsed(COMMAND, __doc__, arguments) as options:
+        generate(options)
+
+
+if __name__ == "__main__":
+    main()
