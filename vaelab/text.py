@@ -37,8 +37,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def uncomputed(text: str) -> str:
-    """A text that no spreadsheet computes as a formula: an apostrophe stands before; one of its own gets another."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "'")) else text
+    """A text that no spreadsheet computes as a formula: an apostrophe stands before what begins like one."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def timecode(seconds: float) -> str:

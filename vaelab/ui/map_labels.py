@@ -57,5 +57,10 @@ def write(path: str | os.PathLike, labels: Mapping[Key, tuple[str, str]]) -> Pat
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for (sha256, onset_ms), (label, name) in labels.items():
-            writer.writerow([sha256, f"{onset_ms / 1000:.3f}", uncomputed(label), uncomputed(printable(name))])
+            writer.writerow([sha256, f"{onset_ms / 1000:.3f}", _quoted(label), _quoted(printable(name))])
     return Path(path)
+
+
+def _quoted(text: str) -> str:
+    """As `uncomputed`; an apostrophe of the text's own gets another, so that reading can take one away."""
+    return f"'{text}" if text.startswith("'") else uncomputed(text)
