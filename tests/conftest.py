@@ -31,6 +31,20 @@ TINY_TRAIN = TrainConfig(
 )
 
 
+SLOWEST = (
+    *("test_flows.py", "test_model.py", "test_resume.py", "test_experiments.py", "test_train.py", "test_spectral.py"),
+    *("test_umap_map.py", "test_devices.py", "test_pretrain.py", "test_cutting.py", "test_train_step.py"),
+    *("test_slicing.py", "test_walkthrough.py", "test_readme.py", "test_cli.py", "test_tool.py", "test_real_sounds.py"),
+    *("test_feature_store.py", "test_classifier.py", "test_timbre.py", "test_batches.py", "test_pca.py"),
+)
+
+
+def pytest_collection_modifyitems(items):
+    """The slowest files come first: a worker that gets one at the end would leave the others idle."""
+    order = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(SLOWEST)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def nothing_kept():
     """Tests leave nothing in the user's cache, and find nothing there."""
