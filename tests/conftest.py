@@ -39,8 +39,13 @@ SLOWEST = (
 )
 
 
+def pytest_configure(config):
+    """Let xdist hand out files in the order of the collection, and not by their number of tests."""
+    config.option.loadscopereorder = False
+
+
 def pytest_collection_modifyitems(items):
-    """The slowest files come first: a worker that gets one at the end would leave the others idle."""
+    """Put the slowest files first: a worker that gets such a file at the end leaves the others idle."""
     order = {name: place for place, name in enumerate(SLOWEST)}
     items.sort(key=lambda item: order.get(item.path.name, len(SLOWEST)))
 

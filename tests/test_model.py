@@ -322,7 +322,8 @@ def check_a_model(config: ModelConfig, audio: AudioConfig) -> None:
         terms = apply(model, features, eps, labels)
         return z, drawn, model.decode(z), model.classify(features), terms
 
-    z, drawn, decoded, classes, terms = everything(random_model(config, audio, np.float32))
+    results = jax.tree.map(np.asarray, everything(random_model(config, audio, np.float32)))
+    z, drawn, decoded, classes, terms = results
     assert z.shape == drawn.shape == (BATCH, config.latent_dim)
     assert (z != drawn).all()
     assert decoded.shape == features.shape
@@ -330,8 +331,7 @@ def check_a_model(config: ModelConfig, audio: AudioConfig) -> None:
     assert [part.shape for part in classes] == [(BATCH, len(names)) for _, names in config.labels]
     assert terms.recon.shape == terms.kl.shape == terms.error.shape == (BATCH,)
     assert terms.classes.shape == terms.chosen.shape == labels.shape
-    leaves = jax.tree.leaves((z, drawn, decoded, classes, terms))
-    assert all(np.isfinite(leaf).all() and leaf.dtype in (np.float32, np.int32) for leaf in leaves)
+    assert all(np.isfinite(leaf).all() and leaf.dtype in (np.float32, np.int32) for leaf in jax.tree.leaves(results))
 
 
 @pytest.mark.parametrize("knobs", KNOBS)
