@@ -3,7 +3,8 @@
 import os
 
 os.environ.setdefault("TQDM_DISABLE", "1")
-os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # workers share the cores: threads wait for turns
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers of xdist share the cores: threads only wait for turns
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
 import pytest
