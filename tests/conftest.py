@@ -3,7 +3,8 @@
 import os
 
 os.environ.setdefault("TQDM_DISABLE", "1")
-os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # workers share the cores: threads wait for turns
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers of xdist share the cores: threads only wait for turns
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
 import pytest
@@ -29,6 +30,25 @@ TINY_TRAIN = TrainConfig(
     decay_steps=5,
     stop_rate=0.02,
 )
+
+
+SLOWEST = (
+    *("test_flows.py", "test_model.py", "test_resume.py", "test_experiments.py", "test_train.py", "test_spectral.py"),
+    *("test_umap_map.py", "test_devices.py", "test_pretrain.py", "test_cutting.py", "test_train_step.py"),
+    *("test_slicing.py", "test_walkthrough.py", "test_readme.py", "test_cli.py", "test_tool.py", "test_real_sounds.py"),
+    *("test_feature_store.py", "test_classifier.py", "test_timbre.py", "test_batches.py", "test_pca.py"),
+)
+
+
+def pytest_configure(config):
+    """Let xdist hand out files in the order of the collection, and not by their number of tests."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """Put the slowest files first: a worker that gets such a file at the end leaves the others idle."""
+    order = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(SLOWEST)))
 
 
 @pytest.fixture(scope="session", autouse=True)

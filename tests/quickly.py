@@ -7,8 +7,13 @@ import os
 
 import jax
 
-WISHES = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"}
-_before = {name: os.environ[name] for name in WISHES if name in os.environ}
+WISHES = {
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false",
+    "OMP_NUM_THREADS": "1",  # these two are in conftest.py too, which must set them before numpy is imported
+    "OPENBLAS_NUM_THREADS": "1",
+}
+_before = {name: os.environ[name] for name, wish in WISHES.items() if os.environ.get(name, wish) != wish}
 
 
 def wish() -> None:

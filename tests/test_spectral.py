@@ -1,5 +1,6 @@
 """The front end equals librosa's, keeps the level, and its way back is exact."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import librosa
@@ -105,14 +106,16 @@ REAL_FORMATS = {
 }
 
 
-def real_sounds() -> list[np.ndarray]:
-    """Real one-shots of many kits and lengths, (samples, channels) at 44.1 kHz, with peaks of one half."""
-    found = [*sorted(KITS.glob("*/*.wav"))[::60], *sorted(KITS.glob("*/*.flac"))[::90], *sorted(SAMPLES.glob("*.flac"))]
+@lru_cache
+def real_sounds() -> list[tuple[np.ndarray, float]]:
+    """Real one-shots of many kits and lengths, (samples, channels) at 44.1 kHz, with peaks of one half; and levels."""
+    paths = [*sorted(KITS.glob("*/*.wav"))[::60], *sorted(KITS.glob("*/*.flac"))[::90], *sorted(SAMPLES.glob("*.flac"))]
     sounds = []
-    for path in found[:12] + found[12::30]:
+    for path in paths[:12] + paths[12::30]:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         if rate == 44100 and len(samples) > 2000:
-            sounds.append(0.5 * samples[: 3 * rate] / np.abs(samples).max())
+            samples = 0.5 * samples[: 3 * rate] / np.abs(samples).max()
+            sounds.append((samples, librosas(librosa.to_mono(samples.T), CONFIGS["default"])[1]))
     return sounds
 
 
@@ -143,8 +146,7 @@ def test_real_sounds_in_every_format_equal_librosas_and_keep_their_level(suffix,
     """Features are librosa's on the decoded samples; the level survives the encoding, every other time 12 dB lower."""
     config, path, real = CONFIGS["default"], tmp_path / f"sound{suffix}", real_sounds()
     assert len(real) >= 12
-    for number, samples in enumerate(real):
-        original_level = librosas(librosa.to_mono(samples.T), config)[1]
+    for number, (samples, original_level) in enumerate(real):
         lower_db = 12 * (number % 2)
         encode(path, samples * 10 ** (-lower_db / 20))
         ours = audio.read(path, config.sample_rate, seconds=config.clip_seconds)
