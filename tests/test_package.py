@@ -5,59 +5,17 @@ import importlib
 import re
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from experiments import house
+from experiments.house import EMPTY, QUESTIONS, ROWS
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "vaelab"
-
-# Each row may import from the rows below it only. A name is a folder of the package, or a module at its top.
-ROWS = [
-    {"cli", "workspace"},
-    {"widgets"},
-    {"ui"},
-    {"play", "training"},
-    {"models"},
-    {"library"},
-    {"data"},
-    {"datasets"},
-    {"model", "networks", "flows", "pca"},
-    {"slicing"},
-    {"audio"},
-    {"spectral"},
-    {"config", "files", "progress", "tensorfile", "text"},
-]
-CORE = ("model", "networks", "flows", "pca")  # of one row, and in this order
 CODE = (r"\bpickle\b", r"joblib\.load", r"\beval\(", r"\bexec\(", r"yaml\.load", r"allow_pickle\s*=\s*True")
-EMPTY = {"found", "made", "kept", "known", "heard", "told", "said", "there", "one", "of"}  # as names say nothing
-QUESTIONS = ("What", "How", "Where", "Whether", "Which", "Who", "When")
 HEAVY = ("jax", "flax", "librosa", "umap", "matplotlib", "ipywidgets", "numba")
-
-
-def modules() -> list[Path]:
-    return sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
-
-
-def place(path: Path) -> str:
-    """The folder of a module, or its own name at the top."""
-    first, *rest = path.relative_to(PACKAGE).parts
-    return first if rest else path.stem
-
-
-def imports(path: Path) -> list[tuple[str, str | None]]:
-    """(folder or top module, module or name within it) of each import of vaelab in a file."""
-    pairs = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.ImportFrom) or (node.module or "").split(".")[0] != "vaelab":
-            continue
-        _, *inside = node.module.split(".")
-        if inside:
-            pairs += [(inside[0], inside[1] if inside[1:] else alias.name) for alias in node.names]
-        else:
-            pairs += [(alias.name, None) for alias in node.names if alias.name != "VaelabError"]
-    return pairs
 
 
 def doors(folder: str) -> list[str]:
@@ -68,30 +26,26 @@ def folders() -> list[str]:
     return sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 
-def test_imports_run_downwards():
-    row = {name: number for number, names in enumerate(ROWS) for name in names}
-    assert {place(path) for path in modules()} == set(row)
-    arrows = Counter((place(path), name) for path in modules() for name, _ in imports(path) if name != place(path))
-    for (start, end), count in sorted(arrows.items(), key=lambda arrow: (row[arrow[0][0]], row[arrow[0][1]])):
+@pytest.mark.parametrize("package", ROWS)
+def test_imports_run_downwards(package):
+    folder, rows = ROOT / package, ROWS[package]
+    names = [name for row in rows for name in row]
+    assert sorted(names) == sorted({house.place(folder, path) for path in house.modules(folder)})
+    graph = house.arrows(folder)
+    for (start, end), count in graph.items():
         print(f"{start:10} -> {end:10} {count}")
-    upwards = {
-        (str(path.relative_to(ROOT)), name)
-        for path in modules()
-        for name, _ in imports(path)
-        if name != place(path) and row[name] <= row[place(path)] and not (name in CORE and place(path) in CORE)
-    }
-    assert not upwards
-    order = {name: number for number, name in enumerate(CORE)}
-    for path in (PACKAGE / f"{name}.py" for name in CORE):
-        assert all(order[name] > order[path.stem] for name, _ in imports(path) if name in order), path
+    assert house.upward(graph, rows) == []
+    assert house.circular(graph) == []
 
 
 def test_nobody_enters_a_folder_but_through_its_doors():
     entered = {
         (str(path.relative_to(ROOT)), folder, name)
-        for path in [*modules(), *ROOT.glob("experiments/**/*.py"), *ROOT.glob("notebooks/*.py")]
-        for folder, name in [*imports(path), *attributes(path)]
-        if folder in folders() and name is not None and not (path.is_relative_to(PACKAGE) and place(path) == folder)
+        for path in [*house.modules(PACKAGE), *ROOT.glob("experiments/**/*.py"), *ROOT.glob("notebooks/*.py")]
+        for folder, name in [*house.imports(path), *attributes(path)]
+        if folder in folders()
+        and name is not None
+        and not (path.is_relative_to(PACKAGE) and house.place(PACKAGE, path) == folder)
     }
     windows = {(path, folder, name) for path, folder, name in entered if name not in doors(folder)}
     assert not windows
@@ -99,7 +53,7 @@ def test_nobody_enters_a_folder_but_through_its_doors():
 
 def attributes(path: Path) -> list[tuple[str, str]]:
     """(folder, name) of each `folder.name` in a file that says `from vaelab import folder`."""
-    taken = {name for name, inside in imports(path) if inside is None}
+    taken = {name for name, inside in house.imports(path) if inside is None}
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return [
         (node.value.id, node.attr)
@@ -119,7 +73,7 @@ def test_names_say_something():
     """Functions, classes, methods and constants; `EMPTY` words alone are none."""
     named = [
         (path.name, node.lineno, getattr(node, "name", None) or node.id)
-        for path in modules()
+        for path in house.modules(PACKAGE)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef | ast.ClassDef) or (isinstance(node, ast.Name) and node.id.isupper())
     ]
@@ -127,7 +81,7 @@ def test_names_say_something():
 
 
 def test_docstrings_are_statements():
-    paths = [*modules(), *ROOT.glob("experiments/**/*.py")]
+    paths = [*house.modules(PACKAGE), *ROOT.glob("experiments/**/*.py")]
     nodes = [(path, node) for path in paths for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
     texts = [(path.name, ast.get_docstring(node) or "-") for path, node in nodes if isinstance(node, kinds)]
