@@ -1,8 +1,7 @@
 """Every setting, as frozen dataclasses that convert to and from JSON. Free of JAX.
 
-A dataclass is the single list of its knobs; a JSON file holds overrides only; an unknown or impossible
-value is refused here, before any work, by a `ConfigError` that names the knob. All three are hashable, so
-that they can be static arguments of a jitted function.
+A dataclass is the single list of its settings; a JSON file holds overrides only; an unknown or impossible value raises
+a `ConfigError` that names it, before any work. The configs are hashable: static arguments of jitted functions.
 """
 
 import dataclasses
@@ -22,7 +21,7 @@ class ConfigError(VaelabError, ValueError):
 
 
 class _JsonConfig:
-    """JSON in and out, shared by the three config dataclasses."""
+    """JSON in and out, shared by the configs."""
 
     def to_dict(self) -> dict[str, Any]:
         """All knobs as plain JSON values (tuples become lists)."""
@@ -129,17 +128,17 @@ class ModelConfig(_JsonConfig):
         latent_dim: Size of the latent vector.
         components: Principal components of the training sounds that encoder and decoder work in; 0 is none.
         depth: Dense layers in each of encoder and decoder.
-        hidden: Size of each dense layer; the last of the encoder is what the posterior reads.
+        hidden: Size of each dense layer; the posterior is computed from the encoder's last one.
         dropout: Share of each dense layer's output that training drops.
         width: Channels of convolutions over time beside the components; 0 is none.
-        patch: Neighbouring frames that the first convolution takes, and the last one gives, as one.
+        patch: Number of neighbouring frames that the convolutions treat as one.
         blocks: Residual blocks at each time resolution.
         downsamples: How often the encoder halves the number of patches.
         flow_steps: IAF steps; 0 is a plain Gaussian posterior.
         flow_hidden: Hidden units of each step's masked network.
         flow_offset: Added to a flow's gate logits; a positive offset starts the flow near the identity.
         likelihood: "laplace" (one learned scale per band) or "cross_entropy" (SampleVAE's).
-        cepstra: Numbers of each frame's cepstrum that classifiers hear (`vaelab.audio.timbre`).
+        cepstra: Cepstral coefficients of each frame that the classifier uses (`vaelab.audio.timbre`).
         labels: The classifier's (name, class names), as a pair in a tuple; an empty tuple is none.
     """
 
@@ -210,7 +209,7 @@ class TrainConfig(_JsonConfig):
         decay_steps: Steps over which it is lowered.
         stop_rate: Training ends when rate / learning_rate falls below this.
         beta: Weight of the KL term.
-        free_bits: Nats of a batch's mean KL that cost nothing; 0 is off.
+        free_bits: A batch's mean KL below this many nats has no gradient; 0 is off.
         shift_frames: Augmentation: each sound begins later by a random number of frames up to this; 0 is off.
         shift_bins: Augmentation: each sound's mel bands move up or down by a random number up to this; 0 is off.
         tilt_db: Augmentation: each sound's spectrum tilts by a random slope; dB up or down at most, from the lowest
@@ -269,8 +268,8 @@ class SliceConfig(_JsonConfig):
         min_seconds: Least length of a segment, and distance of onsets.
         max_seconds: Longer segments are cut where they change most.
         gap_seconds: A shorter quiet moment does not end a sound.
-        texture_seconds: A stationary stretch of this length, or the whole recording, is material if above `hiss_dbfs`.
-        hiss_dbfs: What is stationary and has less mean power is hiss; a full-scale sine is at -3.
+        texture_seconds: Stationary sound is kept if at least this long, or all there is, and louder than `hiss_dbfs`.
+        hiss_dbfs: Stationary sound with a lower mean power is treated as hiss; a full-scale sine is at -3.
         onsets: Whether onsets within a sound cut it.
     """
 

@@ -1,8 +1,8 @@
-"""From folders of sounds to a dataset: what is used, what was skipped and why, and on which side each sound is.
+"""Datasets of folders of sounds: which files are used, which are skipped and why, and which are held out.
 
-A sound is named by the sha256 of its bytes; one content appears once, so that no duplicate can stand on both sides of
-the split. Making a dataset of the same name again refreshes it: sounds known from before keep their side, and files
-that did not change are not read again. What a dataset is, and how it is kept, stands in `vaelab.datasets.manifest`.
+A sound is identified by the sha256 of its bytes; each content is used once, so that no duplicate is both trained on and
+held out. Making a dataset of the same name again refreshes it: sounds that were in it keep their side, and files that
+did not change are not read again. `vaelab.datasets.manifest` describes a dataset and its file.
 """
 
 import dataclasses
@@ -56,8 +56,8 @@ def make_dataset(
         train_ratio: Share of each class that is trained on; the rest is held out.
         seed: Decides the split together with each sound's content.
         home: Where datasets live.
-        fresh: Read every file and split anew, instead of keeping the contents and sides of an earlier dataset of this
-            name for files that did not change.
+        fresh: Read every file and split anew. Otherwise the unchanged files of an earlier dataset of this name are not
+            read again and stay on their side.
         progress: Show a bar.
         labels: "folder"; "hydrogen-instrument" or "hydrogen-kit" read `drumkit.xml` files; None labels nothing.
             What a folder or kit does not name stays unlabelled.

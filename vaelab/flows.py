@@ -20,8 +20,8 @@ https://arxiv.org/abs/1502.03509): output i sees inputs 1 to i - 1 only, by mask
 
 The logit has a floor because a gate that rounds to zero forgets z: forward would stay finite, but its inverse
 would be 0 / 0. With the floor, forward, log-dets and their gradients are finite for any logit, and inverse is the
-inverse of that very map. It enlarges the rounding error of an entry 1 / gate times, 1100 at most, and hands it on
-through m to later entries: the inverse of a trained flow is accurate, that of many shut gates in a row is not.
+inverse of that very map. The inverse multiplies the rounding error of an entry by 1 / gate, at most 1100, and m passes
+it on to later entries: the inverse of a trained flow is accurate, that of many shut gates in a row is not.
 A logit at the floor passes no gradient to s, as a clipped log_std passes none. No ceiling is needed: a gate that
 rounds to one is the identity.
 
@@ -47,7 +47,7 @@ def ranks(latent_dim: int, hidden: int) -> tuple[Int[np.ndarray, " latent"], Int
 
     A hidden unit of rank r may see the inputs 1 to r. Rank 0 sees the context alone, which is all that the
     first output may depend on, and all there is when latent_dim is 1. With fewer hidden units than latents
-    some ranks have none: still autoregressive, but an output then sees a few of its nearest predecessors less.
+    some ranks have no unit: the mask stays autoregressive, but an output may not depend on its nearest predecessors.
     """
     return np.arange(1, latent_dim + 1), np.arange(hidden) * latent_dim // hidden
 

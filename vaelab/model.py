@@ -11,10 +11,10 @@ Posterior of one sound x, in the order of the code:
     recon       = -log p(x|zK)
     -ELBO       = recon + kl
 
-The encoder reads a sound's coordinates along the principal components of the training sounds, the decoder answers in
-them (`vaelab.pca`), and between the two stands the identity plus what is learnt. So a model starts as the best
-linear one, and training goes on from there. Convolutions over time beside the components are optional: they take
-mel bands as channels, neighbouring frames side by side in patches, and are matrix products for the processor.
+The encoder's input and the decoder's output are coordinates along the principal components of the training sounds
+(`vaelab.pca`); between the two is the identity plus a learned correction. So a model starts as the best linear one, and
+training goes on from there. Convolutions over time beside the components are optional: mel bands are their channels, and
+neighbouring frames are joined to patches.
 The classifier's head reads statistics of the cepstrum (`vaelab.audio.timbre`), and no step trains it
 (`vaelab.training.classifier`).
 
@@ -318,7 +318,7 @@ def negative_elbo(terms: Terms, beta: ArrayLike = 1.0, free_bits: ArrayLike = 0.
     Args:
         terms: Of a batch.
         beta: Weight of the KL term.
-        free_bits: Nats of KL per sound that cost nothing; 0 is off.
+        free_bits: A batch's mean KL below this many nats has no gradient; 0 is off.
     """
     kl = terms.kl
     if free_bits:

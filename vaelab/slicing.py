@@ -1,12 +1,12 @@
 """A long recording to segments with time codes: onsets and novelty over a noise floor that follows the recording.
 
-The recording becomes levels of mel bands every 5 ms, which is all that is kept of it, so that an hour needs little
-memory and blocks leave no trace. In each band the floor is what the quiet fifth of the surrounding seconds stays
-below: hiss, hum, a drone. A sound is active from where it rises well above the floor until it falls back to it for a
-while (hysteresis). An onset is a rise of the few bands that rise most beyond their and their neighbours' recent
-maximum, as in S. Boeck and G. Widmer, "Maximum filter vibrato suppression for onset detection", DAFx 2013, but the
-maximum of a tenth of a second, so that a cymbal's beating or a dropout is none. Long segments, and stationary ones
-above `hiss_dbfs`, are cut where they change most.
+The recording is reduced to levels of mel bands every 5 ms, so that an hour needs little memory and the size of blocks
+does not matter. The noise floor of a band (hiss, hum, a drone) follows the 20th percentile of its level over the
+surrounding seconds. A sound is active from where it rises well above the floor until it falls back to it for a while
+(hysteresis). An onset is where the fastest rising bands exceed the recent maximum of themselves and their neighbours,
+as in S. Boeck and G. Widmer, "Maximum filter vibrato suppression for onset detection", DAFx 2013, but the maximum of
+the last 0.1 s, so that neither the beating of a cymbal nor a dropout counts. Long segments, and stationary ones above
+`hiss_dbfs`, are cut where they change most.
 """
 
 import os
@@ -85,7 +85,7 @@ def slice_recording(
 
 
 def slice_file(path: str | os.PathLike, config: SliceConfig | None = None) -> list[tuple[float, float]]:
-    """Cut a sound file or the sound of a video, read in blocks: as `slice_recording` its samples.
+    """Slice a sound file or the sound of a video as `slice_recording` does, reading it in blocks.
 
     A recording that breaks off is cut as far as it can be read, with a warning that says where that is.
 
@@ -96,19 +96,19 @@ def slice_file(path: str | os.PathLike, config: SliceConfig | None = None) -> li
 
 
 def analyse(samples: np.ndarray, sample_rate: int) -> BandLevels:
-    """Band levels of mono samples (samples,)."""
+    """Compute the band levels of mono samples (samples,), the input of `cuts`."""
     return BandLevels(*band_levels([np.asarray(samples, np.float32)], sample_rate), len(samples) / sample_rate)
 
 
 def analyse_file(path: str | os.PathLike) -> BandLevels:
-    """Band levels of a sound file, or of the sound of a video, read in blocks; see `slice_file`."""
+    """Compute the band levels of a sound file or the sound of a video, reading it in blocks; see `slice_file`."""
     with audio.stream(path) as (rate, claimed, blocks):
         counted = _Counted(path, rate, claimed, blocks)
         return BandLevels(*band_levels(counted, rate), counted.seconds)
 
 
 def cuts(recording: BandLevels, config: SliceConfig | None = None) -> list[tuple[float, float]]:
-    """Cut a recording by its levels; see `slice_recording`."""
+    """Slice a recording given by its band levels; see `slice_recording`."""
     config, (levels, hop_s, seconds) = config or SliceConfig(), recording
     curves = _curves(levels)
     onsets = _onsets(curves, hop_s, config)

@@ -1,7 +1,7 @@
 """Widgets for notebooks: tables with players, live training curves, the mixer, the map, the confusion matrix.
 
-The public face of the rooms behind it. Views and callbacks only; the tool does every sum. Names of files and classes
-come from outside: they reach the page through `inert` alone, or as text nodes.
+The public widgets of `vaelab.ui`. They hold views and callbacks only; all computation is in the tool. Names of files
+and classes are untrusted: they reach the page through `inert` alone, or as text nodes.
 """
 
 from collections.abc import Mapping, Sequence

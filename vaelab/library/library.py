@@ -1,6 +1,6 @@
 """A library: the sounds of a folder as a model embeds them, and exact search in it.
 
-What a search finds is looked at once more, so that no answer names a file that has changed since.
+Files in a search result are checked again, so that no result is out of date.
 """
 
 import os

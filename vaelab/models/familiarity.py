@@ -55,7 +55,7 @@ class Reference(NamedTuple):
 
 
 class Familiarity(NamedTuple):
-    """How familiar a sound is to a model.
+    """Verdict on the familiarity of a sound to a model.
 
     Attributes:
         verdict: "well inside", "at the edge" or "unknown".

@@ -28,7 +28,7 @@ class Answer(NamedTuple):
         path: The file.
         name: Of the most probable class; None if the file cannot be read.
         probabilities: In the order of `class_names`, (classes,).
-        known: How well the model knows the sound; None if that cannot be told.
+        known: Familiarity of the sound to the model; None if the model's training did not end.
         reason: Why the file cannot be read.
     """
 
@@ -60,7 +60,7 @@ class SoundSampleTool(Generator):
         Args:
             model: A logdir, a model file, or the name of a shipped model; an existing path wins.
             library_dir: Folder of sounds for `find_similar`.
-            library_segmentation: Take the segments within longer files as sounds of their own.
+            library_segmentation: Slice longer files, and embed each segment as a sound.
             home: Where datasets are; libraries are kept there too.
             progress: Show bars while a library is embedded.
 
@@ -105,7 +105,7 @@ class SoundSampleTool(Generator):
         return self.refresh()
 
     def refresh(self) -> library.Library:
-        """Look at the library's folder again: what is new or changed is embedded, what is gone is left out.
+        """Scan the library's folder again: embed new and changed files, drop deleted ones.
 
         Raises:
             ToolError: The tool has no library.
@@ -144,8 +144,8 @@ class SoundSampleTool(Generator):
             weights: Of several files, as in `generate`.
             offset: Start of the clip in the file, seconds.
             by: "timbre" compares statistics over time (`vaelab.audio.timbre`), which sounds of a kind share;
-                "embedding" compares points of latent space, which tell when things happen. A mix or a point is decoded
-                for its timbre.
+                "embedding" compares points of latent space, which also depend on when things happen. The timbre of a
+                mix or a point is that of its decoded sound.
             metric: "euclidean", or "cosine", which looks at directions only.
             folder: Search below this one only.
             label: Search this class only: the name of a folder directly below the library's.
@@ -158,7 +158,7 @@ class SoundSampleTool(Generator):
         Raises:
             ToolError: The tool has no library.
             AudioError: The file cannot be read.
-            LibraryError: No sound is as asked, or files keep changing while they are searched.
+            LibraryError: No sound matches the filters, or files keep changing during the search.
         """
         if self.library is None:
             raise ToolError("find_similar: expected a library; open the tool with library_dir=FOLDER")
@@ -198,7 +198,7 @@ class SoundSampleTool(Generator):
         return probabilities, self.class_names[int(probabilities.argmax())]
 
     def classify(self, audio_files: Sequence[str | os.PathLike] | str | os.PathLike) -> Iterator[Answer]:
-        """Classify files, or all sounds below a folder; one that cannot be read is named and passed over.
+        """Classify files, or all sounds below a folder; the answer of an unreadable one holds the reason.
 
         Raises:
             ToolError: The model has no classifier, or a folder holds no sound.
@@ -216,8 +216,8 @@ class SoundSampleTool(Generator):
         """Calibration of class probabilities on held-out sounds.
 
         Returns:
-            Over ten equal bins of the chosen class's probability: how many sounds, their mean probability, and the
-            share that was right, (10, 3).
+            For ten equal bins of the predicted class's probability: number of sounds, mean probability, and share
+            classified correctly, (10, 3).
 
         Raises:
             ToolError: No classifier, or the model's training did not end.
@@ -237,10 +237,10 @@ class SoundSampleTool(Generator):
         return familiarity.familiarity_of(self.model, remembered, np.asarray(spectral.quantise(features)))[0]
 
     def how_new(self, target: Target, *, weights: Sequence[float] | None = None) -> Newness:
-        """Novelty of a sound or latent: its distance to training sounds, relative to those between real sounds.
+        """Novelty of a sound or latent: its distance to the nearest training sound, relative to those of held-out sounds.
 
         Args:
-            target: As in `find_similar`. A generated sound is judged by the latent that it was made from.
+            target: As in `find_similar`. A generated sound is represented by its own latent.
             weights: Of several files.
 
         Raises:
