@@ -237,7 +237,7 @@ class SoundSampleTool(Generator):
         return familiarity.familiarity_of(self.model, remembered, np.asarray(spectral.quantise(features)))[0]
 
     def how_new(self, target: Target, *, weights: Sequence[float] | None = None) -> Newness:
-        """Novelty of a sound or latent: its distance to the nearest training sound, relative to those of held-out sounds.
+        """Novelty of a sound or latent: its distance to the nearest training sound, compared with held-out sounds.
 
         Args:
             target: As in `find_similar`. A generated sound is represented by its own latent.
