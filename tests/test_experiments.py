@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.common import latents, real_sounds, samplevae_2d
+from experiments.common import latents, real_sounds, results, samplevae_2d
 from experiments.quality import energies, honesty, prior, retrieval, run
 from experiments.release import page
 from experiments.speed import search, step
@@ -46,7 +46,7 @@ def check(outcome):
     asked = run.read(outcome["question"])
     assert [record["run"] for record in outcome["records"]] == [one["name"] for one in asked["runs"]]
     assert all(np.isfinite(record["best"]["loss"]) for record in outcome["records"])
-    plain = json.loads(json.dumps(outcome, default=run._plain))
+    plain = json.loads(json.dumps(outcome, default=results.plain))
     text = page.question(plain)
     assert text.count("\n| ") >= len(asked["runs"])
 

@@ -1,18 +1,17 @@
-"""Shared by the measurements: real one-shots, a measure of resynthesis, and a table on screen and as JSON."""
+"""Shared by the measurements: real one-shots, a measure of resynthesis, and the report of a table."""
 
 import hashlib
-import json
-import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.common import results, tables
 from experiments.common.real_sounds import FOLDERS, HYDROGEN_KITS, installed, installed_if_any
-from experiments.common.results import RESULTS
 from vaelab import audio, files, spectral
 from vaelab.config import AudioConfig
 from vaelab.data import sound_files
@@ -77,27 +76,42 @@ def _convergence(true: jax.Array, made: jax.Array, size: int) -> jax.Array:
     return jnp.linalg.norm(wanted - found, axis=(1, 2)) / jnp.maximum(jnp.linalg.norm(wanted, axis=(1, 2)), 1e-9)
 
 
-def report(name: str | None, command: str, columns: Sequence[str], rows: Sequence[Sequence], note: str) -> Path | None:
-    """Print a table and keep it as results/NAME.json, with the versions that decide a number; None keeps nothing."""
-    lines = [columns, *([_text(cell) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    print("\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines))
+def report(
+    name: str | None,
+    command: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    note: str,
+    title: str | None = None,
+    on_real_sounds: bool = True,
+    **more: Any,
+) -> Path | None:
+    """Print a table and keep it as results/NAME.json, with the versions that decide a number; None keeps nothing.
+
+    Args:
+        name: Of the file.
+        command: To make it again.
+        columns: Names.
+        rows: Cells; None is a cell without a figure.
+        note: The text below the table.
+        title: Of the table, if it is not the name.
+        on_real_sounds: Keep the hash of the real sounds.
+        more: What is kept beside the table.
+    """
+    print(tables.as_text(columns, rows))
     print(note)
     if name is None:
         return None
     table = {
-        "name": name,
+        "name": title or name,
         "command": command,
         "columns": list(columns),
-        "rows": [[_plain(cell) for cell in row] for row in rows],
+        "rows": [[_rounded(cell) for cell in row] for row in rows],
         "versions": checkpoint.versions(),
-        "real_sounds": real_sounds_hash(),
+        **({"real_sounds": real_sounds_hash()} if on_real_sounds else {}),
         "note": note,
     }
-    path = RESULTS / f"{name}.json"
-    with files.replacing(path) as temporary:
-        temporary.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-    return path
+    return results.write(name, {**table, **more})
 
 
 def real_sounds_hash(folders: Sequence[Path] = FOLDERS) -> str | None:
@@ -117,16 +131,5 @@ def real_sounds_hash(folders: Sequence[Path] = FOLDERS) -> str | None:
     return whole.hexdigest()[:16] if paths else None
 
 
-def machine() -> str:
-    """The machine's cores and how busy it is, for notes on timings."""
-    return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-
-
-def _plain(cell):
+def _rounded(cell: Any) -> Any:
     return round(float(cell), 4) if isinstance(cell, float | np.floating) else cell
-
-
-def _text(cell) -> str:
-    if isinstance(cell, float | np.floating):
-        return f"{cell:.3f}" if abs(cell) < 10 else f"{cell:.1f}"
-    return "-" if cell is None else str(cell)

@@ -9,7 +9,6 @@ Beside it stands what a few lines of other libraries do on the same sounds and f
 regression.
 """
 
-import json
 import os
 import tempfile
 import time
@@ -23,14 +22,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from experiments.common import commands, measures
+from experiments.common import commands, measures, tables
 from experiments.common.real_sounds import CLASSES, HYDROGEN_KITS, installed, pack
-from experiments.common.results import RESULTS
-from vaelab import audio, data, files
+from vaelab import audio, data
 from vaelab.audio import synth
 from vaelab.config import AudioConfig, Config, ModelConfig
 from vaelab.datasets.feature_store import FeatureStore
-from vaelab.models import checkpoint
 from vaelab.models.evaluate import Sounds, balanced, confusion_matrix, recalls, scores
 from vaelab.spectral import dequantise
 from vaelab.training import start
@@ -157,14 +154,13 @@ def answer(roots: Sequence[Path], kits: bool = False, tiny: bool = False, built_
         "classes": names,
         "labelled": int(((labels >= 0) & (kit != BUILT_IN)).sum()),
         "kits": len(set(kit_names) - {BUILT_IN}),
-        "real_sounds": measures.real_sounds_hash(),
         "minutes": minutes,
         "confusion": confusion,
     }
 
 
-def kept(outcome: dict) -> dict:
-    """The outcome as a table for `experiments.release.page`; the confusion matrices stay beside it."""
+def report(outcome: dict, keep: bool) -> Path | None:
+    """Print the outcome, and keep it as a table with the confusion matrices beside it."""
     matrices = {name: np.array(matrix) for name, matrix in outcome["confusion"].items()}
     measured = {name: scores(matrix) for name, matrix in matrices.items()}
     rows = [[name.replace("_", " "), *(_rounded(each[name]) for each in measured.values())] for name in MEASURES]
@@ -184,24 +180,18 @@ def kept(outcome: dict) -> dict:
     )
     note = f"{outcome['labelled']} sounds of {outcome['kits']} kits; {how} (logistic regression on their statistics)"
     name = "classify" if drums else "classify_kits"
-    whole = {"name": name, "columns": ["", *matrices], "rows": rows, "note": note, "versions": checkpoint.versions()}
-    return {**whole, "scores": measured, **outcome}
+    path = measures.report(
+        name if keep else None, columns=["", *matrices], rows=rows, note=note, scores=measured, **outcome
+    )
+    for method, matrix in outcome["confusion"].items():
+        print(f"\n{method}: true class (rows) heard as")
+        counts = [[label, *row] for label, row in zip(outcome["classes"], matrix, strict=True)]
+        print(tables.as_text(["", *(label[:6] for label in outcome["classes"])], counts))
+    return path
 
 
 def _rounded(share: float) -> float | None:
     return None if np.isnan(share) else round(share, 3)
-
-
-def table(outcome: dict) -> str:
-    """The outcome as text: scores of both, then the confusion matrices."""
-    whole = kept(outcome)
-    cells = (whole["columns"], *whole["rows"])
-    lines = [f"{row[0]:<32}" + "".join(f"{'-' if cell is None else cell:>24}" for cell in row[1:]) for row in cells]
-    for name, matrix in outcome["confusion"].items():
-        lines.append(f"{name}: true class (rows) heard as " + " ".join(label[:6] for label in outcome["classes"]))
-        for label, row in zip(outcome["classes"], matrix, strict=True):
-            lines.append(f"{label:<32}" + " ".join(f"{count:6d}" for count in row))
-    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -220,14 +210,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.tiny,
         options.built_in,
     )
-    print(table(outcome))
+    path = report(outcome, keep=options.keep and not options.tiny)
     minutes = "{cpu:.1f} CPU minutes, {wall:.1f} by the clock".format(**outcome["minutes"])
     print(f"{outcome['labelled']} sounds of {outcome['kits']} kits; {minutes}; {os.cpu_count()} cores")
-    if options.keep and not options.tiny:
-        whole = kept(outcome)
-        path = RESULTS / f"{whole['name']}.json"
-        with files.replacing(path) as temporary:
-            temporary.write_text(json.dumps(whole, indent=1) + "\n", encoding="ascii")
+    if path:
         print(f"wrote {path}")
 
 

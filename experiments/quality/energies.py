@@ -6,7 +6,6 @@ summed on a grid, so that the KL itself, in nats, can be told. No steps of flow 
 entries. Pictures go to `energies.png`, numbers to `results/energies.json`.
 """
 
-import json
 from collections.abc import Callable, Sequence
 
 import jax
@@ -15,11 +14,9 @@ import numpy as np
 import optax
 from jax.scipy.stats import norm
 
-from experiments.common import commands
-from experiments.common.results import FOLDER, RESULTS
-from vaelab import files
+from experiments.common import commands, measures
+from experiments.common.results import FOLDER
 from vaelab.flows import IAF
-from vaelab.models import checkpoint
 from vaelab.ui.plots import Picture
 
 COMMAND = "python -m experiments.quality.energies"
@@ -29,6 +26,7 @@ BATCH, UPDATES, RATE, HIDDEN = 256, 4000, 3e-3, 64
 TINY_UPDATES = 20
 SIDE = np.linspace(-5, 5, 201)
 COLUMNS = ["energy", "KL of a Gaussian", *[f"KL with {steps} steps" for steps in STEPS[1:]]]
+TITLE = "IAF on the energies of Rezende and Mohamed"
 NOTE = (
     "KL(q || p) in nats, lower is better. Even eight steps bend one connected cloud, so a bridge remains between modes "
     "far apart."
@@ -144,19 +142,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fitted[name] = {steps: params for steps, (params, _) in found.items()}
         rows.append([name, *[round(bound + log_normaliser(energy), 3) for _, bound in found.values()]])
         print("  ".join(str(cell) for cell in rows[-1]), flush=True)
-    if options.tiny:
-        return
-    draw(fitted).savefig(FOLDER / "energies.png", dpi=70)
-    outcome = {
-        "name": "IAF on the energies of Rezende and Mohamed",
-        "command": COMMAND,
-        "columns": COLUMNS,
-        "rows": rows,
-        "versions": checkpoint.versions(),
-        "note": NOTE,
-    }
-    with files.replacing(RESULTS / "energies.json") as temporary:
-        temporary.write_text(json.dumps(outcome, indent=1) + "\n", encoding="ascii")
+    if not options.tiny:
+        draw(fitted).savefig(FOLDER / "energies.png", dpi=70)
+    name = None if options.tiny else "energies"
+    measures.report(name, COMMAND, COLUMNS, rows, NOTE, TITLE, on_real_sounds=False)
 
 
 if __name__ == "__main__":

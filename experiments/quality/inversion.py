@@ -8,7 +8,6 @@ taken on a few of the sounds, one at a time, the ways in turn.
 import argparse
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -19,7 +18,7 @@ import jax.numpy as jnp
 import librosa
 import numpy as np
 
-from experiments.common import commands, measures
+from experiments.common import commands, measures, timing
 from vaelab import spectral
 from vaelab.audio import synth
 from vaelab.config import AudioConfig
@@ -123,9 +122,7 @@ def ways(samples: np.ndarray, config: AudioConfig, label: str) -> dict[str, tupl
 
 def milliseconds(function: Callable, arrays: Sequence[np.ndarray]) -> float:
     """Duration of one call with everything it makes."""
-    start = time.perf_counter()
-    jax.block_until_ready(function(*arrays))
-    return 1000 * (time.perf_counter() - start)
+    return 1000 * timing.seconds(lambda: function(*arrays))
 
 
 def timed(found: dict, count: int, repeats: int) -> tuple[dict[str, np.ndarray], dict[str, float]]:
@@ -210,7 +207,7 @@ def report(options: argparse.Namespace, parser: argparse.ArgumentParser, paths: 
         count=len(paths),
         timed=min(options.timed, len(paths)),
         repeats=options.repeats,
-        machine=measures.machine(),
+        machine=timing.machine(),
         updates=LIMIT_UPDATES,
         equal=" ".join(equal),
     )

@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from experiments.common import commands, real_sounds, samplevae_2d
 from experiments.common.latents import describe
-from experiments.common.results import CONFIGS, RESULTS
+from experiments.common.results import CONFIGS, RESULTS, write
 from experiments.common.trained import TINY_EVALUATE_EVERY, shrink
-from vaelab import files
 from vaelab import model as models
 from vaelab.config import AudioConfig, Config
 from vaelab.models import checkpoint
@@ -151,15 +149,7 @@ def keep(outcome: dict[str, Any], only: Sequence[str]) -> Path:
         if before["data"] != outcome["data"]:
             raise SystemExit(f"{path}: holds runs on other data; run the whole question")
         outcome["records"] = [kept for kept in before["records"] if kept["run"] not in fresh] + outcome["records"]
-    with files.replacing(path) as temporary:
-        temporary.write_text(json.dumps(outcome, indent=1, default=_plain) + "\n", encoding="ascii")
-    return path
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} has no place in a result")
+    return write(outcome["question"], outcome)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,13 +1,12 @@
 """Cards of shipped models: what each is, from which sounds, how good, what for, and how to make it again."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.common import results
 from experiments.common.recipes import RECIPES
-from experiments.common.results import RESULTS
-from experiments.release.page import rows as rows_of
+from experiments.common.tables import as_markdown
 from vaelab.models import checkpoint
 
 # As Debian's copyright files of the two packages have them.
@@ -52,13 +51,13 @@ def card(path: Path) -> str:
         f"{recipe.about}\n",
         f"For: {recipe.use}\n",
         f"Limits: {recipe.limits}\n",
-        *rows_of(("", ""), _facts(meta, path.stat().st_size)),
+        *as_markdown(("", ""), _facts(meta, path.stat().st_size)),
         "\n## Sounds\n",
         *_licences(recipe.sounds),
         f"\n{NO_SOUNDS}",
         f"Held out: {recipe.split}\n",
         "## Quality on held-out sounds\n",
-        *rows_of(("", ""), _measured(told, [label for label, _ in labels])),
+        *as_markdown(("", ""), _measured(told, [label for label, _ in labels])),
     ]
     for label, names in labels:
         lines += [
@@ -101,14 +100,14 @@ def _measured(told: dict[str, Any], labels: Sequence[str]) -> list[tuple[str, st
 
 def _licences(sounds: Sequence[str]) -> list[str]:
     rows = [(title, *row) for key in sounds for title, kits in [LICENCES[key]] for row in kits]
-    return rows_of(("collection", "sounds", "author", "licence"), rows)
+    return as_markdown(("collection", "sounds", "author", "licence"), rows)
 
 
 def _result(name: str) -> Iterator[str]:
     """The table of a result, with its command."""
-    found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    found = results.read(name)
     yield f"`{found['command']}`:\n"
-    yield from rows_of(found["columns"], [[_cell(value) for value in row] for row in found["rows"]])
+    yield from as_markdown(found["columns"], [[_cell(value) for value in row] for row in found["rows"]])
     yield f"\n{found['note'][0].upper()}{found['note'][1:].rstrip('.')}."
     for method, matrix in found.get("confusion", {}).items():
         if method.startswith("vaelab"):
@@ -117,7 +116,7 @@ def _result(name: str) -> Iterator[str]:
 
 
 def _matrix(names: Sequence[str], counts: Sequence[Sequence[int]]) -> list[str]:
-    return rows_of(("", *names), [(name, *map(str, row)) for name, row in zip(names, counts, strict=True)])
+    return as_markdown(("", *names), [(name, *map(str, row)) for name, row in zip(names, counts, strict=True)])
 
 
 def _cell(value: Any) -> str:

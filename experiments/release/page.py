@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from experiments.common import results
 from experiments.common.results import CONFIGS, FOLDER, RESULTS
+from experiments.common.tables import as_markdown
 from vaelab import files
 
 COMMAND = "python -m experiments.release.page"
@@ -84,7 +86,7 @@ def page() -> str:
 def plain(result: dict[str, Any], title: str | None = None) -> str:
     """A result that is a table already."""
     lines = [f"## {title or result['name']}\n", f"`{result['command']}`\n"]
-    lines += rows(result["columns"], result["rows"])
+    lines += as_markdown(result["columns"], result["rows"])
     lines.append("")
     if result.get("note"):
         lines.append(f"{result['note'][0].upper()}{result['note'][1:]}.\n".replace("..", "."))
@@ -97,7 +99,7 @@ def question(result: dict[str, Any]) -> str:
     runs = by_run(result, asked)
     data = result["data"]
     lines = [f"## {asked['asks']}\n", f"`{result['command']}`\n"]
-    lines += rows(COLUMNS, [row(name, records) for name, records in runs.items()])
+    lines += as_markdown(COLUMNS, [row(name, records) for name, records in runs.items()])
     lines.append("")
     if "against" in asked:
         lines += paired(runs, asked["against"])
@@ -185,15 +187,9 @@ def reached(runs: dict[str, list[dict[str, Any]]], run: str, within: float) -> l
 
 def step_milliseconds(name: str) -> float:
     """Milliseconds of a training step of a timed model, from `results/step.json`."""
-    timed = json.loads((RESULTS / "step.json").read_text(encoding="ascii"))
+    timed = results.read("step")
     column = timed["columns"].index("ms")
     return next(row[column] for row in timed["rows"] if row[0] == name)
-
-
-def rows(columns: Sequence[str], cells: Sequence[Sequence[Any]]) -> list[str]:
-    """A table in Markdown."""
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return lines + ["| " + " | ".join("-" if cell is None else str(cell) for cell in row) + " |" for row in cells]
 
 
 def versions(result: dict[str, Any]) -> str:

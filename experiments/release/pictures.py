@@ -3,14 +3,13 @@
 Colours are those of `vaelab.ui.plots`, safe for colour-blind readers; markers, lines or hatches double them.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from experiments.common.results import RESULTS
+from experiments.common import results
 from experiments.release.page import step_milliseconds
 from vaelab.ui.plots import COLOURS, MARKERS, Picture
 
@@ -20,10 +19,7 @@ FLOWS = {"no flow": 0, "2 steps": 2, "5 steps": 5, "8 steps": 8}
 ONSETS = {"F": "vaelab", "librosa F": "librosa"}
 WAYS = {"query ms": "vaelab", "scikit-learn ms": "scikit-learn", "scipy loop ms": "a loop over scipy"}
 
-
-def result(name: str) -> dict[str, Any]:
-    """Read the stored result of a measurement."""
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="ascii"))
+result = results.read
 
 
 def column(found: dict[str, Any], name: str) -> list[Any]:

@@ -7,15 +7,15 @@ OPENBLAS_NUM_THREADS=1, as the threads of librosa's matrix products otherwise sp
 import argparse
 import os
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import joblib
 import librosa
 import soundfile
 
+from experiments.common import timing
 from experiments.speed.options import folders, parsed
 from vaelab import audio, files
 from vaelab.config import AudioConfig
@@ -52,7 +52,7 @@ def features(options: argparse.Namespace) -> None:
         unique = {files.content_hash(path): path for path in found if readable(path)}
         paths = list(unique.values())
         store = FeatureStore(Path(scratch) / "first", config)
-        cold = seconds(lambda: store.build(dict(list(unique.items())[:1]), progress=False))
+        cold = timing.seconds(lambda: store.build(dict(list(unique.items())[:1]), progress=False))
         for path in paths[:5]:
             plain(path)
         rounds = {"vaelab": [], "librosa": [], "bare": []}
@@ -60,11 +60,11 @@ def features(options: argparse.Namespace) -> None:
         for number in range(options.rounds):
             store = FeatureStore(Path(scratch) / str(number), config)
             marks = [processor_seconds()]
-            rounds["vaelab"].append(seconds(lambda store=store: store.build(unique, progress=False)))
+            rounds["vaelab"].append(timing.seconds(lambda store=store: store.build(unique, progress=False)))
             marks.append(processor_seconds())
-            rounds["librosa"].append(seconds(lambda: [plain(path) for path in paths]))
+            rounds["librosa"].append(timing.seconds(lambda: [plain(path) for path in paths]))
             marks.append(processor_seconds())
-            rounds["bare"].append(seconds(lambda: [bare(path) for path in paths]))
+            rounds["bare"].append(timing.seconds(lambda: [bare(path) for path in paths]))
             for name, start, end in zip(spent, marks, marks[1:], strict=False):
                 spent[name].append(end - start)
     best = {name: min(times) for name, times in rounds.items()}
@@ -84,13 +84,6 @@ def features(options: argparse.Namespace) -> None:
     print(
         f"{cores * len(paths) / best['bare']:.0f}: the store reaches {best['bare'] / cores / best['vaelab']:.0%} of it"
     )
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Measure the seconds that a call takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def processor_seconds(pid: int | str = "self") -> float:

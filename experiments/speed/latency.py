@@ -2,7 +2,6 @@
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common import measures
+from experiments.common import measures, timing
 from experiments.speed.options import parsed
 from vaelab import SoundSampleTool, spectral
 from vaelab import model as models
@@ -45,7 +44,7 @@ def generate(options: argparse.Namespace) -> None:
     whole = rows[0][1]
     note = (
         f"mix of two built-in sounds, 44.1 kHz, 2 s, after a first call; median of {calls} calls "
-        f"({measures.machine()}). Target: {TARGET_MS:g} ms; SampleVAE's {SAMPLEVAE_MS:g} ms is "
+        f"({timing.machine()}). Target: {TARGET_MS:g} ms; SampleVAE's {SAMPLEVAE_MS:g} ms is "
         f"{SAMPLEVAE_MS / whole:.1f} times as long (target: 11)."
     )
     name = None if options.tiny else "latency"
@@ -76,17 +75,8 @@ def parts(tool: SoundSampleTool, pair: list[Path]) -> dict[str, Callable]:
 
 def milliseconds(work: Callable, calls: int) -> float:
     """Median duration of some warm calls."""
-    jax.block_until_ready(_arrays(work()))
-    times = []
-    for _ in range(calls):
-        start = time.perf_counter()
-        jax.block_until_ready(_arrays(work()))
-        times.append(1000 * (time.perf_counter() - start))
-    return float(np.median(times))
-
-
-def _arrays(result):
-    return [leaf for leaf in jax.tree.leaves(result) if isinstance(leaf, jax.Array)]
+    timing.seconds(work)
+    return timing.median_ms([work] * calls)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,13 +1,13 @@
 """Time to build a library from a folder: `python -m experiments.speed.library`."""
 
 import tempfile
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import jax
 
-from experiments.common import measures
+from experiments.common import measures, timing
 from experiments.speed.options import parsed
 from vaelab import SoundSampleTool
 from vaelab import model as models
@@ -34,25 +34,19 @@ def measure(folders: Sequence[Path], limit: int, rounds: int, keep: bool = True)
         tool = SoundSampleTool(home / "m.safetensors")
         cold, again = [], []
         for number in range(rounds):
-            cold.append(opened(tool, sounds, home / str(number)))
-            again.append(opened(tool, sounds, home / str(number)))
+            opened = partial(tool.open_library, sounds, home=home / str(number), progress=False)
+            cold.append(timing.seconds(opened))
+            again.append(timing.seconds(opened))
         count = len(tool.library)
     ms = [1000 * min(times) / count for times in (cold, again)]
     rows = [["new", ms[0], SAMPLEVAE_MS / ms[0], TARGET], ["unchanged", ms[1], SAMPLEVAE_MS / ms[1], None]]
     note = (
         f"milliseconds per file, {count} real sounds at 44.1 kHz, best of {rounds} after the first compilation, "
         f"nothing in the feature store. Ratio: SampleVAE's {SAMPLEVAE_MS:g} ms per file, measured once, divided by "
-        f"ours; more is better. {measures.machine()}."
+        f"ours; more is better. {timing.machine()}."
     )
     columns = ["files", "ms", "ratio", "target"]
     measures.report("library" if keep else None, COMMAND, columns, rows, note)
-
-
-def opened(tool: SoundSampleTool, sounds: Path, home: Path) -> float:
-    """Seconds to open the library of a folder."""
-    start = time.perf_counter()
-    tool.open_library(sounds, home=home, progress=False)
-    return time.perf_counter() - start
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -5,19 +5,19 @@ Beside it stand a Python loop over scipy's Euclidean distance, and scikit-learn'
 """
 
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial import distance
 from sklearn.neighbors import NearestNeighbors
 
-from experiments.common import measures
+from experiments.common import measures, timing
 from experiments.speed.options import parsed
 from vaelab.library import index, search
 
@@ -82,12 +82,7 @@ def megabytes(name: str) -> float:
 def milliseconds(ask: Callable, queries: np.ndarray) -> float:
     """The median of several queries after one to warm up."""
     ask(queries[0])
-    times = []
-    for query in queries:
-        start = time.perf_counter()
-        ask(query)
-        times.append(1000 * (time.perf_counter() - start))
-    return statistics.median(times)
+    return timing.median_ms(partial(ask, query) for query in queries)
 
 
 def measure(folder: Path, sounds: int) -> list[float]:
@@ -130,7 +125,7 @@ def report(tiny: bool = False) -> None:
     note = (
         f"{COUNT} neighbours among embeddings of {LATENT} numbers, exact; after a first search, median of {ASKED}; "
         "peak memory beyond that of the imports. Ratio: time of the column before it divided by ours. Targets for a "
-        f"million: {targets}. {measures.machine()}."
+        f"million: {targets}. {timing.machine()}."
     )
     measures.report(None if tiny else "search", COMMAND, COLUMNS, rows, note)
 

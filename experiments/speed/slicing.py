@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from experiments.common import commands, measures
+from experiments.common import commands, measures, timing
 from vaelab.audio import built_in_tape
 
 COMMAND = "python -m experiments.speed.slicing"
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         segments, seconds, megabytes = measure(minutes)
         rows.append([minutes, segments, seconds, 60 * minutes / seconds, megabytes])
     note = (
-        f"stereo wav at {RATE} Hz, {measures.machine()}; memory is the peak beyond that of the imports. Target for 60 "
+        f"stereo wav at {RATE} Hz, {timing.machine()}; memory is the peak beyond that of the imports. Target for 60 "
         "minutes: 60 times real time on two cores, 300 MB"
     )
     columns = ["minutes", "segments", "seconds", "times real time", "MB"]

@@ -6,7 +6,6 @@ float32 matrices of 2048 x 2048, timed in turn with the steps. Peers take turns,
 hits all alike; the best round of each counts.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,13 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common import samplevae_2d
-from experiments.common.results import RESULTS
+from experiments.common import measures, samplevae_2d, timing
 from experiments.speed.options import parsed
-from vaelab import files
 from vaelab import model as models
 from vaelab.config import AudioConfig, Config, ModelConfig, TrainConfig
-from vaelab.models import checkpoint, devices
+from vaelab.models import devices
 from vaelab.training import train_step
 
 COMMAND = "python -m experiments.speed.step"
@@ -108,9 +105,7 @@ def bound() -> tuple[Callable[[], float], int]:
     product = jax.jit(jnp.matmul)
 
     def multiply() -> float:
-        start = time.perf_counter()
-        product(matrix, matrix).block_until_ready()
-        return time.perf_counter() - start
+        return timing.seconds(lambda: product(matrix, matrix))
 
     return multiply, 2 * MATRIX**3
 
@@ -138,21 +133,12 @@ def report(rounds: int, tiny: bool = False) -> None:
     """Print the table and keep it; a tiny one has the default model only, and is not kept."""
     columns = ["step", "GFLOP", "ms", "GFLOP/s", "share of the bound", "target"]
     rows = measure(1, 1, ["default"]) if tiny else measure(rounds)
-    for row in [columns, *rows]:
-        print(f"{row[0]:26s}" + "".join(f"{'-' if cell is None else cell:>20}" for cell in row[1:]))
-    if tiny:
-        return
-    outcome = {
-        "name": "Training step against the machine's matrix products",
-        "command": COMMAND,
-        "columns": columns,
-        "rows": rows,
-        "versions": checkpoint.versions(),
-        "note": f"best of {rounds} rounds in turn; operations are counted from the shapes of products and "
-        "convolutions; the bound is the speed of the matrix product",
-    }
-    with files.replacing(RESULTS / "step.json") as temporary:
-        temporary.write_text(json.dumps(outcome, indent=1) + "\n", encoding="ascii")
+    note = (
+        f"best of {rounds} rounds in turn; operations are counted from the shapes of products and convolutions; the "
+        "bound is the speed of the matrix product"
+    )
+    title = "Training step against the machine's matrix products"
+    measures.report(None if tiny else "step", COMMAND, columns, rows, note, title, on_real_sounds=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
