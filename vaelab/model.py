@@ -13,8 +13,8 @@ Posterior of one sound x, in the order of the code:
 
 The encoder's input and the decoder's output are coordinates along the principal components of the training sounds
 (`vaelab.pca`); between the two is the identity plus a learned correction. So a model starts as the best linear one, and
-training goes on from there. Convolutions over time beside the components are optional: mel bands are their channels, and
-neighbouring frames are joined to patches.
+training goes on from there. Convolutions over time are optional: mel bands are their channels, and neighbouring frames
+are joined to patches.
 The classifier's head reads statistics of the cepstrum (`vaelab.audio.timbre`), and no step trains it
 (`vaelab.training.classifier`).
 

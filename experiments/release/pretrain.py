@@ -66,7 +66,7 @@ def halve(source: Path, target: Path, dataset: Dataset, home: Path, trained: dic
         "sounds": [len(side.features) for side in sides],
         "data": real_sounds.fingerprint(dataset),
         "metrics": metrics,
-        "confusion": {label: matrix.tolist() for label, matrix in confusion.items()},
+        "confusion": {name: confusion.tolist() for name, _ in model.config.labels},
         "latents": describe(model, sides[1]),
     }
     remembered = familiarity.measure(model, *sides)._asdict()
