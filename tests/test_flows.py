@@ -377,7 +377,7 @@ def test_the_floor_is_where_it_says():
     """A logit just above the floor is kept, one below is raised to it; m is free."""
     step = IAFStep(latent_dim=2, context_dim=1, hidden=3, offset=0.0)
     z, context = np.ones((1, 2)), np.ones((1, 1))
-    params = random_params(IAF(latent_dim=2, context_dim=1, steps=1, hidden=3))["params"]["flow_0"]
+    params = random_params(IAF(latent_dim=2, context_dim=1, num_steps=1, hidden=3))["params"]["flow_0"]
     params |= {"w_m": np.zeros((3, 2)), "w_s": np.zeros((3, 2))}
     params |= {"b_m": np.array([5.0, -5.0]), "b_s": np.array([flows.LEAST_LOGIT + 0.5, flows.LEAST_LOGIT - 0.5])}
     m, logit = jitted(step)({"params": params}, z, context, method="conditioner")

@@ -30,7 +30,7 @@ class Principal(NamedTuple):
         centre: Mean linked feature, float32 (frames, mels).
         axes: Orthonormal, float32 (components, frames, mels); zeros where the sounds have fewer.
         spread: Standard deviation of the sounds along each axis, falling, float32 (components,).
-        error: Mean distance in each band between linked features and their first `kept` components, float32 (mels,).
+        error: Mean distance in each band between linked features and their first `leading` components, float32 (mels,).
     """
 
     centre: np.ndarray
@@ -39,13 +39,13 @@ class Principal(NamedTuple):
     error: np.ndarray
 
 
-def fit(levels: np.ndarray, count: int, kept: int, logits: bool) -> Principal:
+def fit(levels: np.ndarray, count: int, leading: int, logits: bool) -> Principal:
     """The components of stored features.
 
     Args:
         levels: uint8 (sounds, frames, mels); at most `MOST_SOUNDS` of them are read.
         count: How many components.
-        kept: How many of them `error` is measured behind.
+        leading: How many of the first components `error` is measured behind.
         logits: The link: logits of features instead of features.
     """
     chosen = evenly_spaced(len(levels), MOST_SOUNDS)
@@ -56,15 +56,15 @@ def fit(levels: np.ndarray, count: int, kept: int, logits: bool) -> Principal:
     linked -= centre[None, :]
     axes = np.zeros((count, linked.shape[1]), np.float32)
     spread = np.full(count, LEAST_SPREAD, np.float32)
-    found = min(count, sounds - 1)
-    if found:
-        power, weights = scipy.linalg.eigh(linked @ linked.T, subset_by_index=(sounds - found, sounds - 1))
+    rank = min(count, sounds - 1)
+    if rank:
+        power, weights = scipy.linalg.eigh(linked @ linked.T, subset_by_index=(sounds - rank, sounds - 1))
         power, weights = power[::-1], weights[:, ::-1]
         real = power > sounds * LEAST_SPREAD**2  # equal sounds leave nothing but rounding
-        axes[:found][real] = (linked.T @ (weights / np.sqrt(np.maximum(power, 1e-30)))).T[real]
-        spread[:found][real] = np.sqrt(power[real] / sounds)
-    kept_axes = axes[:kept]
-    error = np.abs(linked - (linked @ kept_axes.T) @ kept_axes).reshape(features.shape).mean(axis=(0, 1))
+        axes[:rank][real] = (linked.T @ (weights / np.sqrt(np.maximum(power, 1e-30)))).T[real]
+        spread[:rank][real] = np.sqrt(power[real] / sounds)
+    leading_axes = axes[:leading]
+    error = np.abs(linked - (linked @ leading_axes.T) @ leading_axes).reshape(features.shape).mean(axis=(0, 1))
     return Principal(centre.reshape(shape), axes.reshape(count, *shape), spread, error)
 
 

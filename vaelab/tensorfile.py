@@ -53,10 +53,10 @@ def verify(body: Body, digest: str) -> None:
         ValueError: It is not.
     """
     start = _place(body, digest)
-    found = hashlib.sha256(memoryview(body)[:start])
-    found.update(BLANK.encode())
-    found.update(memoryview(body)[start + len(BLANK) :])
-    if found.hexdigest() != digest:
+    hasher = hashlib.sha256(memoryview(body)[:start])
+    hasher.update(BLANK.encode())
+    hasher.update(memoryview(body)[start + len(BLANK) :])
+    if hasher.hexdigest() != digest:
         raise ValueError("damaged: its content does not match the sha256 in its header")
 
 

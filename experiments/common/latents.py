@@ -24,15 +24,15 @@ def _draw(model: Model, features: jax.Array, eps: jax.Array) -> tuple[jax.Array,
 
 def draws(model: Model, sounds: Sounds, key: jax.Array) -> tuple[np.ndarray, np.ndarray]:
     """Draws of zK and what each entry adds to the KL, nats: both (draws, sounds, latent)."""
-    found = []
+    draws_of_batches = []
     for number in range(DRAWS):
         rows = []
         for start in range(0, len(sounds.features), 64):
             features = dequantise(jnp.asarray(sounds.features[start : start + 64]))
-            one = jax.random.fold_in(jax.random.fold_in(key, number), start)
-            rows.append(_draw(model, features, jax.random.normal(one, (len(features), model.config.latent_dim))))
-        found.append([np.concatenate(parts) for parts in zip(*jax.device_get(rows), strict=True)])
-    values, shares = zip(*found, strict=True)
+            batch_key = jax.random.fold_in(jax.random.fold_in(key, number), start)
+            rows.append(_draw(model, features, jax.random.normal(batch_key, (len(features), model.config.latent_dim))))
+        draws_of_batches.append([np.concatenate(parts) for parts in zip(*jax.device_get(rows), strict=True)])
+    values, shares = zip(*draws_of_batches, strict=True)
     return np.stack(values), np.stack(shares)
 
 

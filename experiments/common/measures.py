@@ -61,19 +61,19 @@ def in_batches(function, *arrays: np.ndarray):
     return jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
 
 
-def spectral_convergence(true: np.ndarray, made: np.ndarray) -> np.ndarray:
+def spectral_convergence(true: np.ndarray, estimate: np.ndarray) -> np.ndarray:
     """|| |T| - |M| || / || |T| || of each sound, mean over five STFT sizes: (n, samples) twice -> (n,)."""
-    return np.mean([in_batches(partial(_convergence, size=size), true, made) for size in SIZES], axis=0)
+    return np.mean([in_batches(partial(_convergence, size=size), true, estimate) for size in SIZES], axis=0)
 
 
 @partial(jax.jit, static_argnames="size")
-def _convergence(true: jax.Array, made: jax.Array, size: int) -> jax.Array:
+def _convergence(true: jax.Array, estimate: jax.Array, size: int) -> jax.Array:
     def magnitude(samples):
         config = AudioConfig(clip_seconds=samples.shape[1] / 44100, n_fft=size, hop_length=size // 4, n_mels=1)
         return jnp.abs(spectral.stft(samples, config))
 
-    wanted, found = magnitude(true), magnitude(made)
-    return jnp.linalg.norm(wanted - found, axis=(1, 2)) / jnp.maximum(jnp.linalg.norm(wanted, axis=(1, 2)), 1e-9)
+    wanted, actual = magnitude(true), magnitude(estimate)
+    return jnp.linalg.norm(wanted - actual, axis=(1, 2)) / jnp.maximum(jnp.linalg.norm(wanted, axis=(1, 2)), 1e-9)
 
 
 def report(

@@ -90,16 +90,18 @@ def pack(dataset: data.Dataset, entry: data.Entry) -> str:
 
 
 def sides(
-    found: data.Dataset, home: Path, audio: AudioConfig, model: ModelConfig | None = None
+    dataset_of_sounds: data.Dataset, home: Path, audio: AudioConfig, model: ModelConfig | None = None
 ) -> tuple[Sounds, Sounds]:
     """Features of both sides, with the labels that a model knows; none without one."""
     store = FeatureStore(home / ".store", audio)
-    store.build({entry.sha256: found.source(entry) for entry in found.entries}, progress=False)
-    training, held_out = (gather(found, side, store, model or ModelConfig()) for side in ("train", "validation"))
+    store.build({entry.sha256: dataset_of_sounds.source(entry) for entry in dataset_of_sounds.entries}, progress=False)
+    training, held_out = (
+        gather(dataset_of_sounds, side, store, model or ModelConfig()) for side in ("train", "validation")
+    )
     return training, held_out
 
 
-def fingerprint(found: data.Dataset) -> str:
+def fingerprint(dataset_of_sounds: data.Dataset) -> str:
     """A hash of what is on which side."""
-    lines = sorted(f"{entry.sha256} {entry.split}" for entry in found.entries)
+    lines = sorted(f"{entry.sha256} {entry.split}" for entry in dataset_of_sounds.entries)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -60,18 +60,18 @@ def _general(name: str, home: Path, size: int) -> data.Dataset:
 
 
 def _drum_classes(name: str, home: Path, size: int) -> data.Dataset:
-    made = synth.write_dataset(
+    synthesised = synth.write_dataset(
         home / "sounds", size, kinds=[kind for kind in synth.KINDS if kind in CLASSES], progress=False
     )
-    found = data.make_dataset(
-        [*installed(HYDROGEN_KITS), made], name, labels="hydrogen-instrument", home=home, progress=False
+    whole_set = data.make_dataset(
+        [*installed(HYDROGEN_KITS), synthesised], name, labels="hydrogen-instrument", home=home, progress=False
     )
     entries = [
         dataclasses.replace(entry, label=label if label in CLASSES else None)
-        for entry in found.entries
-        for label in [entry.label if Path(found.roots[entry.root]).parent == HYDROGEN else entry.path.split("/")[0]]
+        for entry in whole_set.entries
+        for label in [entry.label if Path(whole_set.roots[entry.root]).parent == HYDROGEN else entry.path.split("/")[0]]
     ]
-    dataset = dataclasses.replace(found, entries=tuple(entries))
+    dataset = dataclasses.replace(whole_set, entries=tuple(entries))
     manifest.write(dataset, home)
     return dataset
 
@@ -83,9 +83,9 @@ def _drum_machines(name: str, home: Path, size: int) -> data.Dataset:
 def _industrial(name: str, home: Path, size: int) -> data.Dataset:
     roots = [built_in(home / "sounds", size, INDUSTRIAL)]
     for side, seed, seconds in zip(BUILT_IN, SEEDS, TAPE_SECONDS, strict=True):
-        made = built_in_tape.perform(seconds * size, seed, kinds=INDUSTRIAL)
+        performance = built_in_tape.perform(seconds * size, seed, kinds=INDUSTRIAL)
         path = home / f"{side}_tape.wav"
-        audio.write(path, made.samples, made.sample_rate)
+        audio.write(path, performance.samples, performance.sample_rate)
         folder = roots[0] / side / "tape"
         cutting.cut_tape(path, folder, slicing.PRESETS["one_shots"], metadata={"title": "built-in tape"})
     return data.make_dataset(roots, name, hold_out=(BUILT_IN[1],), home=home, progress=False)

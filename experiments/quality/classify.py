@@ -51,27 +51,27 @@ def gather(
         Files; uint8 features (sounds, frames, mels); instruments (sounds,), "" where the kit names none; and kits
         (sounds,), `BUILT_IN` for built-in ones.
     """
-    found = data.make_dataset(roots, "kits", labels="hydrogen-instrument", home=home, progress=False)
-    entries = sorted(found.entries, key=lambda entry: (pack(found, entry), entry.path))
-    paths, features, instruments, kits = _read(found, entries, home, config, most)
+    dataset = data.make_dataset(roots, "kits", labels="hydrogen-instrument", home=home, progress=False)
+    entries = sorted(dataset.entries, key=lambda entry: (pack(dataset, entry), entry.path))
+    paths, features, instruments, kits = _read(dataset, entries, home, config, most)
     if built_in:
-        made = synth.write_dataset(home / "made", built_in, kinds=CLASSES_BUILT_IN, progress=False)
-        found = data.make_dataset([made], "made", classes=True, home=home, progress=False)
-        more = _read(found, found.entries, home, config, None)
+        synthesised = synth.write_dataset(home / "made", built_in, kinds=CLASSES_BUILT_IN, progress=False)
+        dataset = data.make_dataset([synthesised], "made", classes=True, home=home, progress=False)
+        more = _read(dataset, dataset.entries, home, config, None)
         paths, features = paths + more[0], np.concatenate([features, more[1]])
         instruments, kits = np.append(instruments, more[2]), np.append(kits, np.full(len(more[0]), BUILT_IN))
     return paths, features, instruments, kits
 
 
-def _read(found: data.Dataset, entries: Sequence[data.Entry], home: Path, config: AudioConfig, most: int | None):
+def _read(dataset: data.Dataset, entries: Sequence[data.Entry], home: Path, config: AudioConfig, most: int | None):
     if most is not None:
         entries = [entries[index] for index in np.linspace(0, len(entries) - 1, most).round().astype(int)]
     store = FeatureStore(home / ".store", config)
-    store.build({entry.sha256: found.source(entry) for entry in entries}, progress=False)
+    store.build({entry.sha256: dataset.source(entry) for entry in entries}, progress=False)
     entries = [entry for entry in entries if entry.sha256 in store]
     features = store.rows([entry.sha256 for entry in entries])
     instruments = np.array([entry.label or "" for entry in entries])
-    return [found.source(e) for e in entries], features, instruments, np.array([pack(found, e) for e in entries])
+    return [dataset.source(e) for e in entries], features, instruments, np.array([pack(dataset, e) for e in entries])
 
 
 def ours(features: np.ndarray, labels: np.ndarray, unseen: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -98,9 +98,9 @@ def mfcc_of(samples: np.ndarray, rate: int) -> np.ndarray:
 
 def theirs(statistics: np.ndarray, labels: np.ndarray, unseen: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Probabilities (unseen sounds, classes) by logistic regression on the other sounds."""
-    known = ~unseen & (labels >= 0)
+    labelled = ~unseen & (labels >= 0)
     regression = LogisticRegression(C=0.1, class_weight="balanced", max_iter=2000)
-    fitted = make_pipeline(StandardScaler(), regression).fit(statistics[known], labels[known])
+    fitted = make_pipeline(StandardScaler(), regression).fit(statistics[labelled], labels[labelled])
     probabilities = np.zeros((unseen.sum(), len(names)))
     probabilities[:, fitted.classes_] = fitted.predict_proba(statistics[unseen])
     return probabilities
@@ -109,14 +109,14 @@ def theirs(statistics: np.ndarray, labels: np.ndarray, unseen: np.ndarray, names
 def asked(features: np.ndarray, statistics: np.ndarray, labels: np.ndarray, folds: np.ndarray, names: Sequence[str]):
     """The confusion matrices of both, by name; each fold is judged by what learnt from the others, -1 by none."""
     chosen = {name: np.full(len(labels), -1) for name in ("vaelab", "mfcc")}
-    known = (labels >= 0) & (folds >= 0)
-    for fold in np.unique(folds[known]):
+    labelled = (labels >= 0) & (folds >= 0)
+    for fold in np.unique(folds[labelled]):
         unseen = folds == fold
         chosen["vaelab"][unseen] = ours(features, labels, unseen, names).argmax(axis=1)
         chosen["mfcc"][unseen] = theirs(statistics, labels, unseen, names).argmax(axis=1)
         hits = ", ".join(f"{name} {int((answers == labels)[unseen].sum())}" for name, answers in chosen.items())
         print(f"fold {fold}: {int((labels[unseen] >= 0).sum())} sounds, right: {hits}", flush=True)
-    return {name: confusion_matrix(labels[known], answers[known], len(names)) for name, answers in chosen.items()}
+    return {name: confusion_matrix(labels[labelled], answers[labelled], len(names)) for name, answers in chosen.items()}
 
 
 def answer(roots: Sequence[Path], kits: bool = False, tiny: bool = False, built_in: int = 0) -> dict:

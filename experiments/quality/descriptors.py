@@ -34,15 +34,17 @@ NOTE = (
 )
 
 
-def within_kinds(measured: np.ndarray, known: Sequence[float | None], kinds: Sequence[str], log: bool) -> float | None:
+def within_kinds(
+    measured: np.ndarray, true_values: Sequence[float | None], kinds: Sequence[str], log: bool
+) -> float | None:
     """Squared correlation of two columns after each kind's mean is taken away; None where nothing is known."""
     pairs = {}
-    for value, truth, kind in zip(measured, known, kinds, strict=True):
+    for value, truth, kind in zip(measured, true_values, kinds, strict=True):
         if truth is not None and np.isfinite(value):
             pairs.setdefault(kind, []).append((value, np.log(truth) if log else truth))
     if not pairs:
         return None
-    centred = [np.array(found) - np.mean(found, axis=0) for found in pairs.values()]
+    centred = [np.array(pair) - np.mean(pair, axis=0) for pair in pairs.values()]
     values, truths = np.concatenate([part / np.maximum(part.std(axis=0), 1e-9) for part in centred]).T
     return float(np.corrcoef(values, truths)[0, 1] ** 2)
 
@@ -83,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fitted = synth.write_dataset(
             folder / "fit", options.per_class, seed=trained.SEED_OF_TRAINING, sample_rate=rate, progress=False
         )
-        known = tool.directions(sorted(fitted.rglob("*.wav")))
+        named = tool.directions(sorted(fitted.rglob("*.wav")))
         per_kind = -(-options.moved // len(synth.KINDS))
         others = [
             (kind, *synth.sound(kind, trained.SEED_HELD_OUT * 10**6 + i, rate))
@@ -102,13 +104,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows = []
         for name, unit in descriptors.UNITS.items():
             truth = within_kinds(
-                np.array([one[name] for one in measured]),
+                np.array([sound_values[name] for sound_values in measured]),
                 [truth_of(parameters, name) for _, _, parameters in many],
                 [kind for kind, _, _ in many],
                 log=name != "noisiness",
             )
-            slope, r2 = slider(tool, z, known[name], name)
-            rows.append([name, unit, truth, known[name].r2, slope, r2])
+            slope, r2 = slider(tool, z, named[name], name)
+            rows.append([name, unit, truth, named[name].r2, slope, r2])
     reached = sum(row[-1] >= TARGET_R2 for row in rows)
     note = NOTE.format(
         count=len(z),

@@ -138,9 +138,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     updates = TINY_UPDATES if options.tiny else options.updates
     rows, fitted = [], {}
     for name, energy in list(ENERGIES.items())[: 1 if options.tiny else None]:
-        found = {steps: fit(energy, steps, updates=updates) for steps in STEPS}
-        fitted[name] = {steps: params for steps, (params, _) in found.items()}
-        rows.append([name, *[round(bound + log_normaliser(energy), 3) for _, bound in found.values()]])
+        fits = {steps: fit(energy, steps, updates=updates) for steps in STEPS}
+        fitted[name] = {steps: params for steps, (params, _) in fits.items()}
+        rows.append([name, *[round(bound + log_normaliser(energy), 3) for _, bound in fits.values()]])
         print("  ".join(str(cell) for cell in rows[-1]), flush=True)
     if not options.tiny:
         draw(fitted).savefig(FOLDER / "energies.png", dpi=70)

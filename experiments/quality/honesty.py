@@ -44,11 +44,11 @@ def voices(rng: np.random.Generator, count: int) -> Iterator[np.ndarray]:
         buzz = signal.sawtooth(2 * np.pi * np.cumsum(pitch) / RATE) + 0.02 * rng.standard_normal(size)
         parts = []
         for part in np.array_split(buzz, syllables):
-            heard = part * signal.windows.tukey(len(part), 0.5) * (rng.random() > 0.2)
+            shaped = part * signal.windows.tukey(len(part), 0.5) * (rng.random() > 0.2)
             for low, high in ((300, 800), (900, 2300), (2400, 3200)):
                 centre = rng.uniform(low, high)
-                heard = heard + 3 * signal.lfilter(*signal.iirpeak(centre, 8, RATE), heard)
-            parts.append(heard)
+                shaped = shaped + 3 * signal.lfilter(*signal.iirpeak(centre, 8, RATE), shaped)
+            parts.append(shaped)
         samples = np.concatenate(parts)
         yield (0.5 * samples / np.abs(samples).max()).astype(np.float32)
 
@@ -56,10 +56,10 @@ def voices(rng: np.random.Generator, count: int) -> Iterator[np.ndarray]:
 def noises(rng: np.random.Generator, count: int) -> Iterator[np.ndarray]:
     """Steady noise of any colour."""
     for cutoff in np.exp(rng.uniform(np.log(300), np.log(15000), count)):
-        made = signal.sosfilt(
+        band = signal.sosfilt(
             signal.butter(2, cutoff, fs=RATE, output="sos"), rng.standard_normal(round(SECONDS * RATE))
         )
-        yield (0.5 * made / np.abs(made).max()).astype(np.float32)
+        yield (0.5 * band / np.abs(band).max()).astype(np.float32)
 
 
 def _smooth(rng: np.random.Generator, size: int, knots: int) -> np.ndarray:
@@ -72,7 +72,7 @@ def files(paths: Sequence[Path]) -> Iterator[np.ndarray]:
         yield audio.read(path, RATE, seconds=SECONDS)
 
 
-def known(tool: SoundSampleTool, kinds: dict[str, list[np.ndarray]]) -> list[list]:
+def familiarity(tool: SoundSampleTool, kinds: dict[str, list[np.ndarray]]) -> list[list]:
     """A row for each kind: the share of each verdict, and the median percentile."""
     rows = []
     for kind, sounds in kinds.items():
@@ -84,19 +84,19 @@ def known(tool: SoundSampleTool, kinds: dict[str, list[np.ndarray]]) -> list[lis
 def new(tool: SoundSampleTool, paths: Sequence[Path], rng: np.random.Generator, asked: int) -> list[list]:
     """A row for each way to make sounds: the share of each verdict, and the median percentile."""
     pairs = [[paths[number] for number in rng.choice(len(paths), 2, replace=False)] for _ in range(asked)]
-    made = {
+    generated = {
         "one training sound": [tool.generate(audio_files=[path], seed=0) for path in paths[:asked]],
         "mixes of two": [tool.generate(audio_files=pair, seed=0) for pair in pairs],
         "one with variance 0.25": [tool.generate(audio_files=[path], variance=0.25, seed=0) for path in paths[:asked]],
         "random": tool.generate(count=asked, seed=0),
     }
-    return [_row(kind, [tool.how_new(sound) for sound in sounds], NOVELTIES) for kind, sounds in made.items()]
+    return [_row(kind, [tool.how_new(sound) for sound in sounds], NOVELTIES) for kind, sounds in generated.items()]
 
 
 def _row(kind: str, judged: Sequence, verdicts: Sequence[str]) -> list:
-    counts = Counter(one.verdict for one in judged)
+    counts = Counter(judgement.verdict for judgement in judged)
     shares = [counts[verdict] / len(judged) for verdict in verdicts]
-    return [kind, len(judged), *shares, float(np.median([one.percentile for one in judged]))]
+    return [kind, len(judged), *shares, float(np.median([judgement.percentile for judgement in judged]))]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -129,9 +129,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "a synthetic voice": voices(rng, asked),
             "steady noise": noises(rng, asked),
         }
-        there = {kind: list(sounds) for kind, sounds in kinds.items()}
-        rows = known(tool, {kind: sounds for kind, sounds in there.items() if sounds})
-        made = new(tool, chosen["train"], rng, asked)
+        by_kind = {kind: list(sounds) for kind, sounds in kinds.items()}
+        rows = familiarity(tool, {kind: sounds for kind, sounds in by_kind.items() if sounds})
+        generated = new(tool, chosen["train"], rng, asked)
     columns = ["sounds", "number", *VERDICTS, "median percentile"]
     note = (
         "shares of sounds by the verdict of a model of Hydrogen's kits (`how_known`). The percentile is the largest of "
@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "latent and the nearest training sound, among these distances of held-out sounds: below 5 is a copy, up to "
         "50 a relative."
     )
-    measures.report(None if tiny else "honesty_new", COMMAND, columns, made, note)
+    measures.report(None if tiny else "honesty_new", COMMAND, columns, generated, note)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def mel_power(features: np.ndarray, config: AudioConfig) -> np.ndarray:
 
 def librosas(features: np.ndarray, config: AudioConfig) -> np.ndarray:
     """librosa's mel_to_audio of one sound, with its defaults: (frames, mels) -> (samples,)."""
-    made = librosa.feature.inverse.mel_to_audio(
+    samples_back = librosa.feature.inverse.mel_to_audio(
         mel_power(features, config),
         sr=config.sample_rate,
         n_fft=config.n_fft,
@@ -55,7 +55,7 @@ def librosas(features: np.ndarray, config: AudioConfig) -> np.ndarray:
         fmin=config.fmin,
         fmax=config.fmax,
     )
-    return spectral.fit_length(made, config)
+    return spectral.fit_length(samples_back, config)
 
 
 @lru_cache
@@ -67,11 +67,11 @@ def pseudo_inverse(config: AudioConfig) -> np.ndarray:
 def samplevaes(features: np.ndarray, config: AudioConfig) -> np.ndarray:
     """Clipped pseudo-inverse, then ten plain Griffin-Lim rounds from zero phase: (frames, mels) -> (samples,)."""
     magnitude = np.sqrt(np.maximum(pseudo_inverse(config) @ mel_power(features, config), 0))
-    there = partial(librosa.stft, n_fft=config.n_fft, hop_length=config.hop_length, pad_mode="constant")
+    forward = partial(librosa.stft, n_fft=config.n_fft, hop_length=config.hop_length, pad_mode="constant")
     back = partial(librosa.istft, n_fft=config.n_fft, hop_length=config.hop_length, length=config.samples)
     spectrum = magnitude.astype(np.complex64)
     for _ in range(10):
-        spectrum = magnitude * np.exp(1j * np.angle(there(back(spectrum))[:, : config.frames]))
+        spectrum = magnitude * np.exp(1j * np.angle(forward(back(spectrum))[:, : config.frames]))
     return back(spectrum)
 
 
@@ -86,8 +86,8 @@ def limit(samples: jax.Array, config: AudioConfig) -> jax.Array:
     """True magnitude and true phase, through the mel bands and back: (batch, samples) -> the same."""
     filters = jnp.asarray(spectral.filterbank(config))
     spectrum = spectral.stft(samples, config)
-    found = spectral.power_spectrum(jnp.square(jnp.abs(spectrum)) @ filters.T, filters, updates=LIMIT_UPDATES)
-    return spectral.istft(jnp.sqrt(found) * jnp.exp(1j * jnp.angle(spectrum)), config)
+    power = spectral.power_spectrum(jnp.square(jnp.abs(spectrum)) @ filters.T, filters, updates=LIMIT_UPDATES)
+    return spectral.istft(jnp.sqrt(power) * jnp.exp(1j * jnp.angle(spectrum)), config)
 
 
 def ways(samples: np.ndarray, config: AudioConfig, label: str) -> dict[str, tuple[Callable, tuple, np.ndarray]]:
@@ -99,25 +99,25 @@ def ways(samples: np.ndarray, config: AudioConfig, label: str) -> dict[str, tupl
         return spectral.invert(batch, config, jnp.angle(spectral.stft(sounds, config)))
 
     def each(function):
-        return lambda batch: np.stack([function(one, config) for one in batch])
+        return lambda batch: np.stack([function(clip, config) for clip in batch])
 
-    found = {}
+    methods = {}
     if label == "16 kHz":
         wrong, wrong_gains = mismatched_features(samples, config)
-        found["SampleVAE's: two filterbanks, 10 rounds"] = each(samplevaes), (wrong,), wrong_gains
-    found["the same, one filterbank"] = each(samplevaes), (features,), gains
-    found["librosa mel_to_audio, 32 rounds"] = each(librosas), (features,), gains
-    found["ours, literally zero phase"] = (
+        methods["SampleVAE's: two filterbanks, 10 rounds"] = each(samplevaes), (wrong,), wrong_gains
+    methods["the same, one filterbank"] = each(samplevaes), (features,), gains
+    methods["librosa mel_to_audio, 32 rounds"] = each(librosas), (features,), gains
+    methods["ours, literally zero phase"] = (
         lambda f: spectral.invert(f, config, jnp.repeat(zero, len(f), 0), spectral.GRIFFIN_LIM_ROUNDS),
         (features,),
         gains,
     )
-    found["ours, no phase"] = lambda f: spectral.invert(f, config), (features,), gains
+    methods["ours, no phase"] = lambda f: spectral.invert(f, config), (features,), gains
     for rounds in LADDER:
-        found[f"{rounds} rounds"] = lambda f, n=rounds: spectral.invert(f, config, iterations=n), (features,), gains
-    found["ours, the source's phase"] = with_phase, (features, samples), gains
-    found["limit"] = lambda x: limit(x, config), (samples,), np.ones_like(gains)
-    return found
+        methods[f"{rounds} rounds"] = lambda f, n=rounds: spectral.invert(f, config, iterations=n), (features,), gains
+    methods["ours, the source's phase"] = with_phase, (features, samples), gains
+    methods["limit"] = lambda x: limit(x, config), (samples,), np.ones_like(gains)
+    return methods
 
 
 def milliseconds(function: Callable, arrays: Sequence[np.ndarray]) -> float:
@@ -125,18 +125,18 @@ def milliseconds(function: Callable, arrays: Sequence[np.ndarray]) -> float:
     return 1000 * timing.seconds(lambda: function(*arrays))
 
 
-def timed(found: dict, count: int, repeats: int) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+def timed(methods: dict, count: int, repeats: int) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Milliseconds of each way: (count,) one sound at a time, and per sound in a batch; best of several."""
-    single = {name: np.full(count, np.inf) for name in found}
-    batched = dict.fromkeys(found, np.inf)
-    for function, arrays, _ in found.values():  # compile
+    single = {name: np.full(count, np.inf) for name in methods}
+    batched = dict.fromkeys(methods, np.inf)
+    for function, arrays, _ in methods.values():  # compile
         function(*(array[:1] for array in arrays))
     for _ in range(repeats):
         for index in range(count):
-            for name, (function, arrays, _) in found.items():
-                one = tuple(array[index : index + 1] for array in arrays)
-                single[name][index] = min(single[name][index], milliseconds(function, one))
-        for name, (function, arrays, _) in found.items():
+            for name, (function, arrays, _) in methods.items():
+                clip = tuple(array[index : index + 1] for array in arrays)
+                single[name][index] = min(single[name][index], milliseconds(function, clip))
+        for name, (function, arrays, _) in methods.items():
             some = tuple(array[: measures.BATCH] for array in arrays)
             batched[name] = min(batched[name], milliseconds(function, some) / len(some[0]))
     return single, batched
@@ -164,16 +164,16 @@ def measure(label: str, paths: Sequence[Path], options: argparse.Namespace) -> t
     """Rows of the table for one preset, and the comparison at equal quality."""
     config = PRESETS[label]
     samples = measures.clips(paths, config)
-    found = ways(samples, config, label)
-    single, batched = timed(found, min(options.timed, len(paths)), options.repeats)
+    methods = ways(samples, config, label)
+    single, batched = timed(methods, min(options.timed, len(paths)), options.repeats)
     quality = {}
-    for name, (function, arrays, gains) in found.items():
+    for name, (function, arrays, gains) in methods.items():
         quality[name] = measures.spectral_convergence(samples, gains * measures.in_batches(function, *arrays))
-        told = f"{label:9s} {name:40s} {quality[name].mean():.3f} {np.median(single[name]):9.1f} ms"
-        print(told, file=sys.stderr, flush=True)
+        text = f"{label:9s} {name:40s} {quality[name].mean():.3f} {np.median(single[name]):9.1f} ms"
+        print(text, file=sys.stderr, flush=True)
     rows = [
         [label, name, quality[name].mean(), TARGETS.get(name), float(np.median(single[name])), batched[name]]
-        for name in found
+        for name in methods
     ]
     return rows, f"{label}: {equal_quality(quality, single)}."
 
@@ -200,8 +200,8 @@ def report(options: argparse.Namespace, parser: argparse.ArgumentParser, paths: 
     """Measure on some sounds, print, keep."""
     rows, equal = [], []
     for label in list(PRESETS)[: 1 if options.tiny else None]:
-        found, comparison = measure(label, paths, options)
-        rows += found
+        quality_rows, comparison = measure(label, paths, options)
+        rows += quality_rows
         equal.append(comparison)
     note = NOTE.format(
         count=len(paths),

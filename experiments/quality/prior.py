@@ -44,18 +44,18 @@ VERDICTS = ("a copy", "a relative", "new")
 COLUMNS = ("sounds", "Frechet distance", "95 %", "of the floor", "coverage", "95 %", "of the floor", *VERDICTS)
 
 
-def frechet(one: np.ndarray, other: np.ndarray) -> float:
+def frechet(first: np.ndarray, other: np.ndarray) -> float:
     """Frechet distance of Gaussians fitted to two sets of points (n, axes)."""
-    covariances = [np.cov(points.T) for points in (one, other)]
+    covariances = [np.cov(points.T) for points in (first, other)]
     root = scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
-    apart = ((one.mean(axis=0) - other.mean(axis=0)) ** 2).sum()
+    apart = ((first.mean(axis=0) - other.mean(axis=0)) ** 2).sum()
     return float(apart + np.trace(covariances[0] + covariances[1] - 2 * root))
 
 
-def coverage(real: np.ndarray, made: np.ndarray) -> float:
+def coverage(real: np.ndarray, generated: np.ndarray) -> float:
     """Share of real points (n, axes) that have a made one within the distance of their fifth real neighbour."""
     radius = np.sort(cdist(real, real), axis=1)[:, min(NEIGHBOUR, len(real) - 1)]
-    return float((cdist(real, made).min(axis=1) <= radius).mean())
+    return float((cdist(real, generated).min(axis=1) <= radius).mean())
 
 
 def decoded(model: Model, z: np.ndarray) -> np.ndarray:
@@ -79,16 +79,16 @@ def ways(remembered: Reference, count: int) -> dict[str, Callable[[int], np.ndar
         rng = np.random.default_rng(seed)
         return some(rng) + np.sqrt(VARIANCE) * rng.standard_normal((count, sounds.shape[1]))
 
-    made: dict[str, Callable[[int], np.ndarray]] = {}
+    ways: dict[str, Callable[[int], np.ndarray]] = {}
     for warmth in (1.0, 0.7, 1.3):
-        made[f"random, temperature {warmth:g}"] = lambda seed, t=warmth: prior.around(
+        ways[f"random, temperature {warmth:g}"] = lambda seed, t=warmth: prior.around(
             sounds, jax.random.key(seed), count, t
         )
     for warmth in (1.0, 0.8):
-        made[f"random of the normal prior, temperature {warmth:g}"] = lambda seed, t=warmth: prior.normal(
+        ways[f"random of the normal prior, temperature {warmth:g}"] = lambda seed, t=warmth: prior.normal(
             sounds.shape[1], jax.random.key(seed), count, t
         )
-    return {**made, "mixes of two": mixed, f"one, with variance {VARIANCE:g}": varied}
+    return {**ways, "mixes of two": mixed, f"one, with variance {VARIANCE:g}": varied}
 
 
 def measure(model: Model, remembered: Reference, sides: tuple[Sounds, Sounds], repeats: int) -> list[list[Any]]:
@@ -101,29 +101,31 @@ def measure(model: Model, remembered: Reference, sides: tuple[Sounds, Sounds], r
         return features.reshape(len(features), -1) @ axes.T
 
     real = points(dequantise(held_out))
-    known = points(dequantise(training))
+    training_points = points(dequantise(training))
     posterior = draws(model, sides[1], jax.random.key(0))[0]
 
     def judged(make: Callable[[int], np.ndarray]) -> list[tuple[float, float]]:
-        return [(frechet(made, real), coverage(real, made)) for made in map(make, range(repeats))]
+        return [(frechet(drawn, real), coverage(real, drawn)) for drawn in map(make, range(repeats))]
 
     def chosen(seed: int) -> np.ndarray:
-        return known[np.random.default_rng(seed).choice(len(known), count, replace=count > len(known))]
+        return training_points[
+            np.random.default_rng(seed).choice(len(training_points), count, replace=count > len(training_points))
+        ]
 
     floor = judged(chosen)
     rows = [_row("training sounds: the floor", floor, floor)]
     rebuilt = judged(lambda seed: points(decoded(model, posterior[seed % len(posterior)])))
     rows.append(_row("reconstructions of the held-out sounds", rebuilt, floor))
     for name, way in ways(remembered, count).items():
-        found = judged(lambda seed, way=way: points(decoded(model, way(seed))))
-        verdicts = [one.verdict for one in familiarity.newness(remembered, way(0))]
-        rows.append(_row(name, found, floor, [verdicts.count(verdict) / count for verdict in VERDICTS]))
+        measured = judged(lambda seed, way=way: points(decoded(model, way(seed))))
+        verdicts = [newness.verdict for newness in familiarity.newness(remembered, way(0))]
+        rows.append(_row(name, measured, floor, [verdicts.count(verdict) / count for verdict in VERDICTS]))
     return rows
 
 
-def _row(name: str, found: Sequence, floor: Sequence, shares: Sequence[float | None] = (None,) * 3) -> list[Any]:
+def _row(name: str, measured: Sequence, floor: Sequence, shares: Sequence[float | None] = (None,) * 3) -> list[Any]:
     cells: list[Any] = [name]
-    for values, least in zip(np.transpose(found), np.transpose(floor), strict=True):
+    for values, least in zip(np.transpose(measured), np.transpose(floor), strict=True):
         low, high = np.percentile(values, [2.5, 97.5])
         cells += [float(values.mean()), f"{low:.3g} to {high:.3g}", float(values.mean() / least.mean())]
     return [*cells, *shares]
@@ -150,19 +152,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with opened(options.model, options.tiny) as (tool, dataset), tempfile.TemporaryDirectory() as scratch:
         sides = real_sounds.sides(dataset, Path(scratch), tool.model.audio)
     repeats = TINY_REPEATS if options.tiny else REPEATS
-    told = describe(tool.model, sides[1])
+    description = describe(tool.model, sides[1])
     note = (
         f"generated sounds against as many held-out ones ({len(sides[1].features)}), mean of {repeats} draws and 95 % "
         f"interval; the model {options.model}, data {real_sounds.fingerprint(dataset)}. Frechet distance: lower is "
         "better. Coverage: share of held-out sounds with a generated one nearby; higher is better. The floor is real "
         "training sounds in place of generated ones. Copies come closest to it, so the last columns say how many "
-        f"are copies, relatives and new. All posteriors together are {told['gap_nats']} nats from the normal prior. "
-        "Targets for random sounds: a distance of at most 1.5 floors, a coverage of at least 0.8"
+        f"are copies, relatives and new. All posteriors together are {description['gap_nats']} nats from the normal "
+        "prior. Targets for random sounds: a distance of at most 1.5 floors, a coverage of at least 0.8"
     )
     rows = measure(tool.model, tool.reference, sides, repeats)
     asked_for = "" if options.model == "general" else f" --model {options.model}"
-    kept = None if options.tiny or asked_for else "prior"  # the table of the README is that of `general`
-    measures.report(kept, f"{COMMAND}{asked_for}", COLUMNS, rows, note)
+    result_name = None if options.tiny or asked_for else "prior"  # the table of the README is that of `general`
+    measures.report(result_name, f"{COMMAND}{asked_for}", COLUMNS, rows, note)
 
 
 if __name__ == "__main__":

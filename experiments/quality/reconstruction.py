@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         def with_phase(batch, sources):
             return spectral.invert(batch, config, np.angle(spectral.stft(sources, config)))
 
-        made = {
+        rebuilt_samples = {
             "original": clips,
             "features alone, no phase": measures.in_batches(lambda f: spectral.invert(f, config), features),
             "features alone, the source's phase": measures.in_batches(with_phase, features, clips),
@@ -68,13 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "through the model, the source's phase": measures.in_batches(with_phase, rebuilt, clips),
         }
         rows = []
-        for name, samples in list(made.items())[1:]:
-            found = measures.spectral_convergence(clips, gains * samples)
-            rows.append([name, found.mean(), float(np.median(found))])
+        for name, samples in list(rebuilt_samples.items())[1:]:
+            convergence = measures.spectral_convergence(clips, gains * samples)
+            rows.append([name, convergence.mean(), float(np.median(convergence))])
         shown = {
             "original": clips,
-            "no phase": made["through the model, no phase"],
-            "own phase": made["through the model, the source's phase"],
+            "no phase": rebuilt_samples["through the model, no phase"],
+            "own phase": rebuilt_samples["through the model, the source's phase"],
         }
         picture = draw(kinds, shown, config)
         if not options.tiny:

@@ -63,21 +63,21 @@ def spaces(tool: SoundSampleTool, training: np.ndarray) -> dict[str, Space]:
 
     levels = np.round(255 * features(training)).astype(np.uint8)
     count = min(COMPONENTS, len(training) - 1)
-    found = pca.fit(levels, count, count, logits=False)
-    axes = found.axes.reshape(count, -1) / found.spread[:, None]
+    principal = pca.fit(levels, count, count, logits=False)
+    axes = principal.axes.reshape(count, -1) / principal.spread[:, None]
     seen = statistics(training)
     centre, spread = seen.mean(axis=0), np.maximum(seen.std(axis=0), 1e-6)
     scale = timbre.fit(levels, library.CEPSTRA)
 
     def timbres(clips: np.ndarray) -> np.ndarray:
-        found = timbre.stored_statistics(np.round(255 * features(clips)).astype(np.uint8), library.CEPSTRA)
-        return (found - scale.centre[None]) / scale.spread[None]
+        principal = timbre.stored_statistics(np.round(255 * features(clips)).astype(np.uint8), library.CEPSTRA)
+        return (principal - scale.centre[None]) / scale.spread[None]
 
     return {
         "vaelab, timbre": timbres,
         "vaelab, embedding": lambda clips: measures.in_batches(tool.model.encode, features(clips)),
         "MFCC statistics": lambda clips: ((statistics(clips) - centre[None]) / spread[None]).astype(np.float32),
-        "PCA of log-mel": lambda clips: (features(clips) - found.centre[None]).reshape(len(clips), -1) @ axes.T,
+        "PCA of log-mel": lambda clips: (features(clips) - principal.centre[None]).reshape(len(clips), -1) @ axes.T,
     }
 
 

@@ -63,8 +63,8 @@ def learn(
     start = time.perf_counter()
 
     def note(seen: Evaluation) -> None:
-        told = {name: seen.metrics[name] for name in ("loss", "recon", "kl", "bits_per_dim", "error_db")}
-        curve.append({"step": seen.step, "seconds": round(time.perf_counter() - start, 2), **told})
+        metrics = {name: seen.metrics[name] for name in ("loss", "recon", "kl", "bits_per_dim", "error_db")}
+        curve.append({"step": seen.step, "seconds": round(time.perf_counter() - start, 2), **metrics})
 
     with tempfile.TemporaryDirectory() as logdir:
         create = MAKERS[run.get("maker", "vaelab")]
@@ -97,7 +97,7 @@ def answer(question: str, only: Sequence[str] = (), tiny: bool = False, progress
     asked = read(question)
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
-        found = real_sounds.built_in(home) if tiny else real_sounds.dataset(home)
+        dataset = real_sounds.built_in(home) if tiny else real_sounds.dataset(home)
         records = []
         for run in asked["runs"]:
             if only and run["name"] not in only:
@@ -105,18 +105,18 @@ def answer(question: str, only: Sequence[str] = (), tiny: bool = False, progress
             config = config_of(asked, run)
             if tiny:
                 config = shrink(config)
-            sides = real_sounds.sides(found, home, config.audio)
+            sides = real_sounds.sides(dataset, home, config.audio)
             seeds = [0] if tiny else run.get("seeds", asked.get("seeds", [0]))
             for seed in seeds:
                 steps = TINY_EVALUATE_EVERY if tiny else run.get("steps", asked.get("steps"))
                 records.append(learn(run, config, sides, seed, steps, progress))
-                print(told(records[-1]), flush=True)
+                print(summary(records[-1]), flush=True)
     return {
         "question": question,
         "asks": asked["asks"],
         "command": f"{COMMAND} {question}",
         "data": {
-            "hash": real_sounds.fingerprint(found),
+            "hash": real_sounds.fingerprint(dataset),
             "train": len(sides[0].features),
             "held_out": len(sides[1].features),
         },
@@ -130,7 +130,7 @@ def answer(question: str, only: Sequence[str] = (), tiny: bool = False, progress
     }
 
 
-def told(record: dict[str, Any]) -> str:
+def summary(record: dict[str, Any]) -> str:
     """A record in a line."""
     best = record["best"]
     return (
@@ -148,7 +148,8 @@ def keep(outcome: dict[str, Any], only: Sequence[str]) -> Path:
         before = json.loads(path.read_text(encoding="utf-8"))
         if before["data"] != outcome["data"]:
             raise SystemExit(f"{path}: holds runs on other data; run the whole question")
-        outcome["records"] = [kept for kept in before["records"] if kept["run"] not in fresh] + outcome["records"]
+        earlier = [record for record in before["records"] if record["run"] not in fresh]
+        outcome["records"] = earlier + outcome["records"]
     return write(outcome["question"], outcome)
 
 

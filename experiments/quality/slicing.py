@@ -35,8 +35,8 @@ TAPES = {  # seconds from the onset of a sound to the next, or from its end; its
 
 def sounds(most: int | None = None) -> list[Path]:
     """The real sounds to draw from."""
-    found = (path for path in measures.one_shots(seconds=LONGEST_S) if not path.name.startswith("loop_"))
-    return list(islice(found, most))
+    candidates = (path for path in measures.one_shots(seconds=LONGEST_S) if not path.name.startswith("loop_"))
+    return list(islice(candidates, most))
 
 
 def few(folder: Path) -> list[Path]:
@@ -47,19 +47,19 @@ def few(folder: Path) -> list[Path]:
     return sorted(written.rglob("*.wav"))
 
 
-def scores(true: np.ndarray, found: np.ndarray) -> tuple[float, float, float]:
+def scores(true: np.ndarray, detected: np.ndarray) -> tuple[float, float, float]:
     """F-measure, precision and recall of onsets in seconds, both (n,) and sorted.
 
     On a line, taking the earliest pair that fits is a largest matching.
     """
     hits = first = second = 0
-    while first < len(true) and second < len(found):
-        apart = found[second] - true[first]
+    while first < len(true) and second < len(detected):
+        apart = detected[second] - true[first]
         hit = abs(apart) <= WINDOW_S
         hits += hit
         first += hit or apart > 0
         second += hit or apart < 0
-    precision, recall = hits / max(1, len(found)), hits / max(1, len(true))
+    precision, recall = hits / max(1, len(detected)), hits / max(1, len(true))
     return 2 * precision * recall / max(precision + recall, 1e-9), precision, recall
 
 
@@ -95,12 +95,12 @@ def librosas(samples: np.ndarray) -> np.ndarray:
 def measure(pool: Sequence[Path], spacing: str, snr_db: float, tapes: int, count: int) -> list[float]:
     """F-measure, precision and recall of ours, then of librosa's, each the mean over tapes."""
     ways: tuple[Callable, ...] = (ours, librosas)
-    found = np.zeros((tapes, len(ways), 3))
+    measured = np.zeros((tapes, len(ways), 3))
     for seed in range(tapes):
-        made = record(pool, seed, spacing, snr_db, count)
-        true = np.array([event.start for event in made.events])
-        found[seed] = [scores(true, way(made.samples)) for way in ways]
-    return found.mean(axis=0).ravel().tolist()
+        recording = record(pool, seed, spacing, snr_db, count)
+        true = np.array([event.start for event in recording.events])
+        measured[seed] = [scores(true, way(recording.samples)) for way in ways]
+    return measured.mean(axis=0).ravel().tolist()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

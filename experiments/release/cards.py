@@ -45,7 +45,7 @@ NO_SOUNDS = (
 def card(path: Path) -> str:
     """The card of a model that `experiments.release.pretrain` made, as Markdown."""
     meta, name = checkpoint.load_model(path)[1], path.stem
-    recipe, told, labels = RECIPES[name], meta["card"], meta["model"]["labels"]
+    recipe, facts, labels = RECIPES[name], meta["card"], meta["model"]["labels"]
     lines = [
         f"# {name}\n",
         f"{recipe.about}\n",
@@ -57,12 +57,12 @@ def card(path: Path) -> str:
         f"\n{NO_SOUNDS}",
         f"Held out: {recipe.split}\n",
         "## Quality on held-out sounds\n",
-        *as_markdown(("", ""), _measured(told, [label for label, _ in labels])),
+        *as_markdown(("", ""), _measured(facts, [label for label, _ in labels])),
     ]
     for label, names in labels:
         lines += [
             f"\nNumbers of held-out sounds by true {label} (rows) and predicted {label} (columns):\n",
-            *_matrix(names, told["confusion"][label]),
+            *_matrix(names, facts["confusion"][label]),
         ]
     for result in recipe.results:
         lines += ["", *_result(result)]
@@ -71,23 +71,26 @@ def card(path: Path) -> str:
 
 
 def _facts(meta: dict[str, Any], size: int) -> list[tuple[str, str]]:
-    told, model, audio = meta["card"], meta["model"], meta["audio"]
+    facts, model, audio = meta["card"], meta["model"], meta["audio"]
     versions = ", ".join(f"{name} {version}" for name, version in meta["versions"].items())
     return [
-        ("sounds", f"{told['sounds'][0]} to train on, {told['sounds'][1]} held out (data {told['data']})"),
+        (
+            "sounds",
+            f"{facts['sounds'][0]} to train on, {facts['sounds'][1]} held out (data {facts['data']})",
+        ),
         ("clips", f"{audio['clip_seconds']:g} s at {audio['sample_rate']} Hz, {audio['n_mels']} mel bands"),
         ("model", f"{model['latent_dim']} latents, {model['components']} components, {model['flow_steps']} flow steps"),
         ("file", f"{size / 1e6:.1f} MB, half precision"),
         (
             "training",
-            f"{told['seconds']:.0f} s, best after {told['step']} steps, on {told['device']}, {told['cores']} cores",
+            f"{facts['seconds']:.0f} s, best after {facts['step']} steps, on {facts['device']}, {facts['cores']} cores",
         ),
         ("made with", versions),
     ]
 
 
-def _measured(told: dict[str, Any], labels: Sequence[str]) -> list[tuple[str, str]]:
-    metrics, latents = told["metrics"], told["latents"]
+def _measured(facts: dict[str, Any], labels: Sequence[str]) -> list[tuple[str, str]]:
+    metrics, latents = facts["metrics"], facts["latents"]
     rows = [
         ("-ELBO", f"{metrics['recon'] + metrics['kl']:.0f} nats, {metrics['bits_per_dim']:.3f} bits per dimension"),
         ("KL", f"{metrics['kl']:.0f} nats, {latents['active']} of {latents['of']} latents active"),
@@ -105,14 +108,14 @@ def _licences(sounds: Sequence[str]) -> list[str]:
 
 def _result(name: str) -> Iterator[str]:
     """The table of a result, with its command."""
-    found = results.read(name)
-    yield f"`{found['command']}`:\n"
-    yield from as_markdown(found["columns"], [[_cell(value) for value in row] for row in found["rows"]])
-    yield f"\n{found['note'][0].upper()}{found['note'][1:].rstrip('.')}."
-    for method, matrix in found.get("confusion", {}).items():
+    result = results.read(name)
+    yield f"`{result['command']}`:\n"
+    yield from as_markdown(result["columns"], [[_cell(value) for value in row] for row in result["rows"]])
+    yield f"\n{result['note'][0].upper()}{result['note'][1:].rstrip('.')}."
+    for method, matrix in result.get("confusion", {}).items():
         if method.startswith("vaelab"):
             yield f"\nNumbers of sounds by true class (rows) and class predicted by {method} (columns):\n"
-            yield from _matrix(found["classes"], matrix)
+            yield from _matrix(result["classes"], matrix)
 
 
 def _matrix(names: Sequence[str], counts: Sequence[Sequence[int]]) -> list[str]:

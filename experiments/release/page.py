@@ -111,10 +111,10 @@ def question(result: dict[str, Any]) -> str:
 
 def by_run(result: dict[str, Any], asked: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Records by run, in the order in which they are asked for."""
-    found = defaultdict(list)
+    runs = defaultdict(list)
     for record in result["records"]:
-        found[record["run"]].append(record)
-    return {run["name"]: found[run["name"]] for run in asked["runs"] if run["name"] in found}
+        runs[record["run"]].append(record)
+    return {run["name"]: runs[run["name"]] for run in asked["runs"] if run["name"] in runs}
 
 
 def row(name: str, records: list[dict[str, Any]]) -> list[str]:
@@ -150,15 +150,19 @@ def paired(runs: dict[str, list[dict[str, Any]]], against: str) -> list[str]:
     base = {record["seed"]: record for record in runs.get(against, [])}
     lines = []
     for name, records in runs.items():
-        gains = [base[one["seed"]]["best"]["loss"] - one["best"]["loss"] for one in records if one["seed"] in base]
+        gains = [
+            base[entry["seed"]]["best"]["loss"] - entry["best"]["loss"] for entry in records if entry["seed"] in base
+        ]
         if name == against or not gains:
             continue
-        seconds = np.mean([one["seconds"] / base[one["seed"]]["seconds"] for one in records if one["seed"] in base])
-        told = f"- {name} against {against}, same seeds: {np.mean(gains):+.1f} nats better"
+        seconds = np.mean(
+            [entry["seconds"] / base[entry["seed"]]["seconds"] for entry in records if entry["seed"] in base]
+        )
+        text = f"- {name} against {against}, same seeds: {np.mean(gains):+.1f} nats better"
         if len(gains) > 1:
             error = np.std(gains, ddof=1) / np.sqrt(len(gains))
-            told += f" (standard error {error:.1f}; each: {', '.join(f'{gain:+.1f}' for gain in gains)})"
-        lines.append(f"{told}, at {seconds:.2f} times its wall-clock")
+            text += f" (standard error {error:.1f}; each: {', '.join(f'{gain:+.1f}' for gain in gains)})"
+        lines.append(f"{text}, at {seconds:.2f} times its wall-clock")
     return [*lines, ""]
 
 
@@ -175,13 +179,13 @@ def reached(runs: dict[str, list[dict[str, Any]]], run: str, within: float) -> l
     for name, records in runs.items():
         if name == run:
             continue
-        for told, goal in ((f"within {within:.2%}", 1 + within), ("better", 1.0)):
+        for goal_name, goal in ((f"within {within:.2%}", 1 + within), ("better", 1.0)):
             first = next((seen for seen in records[0]["curve"] if seen["loss"] <= goal * aim["best"]["loss"]), None)
-            found = "never"
+            outcome = "never"
             if first is not None:
                 share = needed / first["seconds"]
-                found = f"by step {first['step']}, {first['seconds']:.0f} s after its start: {share:.0f} times sooner"
-            lines.append(f"- {name} is {told}: {found}")
+                outcome = f"by step {first['step']}, {first['seconds']:.0f} s after its start: {share:.0f} times sooner"
+            lines.append(f"- {name} is {goal_name}: {outcome}")
     return [*lines, ""]
 
 

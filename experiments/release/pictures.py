@@ -22,15 +22,15 @@ WAYS = {"query ms": "vaelab", "scikit-learn ms": "scikit-learn", "scipy loop ms"
 result = results.read
 
 
-def column(found: dict[str, Any], name: str) -> list[Any]:
+def column(result: dict[str, Any], name: str) -> list[Any]:
     """A column of a table, top to bottom."""
-    return [row[found["columns"].index(name)] for row in found["rows"]]
+    return [row[result["columns"].index(name)] for row in result["rows"]]
 
 
-def baseline(found: dict[str, Any]) -> Picture:
+def baseline(result: dict[str, Any]) -> Picture:
     """Held-out loss over time; the slow model's time is that of its steps alone where nothing else runs."""
     figure, (axes,) = _figure(1)
-    for number, record in enumerate(found["records"]):
+    for number, record in enumerate(result["records"]):
         curve = record["curve"]
         seconds = [seen["seconds"] for seen in curve]
         if record["run"] == FLAT:
@@ -41,9 +41,9 @@ def baseline(found: dict[str, Any]) -> Picture:
     return figure
 
 
-def flow(found: dict[str, Any]) -> Picture:
+def flow(result: dict[str, Any]) -> Picture:
     """Gain in loss from a flow at equal training time: by seed, the mean, its standard error."""
-    losses = {(record["run"], record["seed"]): record["best"]["loss"] for record in found["records"]}
+    losses = {(record["run"], record["seed"]): record["best"]["loss"] for record in result["records"]}
     seeds = sorted({seed for _, seed in losses})
     figure, (axes,) = _figure(1)
     names = [name for name in FLOWS if name != "no flow"]
@@ -60,17 +60,17 @@ def flow(found: dict[str, Any]) -> Picture:
     return figure
 
 
-def latents(found: dict[str, Any]) -> Picture:
+def latents(result: dict[str, Any]) -> Picture:
     """Loss, error, and how far all posteriors together are from the prior, over the number of latents."""
     figure, panels = _figure(3)
-    records = sorted(found["records"], key=lambda record: record["latents"]["of"])
+    records = sorted(result["records"], key=lambda record: record["latents"]["of"])
     sizes = [record["latents"]["of"] for record in records]
-    told = {
+    values = {
         "loss": "held-out loss (nats a sound)",
         "error_db": "mean error (dB)",
         "gap_nats": "gap to the prior (nats)",
     }
-    for number, (axes, (name, label)) in enumerate(zip(panels, told.items(), strict=True)):
+    for number, (axes, (name, label)) in enumerate(zip(panels, values.items(), strict=True)):
         axes.plot(sizes, [{**record["best"], **record["latents"]}[name] for record in records], **_line(number))
         axes.set(xscale="log", xlabel="latents (count)", ylabel=label)
         axes.set_xticks(sizes, [str(size) for size in sizes], minor=False)
@@ -79,13 +79,13 @@ def latents(found: dict[str, Any]) -> Picture:
     return figure
 
 
-def inversion(found: dict[str, Any]) -> Picture:
+def inversion(result: dict[str, Any]) -> Picture:
     """Quality over time of the ways from mel features back to sound; below and to the left is better."""
-    presets = list(dict.fromkeys(column(found, "preset")))
+    presets = list(dict.fromkeys(column(result, "preset")))
     figure, panels = _figure(len(presets), sharey=True, sharex=True)
-    place = [found["columns"].index(name) for name in ("way back", "ms one by one", "convergence")]
+    place = [result["columns"].index(name) for name in ("way back", "ms one by one", "convergence")]
     for axes, preset in zip(panels, presets, strict=True):
-        ways = {row[place[0]]: (row[place[1]], row[place[2]]) for row in found["rows"] if row[0] == preset}
+        ways = {row[place[0]]: (row[place[1]], row[place[2]]) for row in result["rows"] if row[0] == preset}
         ladder = [(name.removesuffix(" rounds"), at) for name, at in ways.items() if name.endswith(" rounds")]
         ladder = [(rounds, at) for rounds, at in ladder if rounds.isdigit()]
         axes.plot(*np.transpose([at for _, at in ladder]), label="vaelab, no phase: rounds", **_line(0))
@@ -103,14 +103,14 @@ def inversion(found: dict[str, Any]) -> Picture:
     return figure
 
 
-def recalls(found: dict[str, Any]) -> Picture:
+def recalls(result: dict[str, Any]) -> Picture:
     """Of each class of drums, the share that was recognised in kits never met."""
     figure, (axes,) = _figure(1, height=4.2)
-    rows = [(row[0].removeprefix("recall of "), row[1:]) for row in found["rows"] if row[0].startswith("recall of ")]
+    rows = [(row[0].removeprefix("recall of "), row[1:]) for row in result["rows"] if row[0].startswith("recall of ")]
     methods = {"vaelab": "vaelab", "mfcc": "MFCCs, logistic regression"}
     at = np.arange(len(rows))
     for number, (method, label) in enumerate(methods.items()):
-        shares = [shares[found["columns"].index(method) - 1] for _, shares in rows]
+        shares = [shares[result["columns"].index(method) - 1] for _, shares in rows]
         place = at + 0.4 * number - 0.2
         axes.barh(place, shares, 0.38, label=label, color=COLOURS[number], hatch=HATCHES[number], edgecolor="white")
     axes.axvline(1 / len(rows), color="black", linestyle=":", label="chance")
@@ -121,12 +121,12 @@ def recalls(found: dict[str, Any]) -> Picture:
     return figure
 
 
-def onsets(found: dict[str, Any]) -> Picture:
+def onsets(result: dict[str, Any]) -> Picture:
     """F-measure of onsets on tapes, over the noise; thin lines are the kinds of tapes."""
     figure, (axes,) = _figure(1)
-    kinds = [kind for kind in dict.fromkeys(column(found, "sounds")) if kind != "all"]
+    kinds = [kind for kind in dict.fromkeys(column(result, "sounds")) if kind != "all"]
     for number, (name, label) in enumerate(ONSETS.items()):
-        cells = list(zip(column(found, "sounds"), column(found, "SNR"), column(found, name), strict=True))
+        cells = list(zip(column(result, "sounds"), column(result, "SNR"), column(result, name), strict=True))
         for kind in kinds:
             axes.plot(*_series(cells, kind), color=COLOURS[number], linewidth=0.7, alpha=0.6)
         axes.plot(*_series(cells, "all"), label=label, **_line(number))
@@ -135,28 +135,28 @@ def onsets(found: dict[str, Any]) -> Picture:
     return figure
 
 
-def verdicts(known: dict[str, Any], new: dict[str, Any]) -> Picture:
+def verdicts(familiar: dict[str, Any], new: dict[str, Any]) -> Picture:
     """A drum model's verdicts on foreign sounds and on sounds that it generated."""
     figure, panels = _figure(2, height=3.6, width=11)
-    for axes, found in zip(panels, (known, new), strict=True):
-        names, left = column(found, found["columns"][0]), np.zeros(len(found["rows"]))
-        for number, verdict in enumerate(found["columns"][2:5]):
-            shares = np.array(column(found, verdict))
+    for axes, result in zip(panels, (familiar, new), strict=True):
+        names, left = column(result, result["columns"][0]), np.zeros(len(result["rows"]))
+        for number, verdict in enumerate(result["columns"][2:5]):
+            shares = np.array(column(result, verdict))
             hatched = {"hatch": HATCHES[number], "edgecolor": "white"}
             axes.barh(range(len(names)), shares, left=left, label=verdict, color=COLOURS[number], **hatched)
             left += shares
-        axes.set(xlabel="share of the sounds (ratio)", ylabel=found["columns"][0], xlim=(0, 1))
+        axes.set(xlabel="share of the sounds (ratio)", ylabel=result["columns"][0], xlim=(0, 1))
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
         axes.legend(fontsize=8, frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     return figure
 
 
-def search(found: dict[str, Any]) -> Picture:
+def search(result: dict[str, Any]) -> Picture:
     """Time of an exact search over the size of the library."""
     figure, (axes,) = _figure(1)
     for number, (name, label) in enumerate(WAYS.items()):
-        axes.plot(column(found, "sounds"), column(found, name), label=label, **_line(number))
+        axes.plot(column(result, "sounds"), column(result, name), label=label, **_line(number))
     axes.set(xscale="log", yscale="log", xlabel="sounds in the library (count)", ylabel="ten nearest (ms)")
     _finish(axes)
     return figure

@@ -53,14 +53,14 @@ def make(name: str, folder: Path, tiny: bool = False) -> Path:
 def halve(source: Path, target: Path, dataset: Dataset, home: Path, trained: dict[str, Any]) -> None:
     """Store a model in half precision, with what those very weights remember, and what its card tells of them."""
     whole, meta = checkpoint.load_model(source)
-    kept = {name: meta[name] for name in ("metrics", "seed", "trained_on") if name in meta}
+    inherited = {name: meta[name] for name in ("metrics", "seed", "trained_on") if name in meta}
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         checkpoint.save_model(Path(scratch) / target.name, whole, {}, half=True)
         model, _ = checkpoint.load_model(Path(scratch) / target.name)
     sides = real_sounds.sides(dataset, home, model.audio, model.config)
     metrics, confusion = evaluate.evaluate(model, sides[1], TrainConfig(), jax.random.key(0))
-    told = {
+    facts = {
         **trained,
         "step": meta["metrics"]["step"],
         "sounds": [len(side.features) for side in sides],
@@ -70,7 +70,7 @@ def halve(source: Path, target: Path, dataset: Dataset, home: Path, trained: dic
         "latents": describe(model, sides[1]),
     }
     remembered = familiarity.measure(model, *sides)._asdict()
-    checkpoint.save_model(target, model, {**kept, "card": told}, remembered, half=True)
+    checkpoint.save_model(target, model, {**inherited, "card": facts}, remembered, half=True)
 
 
 def write_card(model: Path) -> None:

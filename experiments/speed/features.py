@@ -47,9 +47,9 @@ def features(options: argparse.Namespace) -> None:
             return False
 
     with folders(options.data_dir, 20) as places, tempfile.TemporaryDirectory() as scratch:
-        found = [path for folder in places for path in sound_files(folder)][: options.limit]
+        candidates = [path for folder in places for path in sound_files(folder)][: options.limit]
         # Each content once, as a dataset has it, and for every contender the same.
-        unique = {files.content_hash(path): path for path in found if readable(path)}
+        unique = {files.content_hash(path): path for path in candidates if readable(path)}
         paths = list(unique.values())
         store = FeatureStore(Path(scratch) / "first", config)
         cold = timing.seconds(lambda: store.build(dict(list(unique.items())[:1]), progress=False))

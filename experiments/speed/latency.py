@@ -59,15 +59,15 @@ def parts(tool: SoundSampleTool, pair: list[Path]) -> dict[str, Callable]:
     features, _ = rendering.stored_features(clips, config)
     z, level = rendering.mix(model, clips, weights, jax.random.key(0))
     phase = rendering.mixed_phase(clips, weights, config)
-    made = np.asarray(model.decode(jnp.asarray(z)))
-    samples = np.asarray(spectral.invert(made, config, phase[None]))[0]
+    decoded = np.asarray(model.decode(jnp.asarray(z)))
+    samples = np.asarray(spectral.invert(decoded, config, phase[None]))[0]
     return {
         "read, mix down, resample": lambda: rendering.read_clips(pair, [0.0, 0.0], config),
         "mel features": lambda: rendering.stored_features(clips, config),
         "encode": lambda: model.encode(features),
         "align, add, take the phase": lambda: rendering.mixed_phase(clips, weights, config),
         "decode": lambda: model.decode(jnp.asarray(z)),
-        "mel to samples": lambda: spectral.invert(made, config, phase[None]),
+        "mel to samples": lambda: spectral.invert(decoded, config, phase[None]),
         "fades, level, true peak": lambda: rendering.finished(samples, level, config),
         "hash the sources": lambda: [provenance.source(path, 0.0, config.clip_seconds) for path in pair],
     }

@@ -123,9 +123,9 @@ def run(files: int, features: int, scratch: Path) -> dict[str, Cost]:
     return costs
 
 
-def tell(step: str, cost: Cost, found: str) -> None:
+def tell(step: str, cost: Cost, answer: str) -> None:
     """Print a line."""
-    print(f"{step:20s}{cost.seconds:8.1f} s {cost.decoded:8d} decoded {cost.peak / 1e6:7.0f} MB   {found}", flush=True)
+    print(f"{step:20s}{cost.seconds:8.1f} s {cost.decoded:8d} decoded {cost.peak / 1e6:7.0f} MB   {answer}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

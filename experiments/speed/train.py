@@ -48,10 +48,10 @@ def measure(places: Sequence[Path], rounds: int) -> None:
     config = Config()
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch) / "datasets"
-        found = data.make_dataset(places, "speed", classes=True, home=home, progress=False)
+        dataset = data.make_dataset(places, "speed", classes=True, home=home, progress=False)
         store = FeatureStore(home / ".store", config.audio)
-        store.build({entry.sha256: found.source(entry) for entry in found.entries}, progress=False)
-        sides = [training.gather(found, side, store, config.model) for side in ("train", "validation")]
+        store.build({entry.sha256: dataset.source(entry) for entry in dataset.entries}, progress=False)
+        sides = [training.gather(dataset, side, store, config.model) for side in ("train", "validation")]
         first = [_first_step(Path(scratch), number) for number in range(rounds)]
         bench = _Bench(sides[0], config)
         seconds = {"bare": [], "fed": [], "streamed": []}
@@ -148,8 +148,8 @@ def _first_step(folder: Path, number: int) -> float:
     """Seconds from starting `vaelab train` in a new process until its first step is done; features are stored."""
     command = [sys.executable, "-c", FIRST_STEP, str(time.time()), f"first{number}"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TQDM_DISABLE": "1"}
-    told = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    return float(told.stdout.split("first step after")[1].split()[0])
+    completed = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return float(completed.stdout.split("first step after")[1].split()[0])
 
 
 def _report(config: Config, sides: list[Sounds], seconds: dict[str, float], whole: float, first: list[float]) -> None:

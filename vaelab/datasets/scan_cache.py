@@ -38,13 +38,13 @@ class Seen:
     """Contents by file."""
 
     # mark, content hash and seconds of each (root, path) from the scan before
-    known: Contents = field(default_factory=dict)
+    previous: Contents = field(default_factory=dict)
     current: Contents = field(default_factory=dict)  # the same from this scan
     start_ns: int = field(default_factory=time.time_ns)  # when this scan began
 
     def recall(self, root: str, path: str, state: Mark | None) -> tuple[str, float] | None:
         """Content hash and seconds of a file that is as it was; None where it must be read."""
-        entry = self.known.get((root, path))
+        entry = self.previous.get((root, path))
         if entry is None or entry[0] != state:
             return None
         self.current[root, path] = entry

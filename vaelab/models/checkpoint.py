@@ -160,10 +160,10 @@ def fill(skeleton: Any, tensors: dict[str, np.ndarray], path: str | os.PathLike)
     if extra := sorted(set(tensors) - set(wanted)):
         raise CheckpointError(f"{path}: has {len(extra)} unknown tensors, first {extra[0]!r}")
     for name, leaf in wanted.items():
-        found = tensors[name]
-        if found.shape != leaf.shape or found.dtype != leaf.dtype:
+        tensor = tensors[name]
+        if tensor.shape != leaf.shape or tensor.dtype != leaf.dtype:
             raise CheckpointError(
-                f"{path}: {name}: expected shape {leaf.shape} {leaf.dtype}, found {found.shape} {found.dtype}"
+                f"{path}: {name}: expected shape {leaf.shape} {leaf.dtype}, found {tensor.shape} {tensor.dtype}"
             )
     return jax.tree.unflatten(jax.tree.structure(skeleton), [jnp.asarray(tensors[name]) for name in wanted])
 

@@ -100,32 +100,32 @@ def measure(model: models.Model, training: Sounds, held_out: Sounds) -> Referenc
     return Reference(embeddings, *parts, _calibration(model, held_out))
 
 
-def load_reference(model: models.Model, kept: dict[str, np.ndarray], path: Path) -> Reference | None:
+def load_reference(model: models.Model, arrays: dict[str, np.ndarray], path: Path) -> Reference | None:
     """The reference that stands in a model's file; None if its training was not ended.
 
     Raises:
         checkpoint.CheckpointError: What stands there does not fit.
     """
-    if not kept:
+    if not arrays:
         return None
     bins = (len(model.config.labels), BINS, 3)
     shapes = dict.fromkeys(("error_db", "loudest_db", "nats", "spacing"), PERCENTILES.shape) | {"calibration": bins}
-    sounds = kept.get("embeddings", np.zeros((0, 0)))
+    sounds = arrays.get("embeddings", np.zeros((0, 0)))
     shapes["embeddings"] = (max(1, len(sounds)), model.config.latent_dim)
-    found = {name: array.shape for name, array in kept.items()}
-    if found != shapes or not all(np.isfinite(array).all() for array in kept.values()):
-        raise checkpoint.CheckpointError(f"{path}: expected finite reference arrays {shapes}, found {found}")
-    return Reference(**kept)
+    actual = {name: array.shape for name, array in arrays.items()}
+    if actual != shapes or not all(np.isfinite(array).all() for array in arrays.values()):
+        raise checkpoint.CheckpointError(f"{path}: expected finite reference arrays {shapes}, found {actual}")
+    return Reference(**arrays)
 
 
 def keep(path: Path, training: Sounds, held_out: Sounds) -> None:
     """Measure a model's reference and add it to the model's file, unless it stands there already."""
     model, meta = checkpoint.load_model(path)
-    found, before = measure(model, training, held_out)._asdict(), meta.pop("reference")
-    if set(before) == set(found) and all(np.array_equal(before[name], found[name]) for name in found):
+    reference, before = measure(model, training, held_out)._asdict(), meta.pop("reference")
+    if set(before) == set(reference) and all(np.array_equal(before[name], reference[name]) for name in reference):
         return
     own = ("versions", "format", "sha256", "kind", "model", "audio", "stored")
-    checkpoint.save_model(path, model, {name: value for name, value in meta.items() if name not in own}, found)
+    checkpoint.save_model(path, model, {name: value for name, value in meta.items() if name not in own}, reference)
 
 
 def familiarity_of(model: models.Model, reference: Reference, features: np.ndarray) -> list[Familiarity]:

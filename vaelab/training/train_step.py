@@ -132,8 +132,8 @@ def _loop(state, data, batches, key, module, config, mesh):
         return state, {name: metrics[name].at[done].set(value) for name, value in values.items()}
 
     first = (array[0] for array in batches[:3])
-    one = partial(_single, module=module, config=config, mesh=mesh)
-    shapes = jax.eval_shape(one, state, data, *first, key)[1]
+    step = partial(_single, module=module, config=config, mesh=mesh)
+    shapes = jax.eval_shape(step, state, data, *first, key)[1]
     empty = jax.tree.map(lambda leaf: jnp.zeros(len(batches.rate), leaf.dtype), shapes)
     return lax.fori_loop(0, batches.count, body, (state, empty))
 

@@ -306,8 +306,8 @@ class Mixer(ipywidgets.VBox):
             self.add_sounds(*zip(*new[:SIMILAR], strict=True))
 
 
-def _sounds(of: Iterable[Channel]) -> list[tuple[Path, float]]:
-    return [(channel.path, channel.offset) for channel in of]
+def _sounds(entries: Iterable[Channel]) -> list[tuple[Path, float]]:
+    return [(channel.path, channel.offset) for channel in entries]
 
 
 def _measures(sound: Sound) -> str:
