@@ -201,10 +201,10 @@ class IAF(nn.Module):
         return z, log_det
 
 
-def undoing_kernel(
+def precompensating_kernel(
     shape: tuple[int, int], num_steps: int, offset: ArrayLike, dtype: DTypeLike
 ) -> Float[Array, "inputs latent"]:
-    """Kernel W with which a new flow is undone: IAF(x @ W) is x, cut or filled up with zeros to the latent size.
+    """Kernel W that cancels a new flow in advance: IAF(x @ W) equals x, cut or zero-padded to the latent size.
 
     A new step multiplies by sigmoid(offset), and an odd number of steps leaves the entries reversed.
     """

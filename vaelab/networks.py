@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from vaelab.audio import timbre
 from vaelab.config import ModelConfig
-from vaelab.flows import undoing_kernel
+from vaelab.flows import precompensating_kernel
 from vaelab.pca import LEAST_FEATURE
 
 LANDMARKS = 1024  # training sounds that others are compared with
@@ -172,7 +172,7 @@ class Encoder(nn.Module):
         return Posterior(mean(hidden) + linear, jnp.clip(log_std, *LOG_STD_RANGE), context)
 
     def _linear_kernel(self, _key: jax.Array, shape: tuple[int, int], dtype: DTypeLike) -> jax.Array:
-        return undoing_kernel(shape, self.config.flow_steps, self.config.flow_offset, dtype)
+        return precompensating_kernel(shape, self.config.flow_steps, self.config.flow_offset, dtype)
 
 
 class Decoder(nn.Module):

@@ -1,6 +1,6 @@
 """Sound files and samples: reading, writing, recipes in files, descriptors, built-in sounds.
 
-Free of JAX, since worker processes import it. Doors:
+Free of JAX but for timbre, since worker processes import it. Doors:
 
     Sound, read, stream, write, read_recipe   a file's samples and recipe, and back
     Recipe                                    everything that made a sound
@@ -16,7 +16,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["built_in_tape", "decoders", "descriptors", "synth", "timbre", "workers"],
     submod_attrs={
         "reading": ["AudioError", "Facts", "claimed_seconds", "examine", "read", "resampled", "stream"],
-        "recipe": ["Recipe"],
-        "sound": ["EXTENSIONS", "Sound", "check_writable", "has_recipe", "read_recipe", "write"],
+        "recipe": ["Recipe", "has_recipe", "read_recipe"],
+        "sound": ["EXTENSIONS", "Sound", "check_writable", "write"],
     },
 )

@@ -1,18 +1,26 @@
-"""Recipes: everything that made a sound, as the JSON that its file carries."""
+"""Recipes: everything that made a sound, as JSON inside a WAV (a RIFF chunk) or beside other formats."""
 
+import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from vaelab import files
+from vaelab.audio import riff
+from vaelab.audio.reading import AudioError, regular
+
+CHUNK = b"vlab"
 
 
 class Recipe(dict[str, Any]):
     """Everything that made a sound: a dict of plain JSON values, in the order in which they are written.
 
-    Keys, those of the settings of the call besides:
+    Keys, in addition to the settings of the call:
         format, versions: 1, and the versions of vaelab and of the libraries that it computes with.
         call: "generate", "interpolate", "decode", "transcode", "slice" or "read".
-        sources: Files or stretches of tapes, each with "path", "sha256", "start" and "seconds"; "tapes" are the
-            stretches that a file comes from, with "timecode" and "metadata" too.
+        sources: Files or stretches of tapes, each with "path", "sha256", "start" and "seconds"; a file that was cut
+            from tapes also has "tapes", a list of stretches with "timecode" and "metadata".
         model: "path", "sha256", and "name", which only a shipped model has.
         trained_on: The tapes that the model learned from.
         index: Of the sound among those that the call made.
@@ -31,7 +39,7 @@ class Recipe(dict[str, Any]):
         return self._with_paths(lambda path: os.path.normpath(os.path.join(here, path)))
 
     def _with_paths(self, change: Callable[[str], str]) -> "Recipe":
-        """Change every path; parts that are no such parts stay as they are, for a reader to refuse."""
+        """Change every path; malformed parts stay as they are, for a reader to refuse."""
 
         def changed(part: Any) -> Any:
             if isinstance(part, list):
@@ -42,3 +50,49 @@ class Recipe(dict[str, Any]):
             return {**part, **changes, **({"tapes": changed(part["tapes"])} if "tapes" in part else {})}
 
         return Recipe(self, **{key: changed(self[key]) for key in ("sources", "model") if key in self})
+
+
+def has_recipe(path: str | os.PathLike) -> bool:
+    """True if a readable file has a recipe in it or beside it."""
+    return _text(Path(path)) is not None
+
+
+def read_recipe(path: str | os.PathLike) -> dict[str, Any]:
+    """Read the recipe in or beside a sound file.
+
+    Raises:
+        AudioError: There is none.
+    """
+    text = _text(Path(path))
+    if text is None:
+        raise AudioError(path, "expected a recipe, found none: vaelab did not write this file, or it was edited")
+    try:
+        recipe = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise AudioError(path, f"expected a recipe in JSON, found damaged text: {error}") from error
+    if not isinstance(recipe, dict):
+        raise AudioError(path, f"expected a recipe, found a JSON {type(recipe).__name__}")
+    return recipe
+
+
+def write_recipe(recipe: Recipe, unfinished: Path, path: Path) -> None:
+    """Put a recipe into a sound file that is not yet in its place, or beside that place; an empty one is none."""
+    text = json.dumps(recipe.relative_to(path.parent)).encode("ascii") if recipe else None
+    if text and path.suffix.lower() == ".wav":
+        riff.append_chunk(unfinished, CHUNK, text)
+    elif text:  # before the sound, so that a name too long for a recipe leaves nothing behind
+        with files.replacing(_sidecar(path)) as beside:
+            beside.write_bytes(text)
+    elif os.path.exists(_sidecar(path)):  # of a file which this one replaces
+        _sidecar(path).unlink()
+
+
+def _text(path: Path) -> bytes | None:
+    with regular(path):
+        if path.suffix.lower() == ".wav":
+            return riff.find_chunk(path, CHUNK)
+        return _sidecar(path).read_bytes() if os.path.isfile(_sidecar(path)) else None
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name + ".recipe.json")

@@ -1,9 +1,8 @@
-"""Sounds and their files: atomic writing, and the recipe inside a WAV or beside other formats.
+"""Sounds and writing them to files, whole or not at all.
 
 Samples are mono float32 in [-1, 1].
 """
 
-import json
 import os
 import warnings
 from collections.abc import Mapping
@@ -15,13 +14,11 @@ import numpy as np
 import soundfile
 
 from vaelab import files
-from vaelab.audio import riff
-from vaelab.audio.reading import AudioError, regular
-from vaelab.audio.recipe import Recipe
+from vaelab.audio.reading import AudioError
+from vaelab.audio.recipe import Recipe, write_recipe
 from vaelab.text import printable
 
 EXTENSIONS = (".wav", ".aiff", ".aif", ".aifc", ".flac", ".ogg", ".opus", ".mp3", ".aac", ".m4a")
-RECIPE_CHUNK = b"vlab"
 SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 WRITABLE = {".wav": (16, 24, 32), ".flac": (16, 24), ".aiff": (16, 24, 32), ".aif": (16, 24, 32)}
 
@@ -84,7 +81,6 @@ def write(
         AudioError: Unknown suffix or bits, nothing to write, or samples that are not finite.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
     samples = np.asarray(samples, np.float32)
     check_writable(path, bits)
     if samples.ndim != 1 or not len(samples):
@@ -94,16 +90,9 @@ def write(
     if bits < 32 and (clipped := int(np.sum(np.abs(samples) > 1))):
         warnings.warn(f"{printable(path)}: clipped {clipped} samples beyond full scale", stacklevel=2)
         samples = np.clip(samples, -1, 1)
-    text = json.dumps(Recipe(recipe).relative_to(path.parent)).encode("ascii") if recipe else None
     with files.replacing(path) as temporary:
         soundfile.write(os.fsencode(temporary), samples, sample_rate, subtype=SUBTYPES[bits])
-        if text and suffix == ".wav":
-            riff.append_chunk(temporary, RECIPE_CHUNK, text)
-        elif text:  # first, so that a name too long for a recipe leaves nothing behind
-            with files.replacing(_sidecar(path)) as beside:
-                beside.write_bytes(text)
-        elif os.path.exists(_sidecar(path)):  # of a file which this one replaces
-            _sidecar(path).unlink()
+        write_recipe(Recipe(recipe or {}), temporary, path)
     return path
 
 
@@ -118,37 +107,3 @@ def check_writable(path: str | os.PathLike, bits: int = 16) -> None:
         raise AudioError(path, f"expected a name ending in .wav, .flac or .aiff, found {suffix or 'none'}")
     if bits not in WRITABLE[suffix]:
         raise AudioError(path, f"expected {', '.join(map(str, WRITABLE[suffix]))} bits for {suffix}, found {bits}")
-
-
-def has_recipe(path: str | os.PathLike) -> bool:
-    """True if a readable file has a recipe in it or beside it."""
-    return _recipe_text(Path(path)) is not None
-
-
-def read_recipe(path: str | os.PathLike) -> dict[str, Any]:
-    """The recipe that `write` kept in or beside a sound file.
-
-    Raises:
-        AudioError: There is none.
-    """
-    text = _recipe_text(Path(path))
-    if text is None:
-        raise AudioError(path, "expected a recipe, found none: vaelab did not write this file, or it was edited")
-    try:
-        recipe = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise AudioError(path, f"expected a recipe in JSON, found damaged text: {error}") from error
-    if not isinstance(recipe, dict):
-        raise AudioError(path, f"expected a recipe, found a JSON {type(recipe).__name__}")
-    return recipe
-
-
-def _recipe_text(path: Path) -> bytes | None:
-    with regular(path):
-        if path.suffix.lower() == ".wav":
-            return riff.find_chunk(path, RECIPE_CHUNK)
-        return _sidecar(path).read_bytes() if os.path.isfile(_sidecar(path)) else None
-
-
-def _sidecar(path: Path) -> Path:
-    return path.with_name(path.name + ".recipe.json")

@@ -124,12 +124,12 @@ def fit(
     """Train until the schedule ends, `num_steps` are done, or a signal asks to stop; keep the best.
 
     Writes `best.safetensors`, the newest `state-STEP.safetensors` and `metrics.jsonl` into `logdir`, and
-    goes on from the newest state found there. Of several hosts (`devices.join`), the first one writes, and all
-    see the same logdir.
+    goes on from the newest state there. Of several hosts (`devices.join`), the first one writes, and all must see the
+    same logdir.
 
-    The sounds held out are all evaluated each time, with the same noise. `create` makes the model to start from, as
-    `vaelab.model.create` does. `tapes` are those that the sounds come from: the model names them, and so does what it
-    generates. The other arguments are those of `train`. Returned is the best model by held-out loss.
+    All held-out sounds are evaluated each time, with the same noise. `create` makes the model to start from, as
+    `vaelab.model.create` does. `tapes`, those that the sounds were cut from, are stored in the model file and in the
+    recipes of generated sounds. The other arguments are those of `train`. Returned is the best model by held-out loss.
 
     Raises:
         TrainError: The loss is no longer finite, another process trains here, or the logdir cannot be written to.
@@ -138,29 +138,30 @@ def fit(
     """
     logdir, every = Path(logdir), config.train.evaluate_every
     mesh = devices.mesh(config.train.batch_size)
-    last = np.inf if num_steps is None else num_steps
+    last_step = np.inf if num_steps is None else num_steps
     with writing(logdir) if devices.is_first() else nullcontext():
         model = start(training, config, logdir, jax.random.fold_in(jax.random.key(seed), 0), create)
         trainer = _Trainer(model, held_out, config, logdir, seed, mesh, on_evaluation, tapes)
         rows = feed(training, seed, config.train, mesh)
         show = progress and devices.is_first()
         with stop_on_signal() as stopped, Bar(trainer.step, num_steps, config.train, show) as bar, closing(rows):
-            count, unread = trainer.dispatch_size(trainer.step, last), None
+            # One dispatch is always on its way: its metrics are read after the next one has started.
+            count, unread_metrics = trainer.dispatch_size(trainer.step, last_step), None
             while count and not trainer.run.schedule.done and not devices.any_host(stopped.is_set()):
-                began, following = time.perf_counter(), trainer.dispatch_size(trainer.step + count, last)
-                features, indices = rows.take(trainer.step, count, following)
+                began, next_count = time.perf_counter(), trainer.dispatch_size(trainer.step + count, last_step)
+                features, indices = rows.take(trainer.step, count, next_count)
                 metrics = trainer.dispatch(features, indices, count)
                 del features  # streamed rows leave the device with their dispatch
-                trainer.check(unread, bar)  # the host reads one dispatch while the device computes the next
-                unread = (trainer.step, metrics)
+                trainer.check(unread_metrics, bar)
+                unread_metrics = (trainer.step, metrics)
                 if trainer.step % every == 0:
-                    trainer.check(unread, bar)
-                    unread = None
+                    trainer.check(unread_metrics, bar)
+                    unread_metrics = None
                     trainer.evaluate_and_save(bar)
                 else:
                     trainer.step_seconds = (time.perf_counter() - began) / count
-                count = following
-            trainer.check(unread, bar)
+                count = next_count
+            trainer.check(unread_metrics, bar)
             if stopped.is_set():
                 bar.say(f"stopped at step {trainer.step}; the same command goes on from there")
         trainer.finish()

@@ -1,4 +1,4 @@
-"""The learning rate as training users know it: it falls when the held-out loss no longer does, and ends by itself."""
+"""The learning rate is lowered at each plateau of the held-out loss, and ends training when it is low enough."""
 
 from dataclasses import dataclass
 
