@@ -59,6 +59,13 @@ def test_bad_knobs_are_named(cls, overrides, names):
         cls.from_dict(overrides)
 
 
+@pytest.mark.parametrize("labels", [[], [("a", ("x", "y"))], (["a", ("x", "y")],), (("a", ["x", "y"]),)], ids=str)
+def test_lists_are_no_labels(labels):
+    """A config is hashable, as jitted functions need it."""
+    with pytest.raises(ConfigError, match="labels: expected nothing, or one pair of a name and at least two distinct"):
+        ModelConfig(labels=labels)
+
+
 @pytest.mark.parametrize("text", ["", "[1, 2]", "{'audio': 1}", '{"audio": {"hop": 1}}'])
 def test_bad_files_are_named(tmp_path, text):
     path = tmp_path / "knobs.json"

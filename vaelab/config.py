@@ -180,9 +180,9 @@ class ModelConfig(_JsonConfig):
 
 def _are_labels(labels: Any) -> bool:
     match labels:
-        case ():
+        case tuple(()):
             return True
-        case ((str(), tuple(names)),):
+        case tuple((tuple((str(), tuple(names))),)):
             return all(isinstance(name, str) for name in names) and len(set(names)) == len(names) >= 2
     return False
 
@@ -318,10 +318,10 @@ class Config(_JsonConfig):
         Raises:
             ConfigError: As for each part.
         """
-        rooms = {"audio": AudioConfig, "model": ModelConfig, "train": TrainConfig}
-        if unknown := sorted(set(overrides) - set(rooms)):
-            raise ConfigError(f"Config: unknown {', '.join(unknown)}; valid keys: {', '.join(rooms)}")
-        return cls(**{name: rooms[name].from_dict(part) for name, part in overrides.items()})
+        parts = {"audio": AudioConfig, "model": ModelConfig, "train": TrainConfig}
+        if unknown := sorted(set(overrides) - set(parts)):
+            raise ConfigError(f"Config: unknown {', '.join(unknown)}; valid keys: {', '.join(parts)}")
+        return cls(**{name: parts[name].from_dict(part) for name, part in overrides.items()})
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:

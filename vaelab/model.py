@@ -177,7 +177,7 @@ class IAFVAE(nn.Module):
         return jnp.clip(output, 0, 1) if self.config.likelihood == "laplace" else nn.sigmoid(output)
 
     def classifier_inputs(self, features: jax.Array) -> Float[Array, "batch landmarks"]:
-        """Inputs of the classifier heads, from features (batch, frames, mels) in [0, 1]."""
+        """Inputs of the classifier's head, from features (batch, frames, mels) in [0, 1]."""
         _expect("features", features, jnp.floating, batch=None, frames=self.frames, mels=self.mels)
         return self.landmarks(self.timbre(features))
 

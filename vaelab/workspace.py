@@ -216,6 +216,6 @@ def _has_experiments(folder: Path) -> bool:
 
 
 def _side(side: str, model: Model) -> evaluate.Sounds:
-    sounds_, store = dataset(), FeatureStore(data.HOME / ".store", model.audio)
-    store.build({entry.sha256: sounds_.source(entry) for entry in sounds_.side(side)})
-    return training.gather(sounds_, side, store, model.config)
+    whole, store = dataset(), FeatureStore(data.HOME / ".store", model.audio)
+    store.build({entry.sha256: whole.source(entry) for entry in whole.side(side)})
+    return training.gather(whole, side, store, model.config)

@@ -57,6 +57,23 @@ def test_a_segment_names_its_tape(recorded, cut, tmp_path):
     assert provenance.tapes(recorded[1]) == []
 
 
+def test_a_cut_that_failed_leaves_no_stray_sounds(recorded, tmp_path, monkeypatch):
+    """Whatever of it was written: the next one removes the files of both cuts."""
+    folder = tmp_path / "cut"
+    cutting.cut_tape(recorded[1], folder)
+    whole = segments.write_labels
+    monkeypatch.setattr(segments, "write_labels", raise_full)
+    with pytest.raises(OSError, match="full"):
+        cutting.cut_tape(recorded[1], folder, SliceConfig(sensitivity=0.9))
+    monkeypatch.setattr(segments, "write_labels", whole)
+    cut, _ = cutting.cut_tape(recorded[1], folder, SliceConfig(sensitivity=0.2))
+    assert {path.name for path in folder.glob("*.wav")} == {segment.path for segment in cut.segments}
+
+
+def raise_full(*_):
+    raise OSError("the disk is full")
+
+
 def test_references_write_no_sounds(recorded, tmp_path):
     cut, _ = cutting.cut_tape(recorded[1], tmp_path, references=True)
     assert {path.name for path in tmp_path.iterdir()} == {"tape.json", "labels.txt"}

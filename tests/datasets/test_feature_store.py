@@ -81,6 +81,16 @@ def test_rows_come_in_the_order_asked_for(wavs, undisturbed, tmp_path):
     assert np.array_equal(features, undisturbed[0][::-7])
 
 
+def test_a_shard_with_levels_of_before_is_read(wavs, tmp_path):
+    first = dict(list(wavs.items())[:5])
+    before = FeatureStore(tmp_path, TINY_AUDIO)
+    before.build(first, progress=False)
+    (index,) = before.folder.glob("*.json")
+    altered(level_db=[-20.0] * 5)(index)
+    again = FeatureStore(tmp_path, TINY_AUDIO)
+    assert np.array_equal(again.rows(list(first)), before.rows(list(first)))
+
+
 def test_adding_ten_computes_ten(wavs, undisturbed, tmp_path, monkeypatch):
     decoded = []
     outcomes = feature_store.workers.outcomes

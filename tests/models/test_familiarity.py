@@ -82,6 +82,21 @@ def test_held_out_latents_are_relatives_and_new(model, sides, remembered):
     assert shares == pytest.approx({"a copy": 0.05, "a relative": 0.45, "new": 0.5}, abs=0.03)
 
 
+def test_last_digits_do_not_change_a_finished_model(model, sides, tmp_path, monkeypatch):
+    """Its hash stands in recipes and libraries."""
+    path = tmp_path / "m.safetensors"
+    checkpoint.save_model(path, model, {})
+    familiarity.keep(path, *sides)
+    before = path.read_bytes()
+    measured = familiarity.measure(model, *sides)
+    monkeypatch.setattr(familiarity, "measure", lambda *_: measured._replace(nats=measured.nats * np.float32(1 + 1e-5)))
+    familiarity.keep(path, *sides)
+    assert path.read_bytes() == before
+    monkeypatch.setattr(familiarity, "measure", lambda *_: measured._replace(nats=measured.nats * np.float32(1.1)))
+    familiarity.keep(path, *sides)
+    assert path.read_bytes() != before
+
+
 def test_it_rides_in_the_models_file(model, sides, remembered, tmp_path):
     path = tmp_path / "best.safetensors"
     checkpoint.save_model(path, model, {"seed": 3, "metrics": {"loss": 1.0}})

@@ -130,6 +130,9 @@ def test_a_shipped_model_comes_before_the_recorded_place(home, tmp_path, monkeyp
         ({"format": 99}, "expected a recipe of format 1, found 99; use the version of vaelab that wrote it"),
         ({"model": None}, "expected a whole recipe"),
         ({"sources": [{"path": "x"}]}, "expected a whole recipe, found one without 'sha256'"),
+        ({"sources": [{"path": 5, "sha256": "0"}]}, "expected a whole recipe, found one without 'path'"),
+        ({"sources": [{"path": "x", "sha256": "0", "tapes": "xyz"}]}, "found one without 'tapes'"),
+        ({"sources": [{"path": "x", "sha256": "0", "tapes": [{}]}]}, "found one without 'path of a tape'"),
         ({"latent": None}, "expected a whole recipe, found one with"),
         ({"latent": ["x"]}, "expected a whole recipe, found one with"),
         ({"latent": [1.0]}, "expected a whole recipe, found one with z: expected shape"),
@@ -142,6 +145,29 @@ def test_damaged_recipes_are_named(tool, tmp_path, change, message):
     audio.write(tmp_path / "g.wav", made.samples, made.sample_rate, {**made.recipe, **change})
     with pytest.raises(ProvenanceError, match=message):
         vaelab.regenerate(tmp_path / "g.wav", tool)
+
+
+@pytest.mark.parametrize(
+    ("sources", "lacks"),
+    [
+        ("xyz", "sources"),
+        ([{"path": 5}], "path"),
+        ([{"path": "x", "tapes": "xyz"}], "tapes"),
+        ([{"path": "x"}], "start"),
+    ],
+)
+def test_damaged_tapes_are_named(tmp_path, sources, lacks):
+    audio.write(tmp_path / "s.wav", np.full(800, 0.1), 8000, {"call": "slice", "sources": sources})
+    with pytest.raises(ProvenanceError, match=f"expected a whole recipe, found one without '{lacks}'"):
+        provenance.tapes(tmp_path / "s.wav")
+
+
+def test_tapes_within_tapes_are_no_endless_way(tmp_path):
+    nested: dict = {"path": "/x"}
+    for _ in range(400):
+        nested = {"path": "/x", "tapes": [nested]}
+    audio.write(tmp_path / "s.wav", np.full(800, 0.1), 8000, {"call": "generate", "sources": [nested]})
+    assert len(provenance.tapes(tmp_path / "s.wav")) == 1
 
 
 def random_name(rng):

@@ -1,6 +1,6 @@
 """Sound files and samples: reading, writing, recipes in files, descriptors, built-in sounds.
 
-Free of JAX but for timbre, since worker processes import it. Doors:
+Free of JAX but for timbre, since worker processes import it. Public names:
 
     Sound, read, stream, write, read_recipe   a file's samples and recipe, and back
     Recipe                                    everything that made a sound

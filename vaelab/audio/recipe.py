@@ -41,15 +41,21 @@ class Recipe(dict[str, Any]):
     def _with_paths(self, change: Callable[[str], str]) -> "Recipe":
         """Change every path; malformed parts stay as they are, for a reader to refuse."""
 
-        def changed(part: Any) -> Any:
-            if isinstance(part, list):
-                return [changed(item) for item in part]
-            if not isinstance(part, dict):
+        def moved(part: Any) -> Any:
+            if not isinstance(part, dict) or not isinstance(part.get("path"), str):
                 return part
-            changes = {"path": change(part["path"])} if isinstance(part.get("path"), str) else {}
-            return {**part, **changes, **({"tapes": changed(part["tapes"])} if "tapes" in part else {})}
+            return {**part, "path": change(part["path"])}
 
-        return Recipe(self, **{key: changed(self[key]) for key in ("sources", "model") if key in self})
+        def moved_source(source: Any) -> Any:
+            source = moved(source)
+            if not isinstance(source, dict) or not isinstance(source.get("tapes"), list):
+                return source
+            return {**source, "tapes": [moved(tape) for tape in source["tapes"]]}
+
+        changes = {"model": moved(self["model"])} if "model" in self else {}
+        if isinstance(self.get("sources"), list):
+            changes["sources"] = [moved_source(source) for source in self["sources"]]
+        return Recipe(self, **changes)
 
 
 def has_recipe(path: str | os.PathLike) -> bool:

@@ -1,4 +1,4 @@
-"""The `vaelab` command. Doors: `main`, and `parser` for its options."""
+"""The `vaelab` command. Public names: `main`, and `parser` for its options."""
 
 import lazy_loader
 

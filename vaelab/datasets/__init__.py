@@ -1,6 +1,6 @@
 """Datasets behind `vaelab.data`: scanning folders, the manifest, the split, stored features, segments of tapes.
 
-Doors:
+Public names:
 
     manifest, splitting            what a dataset is, as a file; training and validation sides
     scan, scan_cache               sound files below folders; what an earlier scan read of them

@@ -90,8 +90,9 @@ def cut_tape(
         dropped,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    for name in {segment.path for segment in before.segments if segment.path} if before else ():
-        if name not in {segment.path for segment in wanted}:
+    if before:
+        stale = {segment.path for segment in before.segments} - {segment.path for segment in wanted}
+        for name in filter(None, stale):
             (folder / name).unlink(missing_ok=True)
     if not references:
         _write_sounds(path, cut, folder)

@@ -110,8 +110,10 @@ def write(cut: CutTape, folder: str | os.PathLike) -> Path:
         "segments": [{"timecode": timecode(segment.start), **dataclasses.asdict(segment)} for segment in cut.segments],
         "found": [[segment.start, segment.end] for segment in cut.found],
     }
+    # First, so that after a failure in between the files of both cuts are still named by one of the two.
+    path = files.write_text(folder / FILE, json.dumps(text, indent=1))
     write_labels(cut.segments, folder / LABELS)
-    return files.write_text(folder / FILE, json.dumps(text, indent=1))
+    return path
 
 
 def read(folder: str | os.PathLike) -> CutTape:

@@ -1,9 +1,10 @@
 """Libraries: a folder's sounds embedded by a model, kept up to date, searched and laid out as a map.
 
-Doors:
+Public names:
 
     Library, build, nearest    open a folder's library; exact nearest neighbours
-    index, search              the file of a library;  distances and neighbours of any points
+    Listener, SPACES           what embeds sounds; the spaces in which they are compared
+    index, search              the file of a library; distances and neighbours of any points
     umap_map                   coordinates of a library's sounds on a map, cached beside its index
 """
 

@@ -1,6 +1,6 @@
 """Trained models: files, devices, evaluation, and what a model knows of its training sounds.
 
-Doors:
+Public names:
 
     checkpoint, pretrained    a model in one file; the models that ship
     devices                   the mesh that arrays live on, and cached compilations

@@ -15,7 +15,7 @@ class Sounds(NamedTuple):
     """One side of a dataset, ready for the device.
 
     Attributes:
-        features: uint8 (sounds, frames, mels), in memory or read when indexed (`feed.StoredRows`).
+        features: uint8 (sounds, frames, mels), in memory or read when indexed (`vaelab.training.batches.StoredRows`).
         labels: int32 (sounds,), -1 where unknown.
         weights: float32 (sounds,), class weights; 0 where unknown.
     """

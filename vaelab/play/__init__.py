@@ -1,6 +1,6 @@
 """Playing a trained model: `SoundSampleTool`, latent arithmetic, rendering, recipes.
 
-Doors:
+Public names:
 
     SoundSampleTool, regenerate    a model and a library, and all that they do; a written sound again
     latent, prior, directions      weighted sums and paths, random points, named directions

@@ -49,12 +49,31 @@ def tapes(path: str | os.PathLike, offset: float = 0.0, seconds: float | None = 
         return []
     recipe = _absolute(path)
     try:
-        sources = recipe.get("sources", [])
+        sources = _checked(recipe.get("sources", []))
         if recipe.get("call") != "slice":
             return [tape for source in sources for tape in source.get("tapes", [])]
         return [_part(source, offset, seconds) for source in sources]
     except (KeyError, TypeError, AttributeError) as error:
         raise ProvenanceError(f"{printable(path)}: expected a whole recipe, found one without {error}") from error
+
+
+def _checked(parts: Any) -> list[dict[str, Any]]:
+    """Sources of a recipe, each with a path, and so their tapes.
+
+    Raises:
+        KeyError: What they lack.
+    """
+    if not isinstance(parts, list):
+        raise KeyError("sources")
+    for part in parts:
+        if not isinstance(part, dict) or not isinstance(part.get("path"), str):
+            raise KeyError("path")
+        stretches = part.get("tapes", [])
+        if not isinstance(stretches, list):
+            raise KeyError("tapes")
+        if not all(isinstance(tape, dict) and isinstance(tape.get("path"), str) for tape in stretches):
+            raise KeyError("path of a tape")
+    return parts
 
 
 def _part(stretch: dict[str, Any], offset: float, seconds: float | None) -> dict[str, Any]:
@@ -85,8 +104,10 @@ def read(path: str | os.PathLike) -> Recipe:
             f"that wrote it: {recipe.get('versions')}"
         )
     try:
-        texts = [part[key] for part in (recipe["model"], *recipe["sources"]) for key in ("path", "sha256")]
-        if not recipe.keys() & {"latent", "points"} or not all(isinstance(text, str) for text in texts):
+        parts = _checked([recipe["model"], *recipe["sources"]])
+        if not all(isinstance(part.get("sha256"), str) for part in parts):
+            raise KeyError("sha256")
+        if not recipe.keys() & {"latent", "points"}:
             raise KeyError("latent")
     except (KeyError, TypeError) as error:
         raise ProvenanceError(f"{name}: expected a whole recipe, found one without {error}") from error

@@ -28,7 +28,7 @@ class Answer(NamedTuple):
         path: The file.
         name: Of the most probable class; None if the file cannot be read.
         probabilities: In the order of `class_names`, (classes,).
-        known: Familiarity of the sound to the model; None if the model's training did not end.
+        known: Familiarity of the sound to the model; None if the file cannot be read or the training did not end.
         reason: Why the file cannot be read.
     """
 

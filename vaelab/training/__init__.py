@@ -1,6 +1,6 @@
 """Training: the loop, its jitted step, batches, schedule, and the folder of a run.
 
-Doors:
+Public names:
 
     train           a dataset to a model in a logdir, resumable
     fit, gather     the loop alone, on features in memory or in the store

@@ -1,6 +1,6 @@
 """Pictures and widgets; `vaelab.widgets` is the public face.
 
-Doors:
+Public names:
 
     plots                                 static pictures
     Mixer, SoundMap, Confusions, Player    widgets for a notebook or a page
