@@ -90,22 +90,22 @@ def dequantise(levels: UInt8[Array | np.ndarray, "..."]) -> Float[Array | np.nda
 
 
 def map_stored(
-    function: Callable[[Features], Array],
+    function: Callable[[UInt8[np.ndarray, "batch frames mels"]], Array],
     levels: Any,
     chosen: Int[np.ndarray, " rows"] | None = None,
 ) -> Float[np.ndarray, "rows ..."]:
-    """Apply a function of feature batches to stored features, or to chosen rows of them.
+    """Apply a function of batches of stored features to all of them, or to chosen rows.
 
     All batches have the same size (the last one repeats itself), so that one shape is compiled.
 
     Args:
-        function: Features of a batch -> an array with a row for each sound.
+        function: Stored features of a batch -> an array with a row for each sound.
         levels: uint8 (sounds, frames, mels), in memory or read when indexed.
         chosen: Rows; None is all.
     """
     chosen = np.arange(len(levels)) if chosen is None else chosen
     batches = (np.resize(chosen[start : start + BATCH], BATCH) for start in range(0, len(chosen), BATCH))
-    return np.concatenate([np.asarray(function(dequantise(levels[rows]))) for rows in batches])[: len(chosen)]
+    return np.concatenate([np.asarray(function(np.asarray(levels[rows]))) for rows in batches])[: len(chosen)]
 
 
 def evenly_spaced(count: int, most: int) -> Int[np.ndarray, " rows"]:

@@ -51,6 +51,11 @@ def test_a_damaged_file_is_told(tmp_path, change):
         segments.read(tmp_path)
 
 
+def test_a_stretch_keeps_the_order_of_its_keys():
+    """They stand in the bytes of a segment's file, by whose hash datasets and stores know it."""
+    assert list(tape().stretch(1.0, 0.5)) == ["path", "sha256", "start", "seconds", "timecode", "metadata"]
+
+
 def test_labels_come_back_from_audacity(tmp_path):
     segments.write_labels(SEGMENTS, tmp_path / "l.txt")
     assert [one.place for one in segments.read_labels(tmp_path / "l.txt", 9.0)] == [one.place for one in SEGMENTS]

@@ -9,6 +9,7 @@ maximum: 10, 20 and 40 dB of 80.
 Source: Davis and Mermelstein 1980, "Comparison of parametric representations for monosyllabic word recognition".
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy
 
-from vaelab.spectral import evenly_spaced, map_stored
+from vaelab.spectral import dequantise, evenly_spaced, map_stored
 
 MOST_SOUNDS = 2048  # from which the scale is measured
 LEAST_SPREAD = 1e-4
@@ -58,13 +59,16 @@ def fit(levels: np.ndarray, cepstra: int) -> Scale:
 
 def stored_statistics(levels: np.ndarray, cepstra: int, chosen: np.ndarray | None = None) -> np.ndarray:
     """The statistics of stored features, uint8 (sounds, frames, mels), or of the chosen: float32 (any, statistics)."""
-    return map_stored(lambda features: _jitted_statistics(features, cepstra), levels, chosen)
+    return map_stored(lambda batch: _stored_statistics(batch, cepstra), levels, chosen)
+
+
+# Last digits decide which frames are near the maximum: dequantised elsewhere, timbres would differ from stored ones.
+@partial(jax.jit, static_argnames="cepstra")
+def _stored_statistics(levels: jax.Array, cepstra: int) -> jax.Array:
+    return statistics(dequantise(levels), cepstra)
 
 
 def _stretches(frames: int) -> list[tuple[int, int]]:
     """First and last frame of stretches that double in length: 0 to 1, 1 to 2, 2 to 4, ..."""
     ends = [1 << power for power in range(frames.bit_length()) if 1 << power < frames]
     return list(zip([0, *ends], [*ends, frames], strict=True))
-
-
-_jitted_statistics = jax.jit(statistics, static_argnames="cepstra")

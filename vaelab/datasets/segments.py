@@ -65,9 +65,15 @@ class CutTape:
         return {"path": self.path, "sha256": self.sha256, "seconds": self.seconds, "metadata": self.metadata}
 
     def stretch(self, start: float, seconds: float) -> dict[str, Any]:
-        """A stretch as recipes name it."""
-        span = f"{timecode(start)} - {timecode(start + seconds)}"
-        return {**self.about(), "start": start, "seconds": seconds, "timecode": span}
+        """A stretch as recipes name it; the order of its keys is part of a segment's bytes, and so of its hash."""
+        return {
+            "path": self.path,
+            "sha256": self.sha256,
+            "start": start,
+            "seconds": seconds,
+            "timecode": f"{timecode(start)} - {timecode(start + seconds)}",
+            "metadata": self.metadata,
+        }
 
 
 def metadata(pairs: Sequence[str]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from vaelab import model as models
 from vaelab.library.search import nearest, squared
 from vaelab.models import checkpoint
 from vaelab.models.evaluate import Sounds, sound_terms
-from vaelab.spectral import BATCH, map_stored
+from vaelab.spectral import BATCH, dequantise, map_stored
 
 PERCENTILES = np.arange(101)
 INSIDE, EDGE = 90, 99
@@ -88,13 +88,17 @@ class Newness(NamedTuple):
 
 def measure(model: models.Model, training: Sounds, held_out: Sounds) -> Reference:
     """A reference from both sides of a dataset."""
+
+    def encode(levels: np.ndarray) -> jax.Array:
+        return model.encode(dequantise(levels))
+
     count = len(training.features)
     chosen = np.arange(count)
     if count > MOST_SOUNDS:
         chosen = np.sort(np.random.default_rng(KEY).permutation(count)[:MOST_SOUNDS])
-    embeddings = map_stored(model.encode, training.features, chosen).astype(np.float16)
+    embeddings = map_stored(encode, training.features, chosen).astype(np.float16)
     points = embeddings.astype(np.float32)
-    _, distances = nearest(points, map_stored(model.encode, held_out.features), 1)
+    _, distances = nearest(points, map_stored(encode, held_out.features), 1)
     measured = (*_scores(model, held_out), distances[:, 0])
     parts = (np.percentile(values, PERCENTILES).astype(np.float32) for values in measured)
     return Reference(embeddings, *parts, _calibration(model, held_out))
@@ -169,7 +173,7 @@ def _scores(model: models.Model, sounds: Sounds) -> tuple[np.ndarray, np.ndarray
     """Of each sound: mean error and that of the loudest cells, dB, and -ELBO, nats."""
     # Every sound has the same noise, so that its score does not depend on its neighbours.
     terms = sound_terms(model, sounds, BATCH, jax.random.key(KEY), same_noise=True)
-    loudest = map_stored(lambda features: _loudest_error(model, features), sounds.features)
+    loudest = map_stored(lambda levels: _loudest_error(model, dequantise(levels)), sounds.features)
     return terms.error * model.audio.top_db, loudest * model.audio.top_db, terms.recon + terms.kl
 
 
@@ -184,7 +188,9 @@ def _loudest_error(model: models.Model, features: np.ndarray) -> np.ndarray:
 def _calibration(model: models.Model, held_out: Sounds) -> np.ndarray:
     if not model.config.classes:
         return np.zeros((0, BINS, 3), np.float32)
-    return reliability(map_stored(model.classify, held_out.features), held_out.labels)[None]
+    return reliability(
+        map_stored(lambda levels: model.classify(dequantise(levels)), held_out.features), held_out.labels
+    )[None]
 
 
 def reliability(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ from scipy.special import log_softmax
 from vaelab import model as models
 from vaelab.models.evaluate import Sounds
 from vaelab.networks import LANDMARKS
-from vaelab.spectral import evenly_spaced, map_stored
+from vaelab.spectral import dequantise, evenly_spaced, map_stored
 
 PENALTY = 1e-3
 LEAST_POWER = 1e-5  # of an axis, relative to the largest: with fewer sounds than `LANDMARKS` some are landmarks twice
@@ -49,7 +49,7 @@ def fitted(model: models.Model, training: Sounds) -> models.Model:
     if not len(labelled):
         labelled = np.arange(len(training.labels))
     chosen = labelled[evenly_spaced(len(labelled), MOST_SOUNDS)]
-    timbres = map_stored(lambda features: _timbre(model, features), training.features, chosen)
+    timbres = map_stored(lambda levels: _timbre(model, levels), training.features, chosen)
     landmarks = evenly_spaced(len(timbres), LANDMARKS)
     ear = {"known": np.resize(timbres[landmarks], (LANDMARKS, timbres.shape[1]))}
     model = dataclasses.replace(model, params={**model.params, "ear": ear})
@@ -120,7 +120,8 @@ def sharpness(scores: np.ndarray, truth: np.ndarray, shares: np.ndarray) -> floa
 
 
 @jax.jit
-def _timbre(model: models.Model, features: jax.Array) -> jax.Array:
+def _timbre(model: models.Model, levels: jax.Array) -> jax.Array:
+    features = dequantise(levels)
     return model.module.apply({"params": model.params}, features, method=lambda module, batch: module.timbre(batch))
 
 
