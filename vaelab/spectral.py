@@ -85,7 +85,7 @@ def quantise(features: Float[Array | np.ndarray, "..."]) -> UInt8[Array | np.nda
 
 
 def dequantise(levels: UInt8[Array | np.ndarray, "..."]) -> Float[Array | np.ndarray, "..."]:
-    """Stored uint8 levels as float32 features in [0, 1], by NumPy or JAX as they come."""
+    """Stored uint8 levels as float32 features in [0, 1], by NumPy or JAX as they come (last digits differ)."""
     return levels.astype(np.float32) / LEVELS
 
 
@@ -93,6 +93,7 @@ def map_stored(
     function: Callable[[UInt8[np.ndarray, "batch frames mels"]], Array],
     levels: Any,
     chosen: Int[np.ndarray, " rows"] | None = None,
+    size: int = BATCH,
 ) -> Float[np.ndarray, "rows ..."]:
     """Apply a function of batches of stored features to all of them, or to chosen rows.
 
@@ -102,9 +103,10 @@ def map_stored(
         function: Stored features of a batch -> an array with a row for each sound.
         levels: uint8 (sounds, frames, mels), in memory or read when indexed.
         chosen: Rows; None is all.
+        size: Rows in a batch.
     """
     chosen = np.arange(len(levels)) if chosen is None else chosen
-    batches = (np.resize(chosen[start : start + BATCH], BATCH) for start in range(0, len(chosen), BATCH))
+    batches = (np.resize(chosen[start : start + size], size) for start in range(0, len(chosen), size))
     return np.concatenate([np.asarray(function(np.asarray(levels[rows]))) for rows in batches])[: len(chosen)]
 
 

@@ -22,12 +22,13 @@ from vaelab import model as models
 from vaelab.library.search import nearest, squared
 from vaelab.models import checkpoint
 from vaelab.models.evaluate import Sounds, sound_terms
-from vaelab.spectral import BATCH, dequantise, map_stored
+from vaelab.spectral import dequantise, map_stored
 
 PERCENTILES = np.arange(101)
 INSIDE, EDGE = 90, 99
 COPY, RELATIVE = 5, 50
 LOUDEST = 0.02  # of the cells of a clip
+BATCH = 32  # last digits of a stored reference depend on it
 BINS = 10  # of confidence, in the table of calibration
 MOST_SOUNDS = 50_000  # training sounds that are remembered; of more, a random choice
 KEY = 0  # of the noise of an -ELBO
@@ -96,9 +97,9 @@ def measure(model: models.Model, training: Sounds, held_out: Sounds) -> Referenc
     chosen = np.arange(count)
     if count > MOST_SOUNDS:
         chosen = np.sort(np.random.default_rng(KEY).permutation(count)[:MOST_SOUNDS])
-    embeddings = map_stored(encode, training.features, chosen).astype(np.float16)
+    embeddings = map_stored(encode, training.features, chosen, BATCH).astype(np.float16)
     points = embeddings.astype(np.float32)
-    _, distances = nearest(points, map_stored(encode, held_out.features), 1)
+    _, distances = nearest(points, map_stored(encode, held_out.features, size=BATCH), 1)
     measured = (*_scores(model, held_out), distances[:, 0])
     parts = (np.percentile(values, PERCENTILES).astype(np.float32) for values in measured)
     return Reference(embeddings, *parts, _calibration(model, held_out))
@@ -173,7 +174,7 @@ def _scores(model: models.Model, sounds: Sounds) -> tuple[np.ndarray, np.ndarray
     """Of each sound: mean error and that of the loudest cells, dB, and -ELBO, nats."""
     # Every sound has the same noise, so that its score does not depend on its neighbours.
     terms = sound_terms(model, sounds, BATCH, jax.random.key(KEY), same_noise=True)
-    loudest = map_stored(lambda levels: _loudest_error(model, dequantise(levels)), sounds.features)
+    loudest = map_stored(lambda levels: _loudest_error(model, dequantise(levels)), sounds.features, size=BATCH)
     return terms.error * model.audio.top_db, loudest * model.audio.top_db, terms.recon + terms.kl
 
 
@@ -189,7 +190,7 @@ def _calibration(model: models.Model, held_out: Sounds) -> np.ndarray:
     if not model.config.classes:
         return np.zeros((0, BINS, 3), np.float32)
     return reliability(
-        map_stored(lambda levels: model.classify(dequantise(levels)), held_out.features), held_out.labels
+        map_stored(lambda levels: model.classify(dequantise(levels)), held_out.features, size=BATCH), held_out.labels
     )[None]
 
 

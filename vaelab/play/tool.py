@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from vaelab import audio, data, library, slicing, spectral
@@ -115,7 +116,7 @@ class SoundSampleTool(Generator):
             raise ToolError("library: expected one; open the tool with library_dir=FOLDER")
 
         def embed(features: np.ndarray) -> np.ndarray:
-            return in_batches(lambda part: self.model.encode(spectral.dequantise(part)), features)
+            return in_batches(lambda part: self.model.encode(spectral.dequantise(jnp.asarray(part))), features)
 
         listener = library.Listener(embed, self.model.audio, self.meta["sha256"])
         self.library = library.build(listener=listener, name=str(self.path.resolve()), **self._open)
