@@ -7,10 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from jaxtyping import TypeCheckError
 
 from experiments import house
 from experiments.house import EMPTY, QUESTIONS, ROWS
+from vaelab import flows, model, networks, spectral
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "vaelab"
@@ -85,6 +89,22 @@ def test_names_say_something():
     names = {(path.name, bound(node)) for path, node in nodes if bound(node)}
     empty = {pair for pair in names if pair[1].strip("_").lower() in EMPTY}
     assert empty == {("segments.py", "found"), ("tool.py", "known")}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: flows.mask(np.zeros((2, 2), int), np.zeros(2, int), strict=True),
+        lambda: networks.patches(jnp.zeros((2, 3)), 2),
+        lambda: model.negative_elbo(jnp.zeros(3)),
+        lambda: spectral.quantise(np.zeros(3, int)),
+    ],
+    ids=["flows", "networks", "model", "spectral"],
+)
+def test_shapes_are_checked_here(call):
+    """Else the annotations of these modules would be mere words."""
+    with pytest.raises(TypeCheckError):
+        call()
 
 
 def test_docstrings_are_statements():

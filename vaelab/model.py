@@ -35,10 +35,10 @@ from jaxtyping import Array, Float, Int
 
 from vaelab import VaelabError
 from vaelab.config import AudioConfig, ModelConfig
-from vaelab.flows import IAF
-from vaelab.networks import Components, Decoder, Encoder, Features, LandmarkKernel, Latents, Posterior, Timbre
+from vaelab.flows import IAF, Latents
+from vaelab.networks import Components, Decoder, Encoder, LandmarkKernel, Posterior, Timbre
 from vaelab.pca import Principal
-from vaelab.spectral import LEVELS
+from vaelab.spectral import LEVELS, Features
 
 LEAST_SCALE = 0.5  # levels: no prediction of a rounded level can be sharper than the rounding
 FIXED = ("components", "timbre", "ear")  # parameters, beside the classifier's head, that training leaves alone

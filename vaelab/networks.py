@@ -13,18 +13,17 @@ from jaxtyping import Array, Float
 
 from vaelab.audio import timbre
 from vaelab.config import ModelConfig
-from vaelab.flows import precompensating_kernel
+from vaelab.flows import Latents, precompensating_kernel
 from vaelab.pca import LEAST_FEATURE
+from vaelab.spectral import Features
 
 LANDMARKS = 1024  # training sounds that others are compared with
 KERNEL_WIDTH = 1.0  # deviations of a statistic
 LOG_STD_RANGE = (-7.0, 3.0)
 FIRST_LOG_STD = -2.0  # little noise at first, so that the decoder has something to learn from
 
-Features = Float[Array, "batch frames mels"]
 Coordinates = Float[Array, "batch components"]
 Hidden = Float[Array, "batch hidden"]
-Latents = Float[Array, "batch latent"]
 
 
 class Posterior(NamedTuple):

@@ -19,10 +19,7 @@ def read(name: str) -> dict[str, Any]:
 
 def write(name: str, result: dict[str, Any]) -> Path:
     """Store a result, whole or not at all; returns its file."""
-    path = RESULTS / f"{name}.json"
-    with files.replacing(path) as temporary:
-        temporary.write_text(json.dumps(result, indent=1, default=plain) + "\n", encoding="ascii")
-    return path
+    return files.write_text(RESULTS / f"{name}.json", json.dumps(result, indent=1, default=plain) + "\n")
 
 
 def plain(value: Any) -> Any:

@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         }
         by_kind = {kind: list(sounds) for kind, sounds in kinds.items()}
         rows = familiarity(tool, {kind: sounds for kind, sounds in by_kind.items() if sounds})
-        generated = new(tool, chosen["train"], rng, asked)
+        novelties = new(tool, chosen["train"], rng, asked)
     columns = ["sounds", "number", *VERDICTS, "median percentile"]
     note = (
         "shares of sounds by the verdict of a model of Hydrogen's kits (`how_known`). The percentile is the largest of "
@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "latent and the nearest training sound, among these distances of held-out sounds: below 5 is a copy, up to "
         "50 a relative."
     )
-    measures.report(None if tiny else "honesty_new", COMMAND, columns, generated, note)
+    measures.report(None if tiny else "honesty_new", COMMAND, columns, novelties, note)
 
 
 if __name__ == "__main__":

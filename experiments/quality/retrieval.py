@@ -16,7 +16,7 @@ import soundfile
 from experiments.common import commands, measures, real_sounds, trained
 from experiments.common.real_sounds import CLASSES
 from experiments.quality.classify import mfcc_of
-from vaelab import SoundSampleTool, audio, library, pca
+from vaelab import SoundSampleTool, audio, library, pca, spectral
 from vaelab.audio import timbre
 from vaelab.data import Dataset, Entry
 from vaelab.library.search import nearest
@@ -61,7 +61,7 @@ def spaces(tool: SoundSampleTool, training: np.ndarray) -> dict[str, Space]:
     def statistics(clips: np.ndarray) -> np.ndarray:
         return np.stack([mfcc_of(clip, config.sample_rate) for clip in clips])
 
-    levels = np.round(255 * features(training)).astype(np.uint8)
+    levels = spectral.quantise(features(training))
     count = min(COMPONENTS, len(training) - 1)
     principal = pca.fit(levels, count, count, logits=False)
     axes = principal.axes.reshape(count, -1) / principal.spread[:, None]
@@ -70,8 +70,8 @@ def spaces(tool: SoundSampleTool, training: np.ndarray) -> dict[str, Space]:
     scale = timbre.fit(levels, library.CEPSTRA)
 
     def timbres(clips: np.ndarray) -> np.ndarray:
-        principal = timbre.stored_statistics(np.round(255 * features(clips)).astype(np.uint8), library.CEPSTRA)
-        return (principal - scale.centre[None]) / scale.spread[None]
+        measured = timbre.stored_statistics(spectral.quantise(features(clips)), library.CEPSTRA)
+        return (measured - scale.centre[None]) / scale.spread[None]
 
     return {
         "vaelab, timbre": timbres,

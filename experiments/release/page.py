@@ -209,8 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the page is stale")
     options = parser.parse_args(arguments)
     if not options.check:
-        with files.replacing(PAGE) as temporary:
-            temporary.write_text(page(), encoding="utf-8")
+        files.write_text(PAGE, page(), "utf-8")
     elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page():
         sys.exit(f"{PAGE}: expected the page that the results make, found another; run {COMMAND}")
 

@@ -75,8 +75,7 @@ def halve(source: Path, target: Path, dataset: Dataset, home: Path, trained: dic
 
 def write_card(model: Path) -> None:
     """Write the card of a model's file beside it."""
-    with files.replacing(model.with_suffix(".md")) as temporary:
-        temporary.write_text(cards.card(model), encoding="utf-8")
+    files.write_text(model.with_suffix(".md"), cards.card(model), "utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -19,14 +19,7 @@ from vaelab.play.directions import Directions
 from vaelab.play.rendering import BATCH, in_batches
 
 # Files, offsets and length are recorded as sources and points; the others change no samples.
-NOT_RECORDED = (
-    "self",
-    "out_file",
-    "audio_files",
-    "offsets",
-    "seconds",
-    "bits",
-)
+NOT_RECORDED = ("self", "out_file", "audio_files", "offsets", "seconds", "bits")
 WALK = 0.3  # step of the walk that makes a generated sound longer than a clip, one step a clip
 
 
