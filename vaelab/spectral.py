@@ -34,6 +34,7 @@ GRIFFIN_LIM_ROUNDS = 16
 MOMENTUM = 0.99  # Perraudin et al. recommend values close to one
 HANN_GAMMA = 0.25645  # exp(-pi t^2 / gamma), gamma = HANN_GAMMA * n_fft^2, is the Gaussian nearest to a Hann window
 ONSET = 0.3  # nepers from one frame to the next that make an onset: a steady tone's rounding errors must not
+MOST_GAIN_DB = 40.0  # of a band of `equalise`
 PHASE_FLOOR = 1e-4  # of the largest magnitude: changes below it say nothing of phase
 
 Samples = Float[Array | np.ndarray, "batch samples"]
@@ -181,6 +182,18 @@ def istft(spectrum: Spectrum, config: AudioConfig) -> Samples:
     frames = jnp.fft.irfft(spectrum, config.n_fft) * _window(config)[None, None, :]
     total = _overlap_add(frames, config)[:, half : half + config.samples]
     return jnp.pad(total / _window_power(config)[None, :], ((0, 0), (0, config.samples - total.shape[1])))
+
+
+def equalise(spectrum: Spectrum, gains_db: Features, config: AudioConfig) -> Spectrum:
+    """Raise and lower the bands of a spectrum; gains (batch, frames, mels) in dB are linear between band centres.
+
+    No band is raised by more than `MOST_GAIN_DB`, so that noise far below a sound stays there. The bins beyond the
+    first and last centre have the gains of these; those that no band covers keep their level.
+    """
+    filters = filterbank(config)
+    shares = filters / np.maximum(filters.sum(axis=0, keepdims=True), np.finfo(np.float32).tiny)
+    gains = jnp.minimum(gains_db, MOST_GAIN_DB) @ shares
+    return spectrum * 10 ** (gains / 20)
 
 
 def _chunks(config: AudioConfig) -> int:

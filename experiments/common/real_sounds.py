@@ -1,6 +1,7 @@
 """The sounds that experiments are judged on: Hydrogen's drum kits and Sonic Pi's samples, whole packs held out.
 
-Both are Debian packages: `apt-get install hydrogen-drumkits sonic-pi-samples`.
+Both are Debian packages: `apt-get install hydrogen-drumkits sonic-pi-samples`. Foreign sounds, only to
+judge by, come with `lmms-common`.
 """
 
 import hashlib
@@ -34,6 +35,11 @@ KITS = (
 )  # of Debian's hydrogen-drumkits; other packages put more beside them
 HYDROGEN_KITS = tuple(HYDROGEN / kit for kit in KITS)
 FOLDERS = (*HYDROGEN_KITS, SONIC_PI)
+# Of Debian's lmms-common: sounds that no training and no choice of settings has met.
+FOREIGN = tuple(
+    Path("/usr/share/lmms/samples") / name
+    for name in ("basses", "drums", "effects", "instruments", "latin", "misc", "stringsnpads")
+)
 # The classes of drums that Hydrogen's instruments are told apart by.
 CLASSES = ("kick", "snare", "rim", "clap", "closed_hat", "open_hat", "tom", "ride", "crash", "cowbell")
 HELD_OUT = ("BJA_Pacific", "ElectricEmpireKit", "Audiophob", "VariBreaks")
@@ -52,7 +58,8 @@ def installed(folders: Sequence[Path] = FOLDERS) -> tuple[Path, ...]:
     if missing := [folder for folder in folders if not _has_sounds(folder)]:
         raise MissingSounds(
             f"expected real sounds in {len(folders)} folders, found them in {len(folders) - len(missing)}; none in "
-            f"{', '.join(map(str, missing))}; install the Debian packages hydrogen-drumkits and sonic-pi-samples"
+            f"{', '.join(map(str, missing))}; install the Debian packages hydrogen-drumkits, "
+            "sonic-pi-samples and lmms-common"
         )
     return tuple(folders)
 

@@ -40,6 +40,8 @@ TITLES = {
     "classify_kits": "How well are drum kits recognised?",
     "descriptors": "Do named directions change what they name?",
     "energies": "How well does IAF fit the energies of Rezende and Mohamed?",
+    "heard": "How does a model sound, on foreign sounds?",
+    "heard_kits": "How does a model sound, on the kits that defaults are chosen by?",
     "honesty_known": "Does a model recognise unfamiliar sounds?",
     "honesty_new": "How new are generated sounds?",
     "inversion": "How well, and how fast, do mel features become sound again?",

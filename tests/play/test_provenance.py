@@ -49,7 +49,10 @@ def pair(home):
         {"weights": [1, -1], "normalize_weights": False, "variance": 0.1, "count": 3},
         {"spread": 1.0, "phase": False, "count": 2},
         {"audio_files": None, "count": 5, "temperature": 0.7},
-        {"refine": 3},
+        {"refine": 3, "spread": 0.5},
+        {"detail": 0.0},
+        {"detail": 0.4, "refine": 3},
+        {"detail": 0.4, "phase": False},
         {"seconds": 1.3},
     ],
     ids=str,
@@ -69,6 +72,8 @@ def test_paths_and_their_steps_are_regenerated(home, tool, tmp_path):
     steps = tool.interpolate(pair(home), steps=3, out_file=tmp_path / "p.wav")
     for number, sound in enumerate(steps, 1):
         np.testing.assert_array_equal(vaelab.regenerate(tmp_path / f"p_{number}.wav", tool).samples, sound.samples)
+    smooth = tool.interpolate(pair(home), steps=2, detail=0, out_file=tmp_path / "s.wav")
+    np.testing.assert_array_equal(vaelab.regenerate(tmp_path / "s_2.wav", tool).samples, smooth[1].samples)
     whole = tool.interpolate(pair(home), steps=3, seconds=2.0, out_file=tmp_path / "w.wav", bits=24)
     np.testing.assert_array_equal(vaelab.regenerate(tmp_path / "w.wav", tool).samples, whole.samples)
 
@@ -95,7 +100,7 @@ def test_what_is_missing_or_changed_is_named(home, tool, tiny, tmp_path):
     with pytest.raises(ProvenanceError, match=r"kick\.wav: .* found none; put it back, or .*phase=False"):
         vaelab.regenerate(tmp_path / "g.wav")
     without = vaelab.regenerate(tmp_path / "g.wav", phase=False)
-    expected = tool.generate(audio_files=pair(home), phase=False, seed=0)
+    expected = tool.generate(audio_files=pair(home), phase=False, detail=0, seed=0)
     np.testing.assert_array_equal(without.samples, expected.samples)
     checkpoint.save_model(tmp_path / "other", models.create(tiny.model, tiny.audio, jax.random.key(1)), {})
     with pytest.raises(ProvenanceError, match=r"expected the model .* that made the sound, found .*; name the"):

@@ -57,26 +57,6 @@ def test_the_ends_are_faded(model, z):
     assert abs(samples[0]) < 0.3 * rendering.PEAK
 
 
-def test_onsets_are_brought_together():
-    """Two clicks a tenth of a second apart mix to one, at their weighted mean place."""
-    config = AudioConfig(sample_rate=8000, clip_seconds=0.5, n_fft=256, hop_length=64, n_mels=24)
-    clips = np.zeros((2, config.samples), np.float32)
-    clips[0, 500], clips[1, 1300] = 1, 1
-    phase = rendering.mixed_phase(clips, np.array([3, 1], np.float32), config)
-    expected = np.zeros((1, config.samples), np.float32)
-    expected[0, 700] = 1
-    spectrum = np.asarray(spectral.stft(expected, config))[0]
-    loud = np.abs(spectrum) > 1e-3
-    np.testing.assert_allclose(np.exp(1j * phase)[loud], np.exp(1j * np.angle(spectrum))[loud], atol=1e-3)
-
-
-def test_one_clip_keeps_its_phase():
-    config = AudioConfig(sample_rate=8000, clip_seconds=0.5, n_fft=256, hop_length=64, n_mels=24)
-    clip = np.random.default_rng(0).normal(size=(1, config.samples)).astype(np.float32)
-    phase = rendering.mixed_phase(clip, np.ones(1, np.float32), config)
-    np.testing.assert_allclose(phase, np.angle(spectral.stft(clip, config))[0], atol=1e-4)
-
-
 @pytest.mark.parametrize("seconds", [0.1, 0.5, 1.7])
 def test_any_length(model, z, seconds):
     samples = rendering.render_path(model, z, seconds)

@@ -84,7 +84,7 @@ def test_a_long_segment_is_remade_whole(tool, folder):
     """Of clips that overlap: as long as the segment, with no hole at a joint."""
     long = max(segments.read(folder).segments, key=lambda one: one.end - one.start)
     original = audio.read(folder / long.path, RATE)
-    made, what = transcode._remade(tool, folder / long.path, original)
+    made, what = transcode._remade(tool, folder / long.path, original, 0.5)
     assert what["clips"] > 2
     assert len(made) >= len(original)
     gains = sum(
@@ -100,3 +100,5 @@ def test_what_cannot_be_played_is_told(place, tool, folder, tmp_path):
         transcode.transcode(tool, tmp_path)
     with pytest.raises(ToolError, match="expected a library"):
         transcode.transcode(SoundSampleTool(place / "m"), folder, 0.0, 10.0, relatives=True)
+    with pytest.raises(ToolError, match="detail: expected a number from 0 to 1, found 2"):
+        transcode.transcode(tool, folder, 0.0, 10.0, detail=2)

@@ -81,10 +81,11 @@ def test_each_control_is_what_generate_gets(mixer, files):
     mixer.variance.value = 0.4
     mixer.spread.value = 1.5
     mixer.seed.value = 11
+    mixer.detail.value = 0.5
     all_of_it = {"weights": [-0.5, 1, 1], "normalize_weights": False, "variance": 0.4, "spread": 1.5, "seed": 11}
-    assert same(mixer, audio_files=files, **all_of_it)
+    assert same(mixer, audio_files=files, **all_of_it, detail=0.5)
     assert mixer.player.autoplay
-    assert mixer.player.turn == 6
+    assert mixer.player.turn == 7
 
 
 def test_muted_soloed_and_weight_0(mixer, files):

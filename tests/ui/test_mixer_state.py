@@ -18,7 +18,7 @@ def with_channel(number, **changes):
 
 
 def test_all_of_it_reaches_generate():
-    setting = replace(with_channel(1, weight=-0.5), normalize=False, variance=0.1, spread=2.0)
+    setting = replace(with_channel(1, weight=-0.5), normalize=False, variance=0.1, spread=2.0, detail=0.25)
     assert setting.arguments() == {
         "audio_files": [Path("kick.wav"), Path("a/snare.wav"), Path("clap.wav")],
         "offsets": [0.0, 1.5, 0.0],
@@ -27,6 +27,7 @@ def test_all_of_it_reaches_generate():
         "variance": 0.1,
         "spread": 2.0,
         "seed": 3,
+        "detail": 0.25,
     }
     assert setting.words() == "1 kick − 0.5 snare + 1 clap"
 

@@ -101,6 +101,7 @@ def _generate_options(command) -> None:
     command.add_argument(
         "--no-phase", action="store_false", dest="phase", help="find a phase instead of taking the sources'"
     )
+    command.add_argument("--detail", type=float, metavar="D", help="0 to 1: detail of the files kept (default 1)")
     command.add_argument("--refine", type=_natural, metavar="N", help="gradient steps on each embedding")
     command.add_argument("--seconds", type=float, help="length (default: one clip)")
     command.add_argument("--bits", type=int, choices=(16, 24, 32), help="of the file; 32 is float")
@@ -111,7 +112,9 @@ def _regenerate_options(command) -> None:
     command.add_argument("file", metavar="FILE", help="a sound that generate wrote")
     command.add_argument("--out-file", required=True, help=".wav, .flac or .aiff")
     command.add_argument("--model", help="logdir, model file, or name (default: the one in the recipe)")
-    command.add_argument("--no-phase", action="store_true", help="without the sources, if they are gone")
+    command.add_argument(
+        "--no-phase", action="store_true", help="without the sources' phase and detail, if they are gone"
+    )
     command.add_argument("--bits", type=int, choices=(16, 24, 32), default=16, help="of the file; 32 is float")
 
 

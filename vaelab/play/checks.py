@@ -13,6 +13,7 @@ import numpy as np
 from vaelab import VaelabError, audio
 from vaelab.config import AudioConfig
 from vaelab.play import rendering
+from vaelab.play.detail import DEFAULT as DETAIL
 
 
 class ToolError(VaelabError):
@@ -43,6 +44,21 @@ def check_output(out_file: str | os.PathLike | None, bits: int, seconds: float |
     shortest, longest = config.n_fft / config.sample_rate, rendering.LONGEST_S
     if seconds is not None and not shortest <= seconds <= longest:
         raise ToolError(f"seconds: expected {shortest:.2g} to {longest:g}, found {seconds}; join longer ones")
+
+
+def detail_of(detail: float | None, of_files: bool, seconds: float | None) -> float:
+    """The amount of detail, 0 to 1; None is 1 where sources can have any: in mixes of one clip."""
+    possible = of_files and seconds is None
+    if detail is None:
+        return DETAIL if possible else 0.0
+    if not (isinstance(detail, int | float) and 0 <= detail <= 1):
+        raise ToolError(f"detail: expected a number from 0 to 1, found {detail!r}")
+    if detail and not possible:
+        lack = (
+            "without audio_files" if not of_files else "with seconds, as longer sounds have no detail of their sources"
+        )
+        raise ToolError(f"detail: expected none {lack}, found {detail:g}")
+    return float(detail)
 
 
 def unfinished(model: Path) -> str:

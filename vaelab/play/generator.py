@@ -13,6 +13,7 @@ import numpy as np
 from vaelab.audio import Recipe, Sound, descriptors
 from vaelab.models import checkpoint, familiarity, pretrained
 from vaelab.play import checks, directions, latent, provenance, rendering
+from vaelab.play import detail as details_of
 from vaelab.play import prior as priors
 from vaelab.play.checks import ToolError
 from vaelab.play.directions import Directions
@@ -63,6 +64,7 @@ class Generator:
         prior: str | None = None,
         offsets: Sequence[float] | None = None,
         phase: bool = True,
+        detail: float | None = None,
         count: int = 1,
         seed: int | None = None,
         directions: Mapping[str, float] | None = None,
@@ -86,6 +88,8 @@ class Generator:
                 the model remembers its training, else "normal".
             offsets: Start of the clip in each file, seconds.
             phase: Take the phase of the (mixed) sources instead of finding one.
+            detail: 0 to 1: how much of what the decodings of the files lack is put back (`play.detail`); at 1 a single
+                file comes back as it is. None is 1 for mixes of one clip, and 0 without files or with `seconds`.
             count: How many.
             seed: Of all that is random; None takes a fresh one, prints it and keeps it in the recipe.
             directions: Amounts by name, added to the embedding, as in {"brightness": 1.0}; see `directions`.
@@ -101,7 +105,7 @@ class Generator:
             AudioError: A source cannot be read, or the file cannot be written.
             LatentError: The weights, the variance, the spread or the temperature do not fit.
             DirectionError: A direction that is not known.
-            ToolError: The count, the offsets, the length or the prior do not fit.
+            ToolError: The count, the offsets, the length, the prior or the detail do not fit.
         """
         if count < 1:
             raise ToolError(f"count: expected at least 1, found {count}")
@@ -113,6 +117,7 @@ class Generator:
         checks.check_output(out_file, bits, seconds, self.model.audio)
         offsets = checks.offsets_of(audio_files or (), offsets)
         prior = self._checked_prior(prior, audio_files)
+        detail = checks.detail_of(detail, bool(audio_files), seconds)
         if seed is None:
             seed = secrets.randbits(31)
             if not audio_files or variance > 0 or spread > 0 or seconds is not None:
@@ -121,14 +126,17 @@ class Generator:
         directions = {name: float(amount) for name, amount in (directions or {}).items()}
         settings = {"call": "generate", **_recorded(locals()), "seed": int(seed)}  # as the signature lists them
         key, walk_key = jax.random.split(jax.random.key(seed))
-        level, phases = None, None
+        level, details = None, None
         if audio_files:
             clips = self._read(audio_files, offsets)
             shares = latent.normalized(len(clips), weights, normalize_weights)
-            z, level = rendering.mix(
-                self.model, clips, shares, key, count=count, variance=variance, spread=spread, refine=refine
-            )
-            phases = rendering.mixed_phase(clips, shares, self.model.audio) if phase and seconds is None else None
+            features, levels = rendering.stored_features(clips, self.model.audio)
+            embeddings = rendering.embed(self.model, features, refine)
+            chance = {"count": count, "variance": variance, "spread": spread, "refine": refine}
+            z = rendering.mix(self.model, features, embeddings, shares, key, **chance)
+            level = rendering.mean_level(levels, shares)
+            if seconds is None and (phase or detail):
+                details = details_of.of_sources(self.model, clips, shares, embeddings, detail, phase)
         elif prior == "sounds":
             z = priors.around(self.reference.embeddings, key, count, temperature)
         else:
@@ -139,7 +147,7 @@ class Generator:
         sounds = []
         for index, point in enumerate(z.astype(np.float32)):
             if seconds is None:
-                sounds.append(rendering.sound(self.model, {**recipe, "index": index}, point, level, phases))
+                sounds.append(rendering.sound(self.model, {**recipe, "index": index}, point, level, details))
             else:
                 steps = 1 + int(np.ceil(seconds / self.model.audio.clip_seconds))
                 points = latent.walk(jax.random.fold_in(walk_key, index), point, steps, WALK)
@@ -157,6 +165,7 @@ class Generator:
         points: np.ndarray | None = None,
         offsets: Sequence[float] | None = None,
         straight: bool = False,
+        detail: float | None = None,
         bits: int = 16,
     ) -> list[Sound] | Sound:
         """Go from sound to sound in equal steps: one sound a step, or one long sound that changes on the way.
@@ -169,6 +178,8 @@ class Generator:
             points: Latents (n, latent) to pass through instead of files, such as `latent.walk` gives.
             offsets: Start of the clip in each file, seconds.
             straight: Straight lines instead of great arcs (slerp).
+            detail: 0 to 1, as in `generate`: at 1 the way begins and ends with the files as they are. None is 1 for
+                steps between files, else 0.
             bits: Of the written files.
 
         Returns:
@@ -177,16 +188,18 @@ class Generator:
         Raises:
             AudioError: A source cannot be read, or a file cannot be written.
             LatentError: Fewer than two sounds or steps.
-            ToolError: Files and points, or neither; offsets or a length that do not fit.
+            ToolError: Files and points, or neither; offsets, a length or a detail that do not fit.
         """
         if (audio_files is None) == (points is None):
             raise ToolError("interpolate: expected either audio_files or points")
         checks.check_output(out_file, bits, seconds, self.model.audio)
         offsets = checks.offsets_of(audio_files or (), offsets)
-        levels = None
+        amount = checks.detail_of(detail, audio_files is not None, seconds)
+        clips, levels = None, None
         if audio_files is not None:
-            features, levels = rendering.stored_features(self._read(audio_files, offsets), self.model.audio)
-            points = in_batches(self.model.encode, features)
+            clips = self._read(audio_files, offsets)
+            features, levels = rendering.stored_features(clips, self.model.audio)
+            points = rendering.embed(self.model, features)
         way = latent.path(self.checked_latents(points), steps, straight=straight)
         settings = {"call": "interpolate", "steps": steps, "straight": bool(straight), "phase": False}
         recipe = self._recipe(settings, audio_files or (), offsets)
@@ -194,14 +207,16 @@ class Generator:
             sound = rendering.long_sound(self.model, recipe, way, seconds)
             _save([sound], out_file, bits)
             return sound
-        if levels is None:
-            levels = [None] * steps
-        else:
-            levels = np.interp(np.linspace(0, len(levels) - 1, steps), np.arange(len(levels)), levels).tolist()
-        sounds = [
-            rendering.sound(self.model, {**recipe, "index": index}, point, level)
-            for index, (point, level) in enumerate(zip(way, levels, strict=True))
-        ]
+        sounds = []
+        for index, (point, weights) in enumerate(zip(way, latent.weights_along(len(points), steps), strict=True)):
+            level, details, own = None, None, {"index": index}
+            if clips is not None:
+                shares = latent.normalized(len(clips), weights)
+                level = rendering.mean_level(levels, shares)
+            if amount:
+                details = details_of.of_sources(self.model, clips, shares, points, amount)
+                own |= {"phase": True, "detail": amount, "weights": weights, "normalize_weights": True}
+            sounds.append(rendering.sound(self.model, {**recipe, **own}, point, level, details))
         _save(sounds, out_file, bits)
         return sounds
 

@@ -90,6 +90,12 @@ def path(points: np.ndarray, steps: int, *, straight: bool = False) -> np.ndarra
     return np.concatenate(legs).astype(np.float32)
 
 
+def weights_along(count: int, steps: int) -> list[list[float]]:
+    """Weights of `count` points at each step of a `path` through them: those of the two that the step lies between."""
+    places = np.linspace(0, count - 1, steps)
+    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(count)[None])).tolist()
+
+
 def walk(key: jax.Array, start: np.ndarray, steps: int, size: float) -> np.ndarray:
     """A random walk from a point (latent,): float32 (steps, latent), the start first.
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from vaelab.audio import Recipe, Sound
 from vaelab.models import pretrained
-from vaelab.play import latent, provenance, rendering
+from vaelab.play import detail, latent, provenance, rendering
 from vaelab.play.provenance import ProvenanceError
 from vaelab.play.tool import SoundSampleTool
 from vaelab.text import printable
@@ -22,7 +22,7 @@ def regenerate(
         path: A sound that `generate` or `interpolate` wrote.
         model: Its model, or a tool that has it open; None looks among the shipped ones, then where the model was as
             seen from the file.
-        phase: False leaves out the sources' phase, so that they need not be there; None is as recorded.
+        phase: False leaves out the sources' phase and detail, so that they need not be there; None is as recorded.
 
     Raises:
         AudioError: The file is missing or has no recipe.
@@ -41,7 +41,7 @@ def regenerate(
     if changed := provenance.other_versions(recipe):
         warnings.warn(f"{printable(path)}: made with {changed}; its last bits may differ", stacklevel=2)
     if phase is not None:
-        recipe["phase"] = phase
+        recipe |= {"phase": phase} if phase else {"phase": False, "detail": 0.0}
     try:
         return _follow(recipe, tool)
     except (KeyError, ValueError, TypeError) as error:
@@ -52,10 +52,12 @@ def _follow(recipe: Recipe, tool: SoundSampleTool) -> Sound:
     if "points" in recipe:
         points = tool.checked_latents(np.asarray(recipe["points"], np.float32))
         return rendering.long_sound(tool.model, recipe, points, recipe["seconds"])
-    phases = None
-    if recipe["phase"] and recipe["sources"]:
+    details, amount = None, recipe.get("detail", 0.0)  # recipes of before had none
+    if (recipe["phase"] or amount) and recipe["sources"]:
         clips = provenance.clips(recipe["sources"], tool.model.audio)
         shares = latent.normalized(len(clips), recipe["weights"], recipe["normalize_weights"])
-        phases = rendering.mixed_phase(clips, shares, tool.model.audio)
+        features, _ = rendering.stored_features(clips, tool.model.audio)
+        embeddings = rendering.embed(tool.model, features, recipe.get("refine", 0))
+        details = detail.of_sources(tool.model, clips, shares, embeddings, amount, recipe["phase"])
     (z,) = tool.checked_latents(recipe["latent"])
-    return rendering.sound(tool.model, recipe, z, recipe["level_db"], phases)
+    return rendering.sound(tool.model, recipe, z, recipe["level_db"], details)

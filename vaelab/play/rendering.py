@@ -6,7 +6,7 @@ Each sound is rendered by itself, so that its bytes do not depend on what else w
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -18,13 +18,13 @@ from vaelab import audio, spectral
 from vaelab.audio import Recipe, Sound
 from vaelab.config import AudioConfig
 from vaelab.model import Model
-from vaelab.play import latent
+from vaelab.play import detail, latent
+from vaelab.play.detail import Detail
 
 BATCH = 32
 PEAK = 10 ** (-1 / 20)  # -1 dBFS, of the waveform between the samples
 OVERSAMPLING = 4
 FADE_IN_S = 0.0005
-ONSET = 0.1  # of the largest sample: where a sound begins
 LONGEST_S = 300.0  # rendered in one piece: 1 GB or so of spectra at 44.1 kHz
 
 
@@ -48,21 +48,16 @@ def stored_features(clips: np.ndarray, config: AudioConfig) -> tuple[np.ndarray,
     return features[: len(clips)], levels[: len(clips)]
 
 
-def mixed_phase(clips: np.ndarray, shares: np.ndarray, config: AudioConfig) -> np.ndarray:
-    """Phase of the weighted sum of clips whose onsets are moved to their mean place: (frames, bins), radians.
-
-    A mix of embeddings has one onset; unaligned, the sum would have one for each source.
-    """
-    onsets = np.array([_onset(clip) for clip in clips])
-    sizes = _sizes(shares)
-    mean = round(float(sizes @ onsets / sizes.sum()))
-    moved = [_shifted(clip, mean - onset) for clip, onset in zip(clips, onsets, strict=True)]
-    return np.asarray(_phase((shares @ np.stack(moved))[None].astype(np.float32), config))[0]
+def embed(model: Model, features: np.ndarray, refine: int = 0) -> np.ndarray:
+    """Deterministic embeddings of features: (n, frames, mels) -> (n, latent), after `refine` gradient steps."""
+    embeddings = in_batches(model.encode, features)
+    return np.asarray(latent.refine(model, features, embeddings, refine)[0]) if refine else embeddings
 
 
 def mix(
     model: Model,
-    clips: np.ndarray,
+    features: np.ndarray,
+    embeddings: np.ndarray,
     shares: np.ndarray,
     key: jax.Array,
     *,
@@ -70,34 +65,35 @@ def mix(
     variance: float = 0.0,
     spread: float = 0.0,
     refine: int = 0,
-) -> tuple[np.ndarray, float]:
-    """Latents (count, latent) of weighted sums of clips' embeddings, and the level in dB of the mix.
-
-    The level is the mean of the sources', in dB, by the sizes of their shares.
+) -> np.ndarray:
+    """Latents (count, latent) of weighted sums of sounds' embeddings.
 
     Args:
         model: Encodes.
-        clips: (n, samples).
+        features: (n, frames, mels).
+        embeddings: Of these features, (n, latent), as `embed` gives.
         shares: (n,), as `latent.normalized` gives.
         key: Of what is random.
         count: How many latents.
         variance: Of Gaussian noise added to the sum.
-        spread: Scale of the draws from each clip's posterior.
-        refine: Gradient steps on each embedding.
+        spread: Scale of the draws from each sound's posterior; 0 takes the embeddings.
+        refine: Gradient steps on each draw.
     """
-    features, levels = stored_features(clips, model.audio)
     noise_key, spread_key = jax.random.split(key) if variance or spread else (key, key)
-    draws = np.zeros((1, len(clips), model.config.latent_dim), np.float32)
+    drawn = embeddings[None]
     if spread > 0:
-        draws = np.asarray(spread * jax.random.normal(spread_key, (count, *draws.shape[1:])), np.float32)
-    embeddings = np.stack([in_batches(model.encode, features, eps) for eps in draws])
-    if refine:
-        embeddings = np.stack([latent.refine(model, features, part, refine)[0] for part in embeddings])
-    z = np.repeat(np.einsum("s,csl->cl", shares, embeddings), count // len(draws), axis=0)
-    if variance:
-        z = z + np.asarray(latent.noise(noise_key, z.shape, variance))
-    sizes = _sizes(shares)
-    return z, float(sizes / sizes.sum() @ levels)
+        noise = np.asarray(spread * jax.random.normal(spread_key, (count, *embeddings.shape)), np.float32)
+        drawn = np.stack([in_batches(model.encode, features, eps) for eps in noise])
+        if refine:
+            drawn = np.stack([latent.refine(model, features, part, refine)[0] for part in drawn])
+    z = np.repeat(np.einsum("s,csl->cl", shares, drawn), count // len(drawn), axis=0)
+    return z + np.asarray(latent.noise(noise_key, z.shape, variance)) if variance else z
+
+
+def mean_level(levels: np.ndarray, shares: np.ndarray) -> float:
+    """Mean of sources' levels in dB, (n,), by the sizes of their shares."""
+    sizes = detail.sizes(shares)
+    return float(sizes / sizes.sum() @ levels)
 
 
 def sound(
@@ -105,11 +101,11 @@ def sound(
     recipe: Mapping[str, Any],
     z: np.ndarray,
     level_db: float | None = None,
-    phase: np.ndarray | None = None,
+    details: Detail | None = None,
 ) -> Sound:
     """The clip of `render`, with everything in its recipe that makes it again."""
     recipe = Recipe({**recipe, "level_db": level_db, "latent": np.asarray(z).tolist()})
-    return Sound(render(model, z, level_db, phase), model.audio.sample_rate, recipe)
+    return Sound(render(model, z, level_db, details), model.audio.sample_rate, recipe)
 
 
 def long_sound(model: Model, recipe: Mapping[str, Any], points: np.ndarray, seconds: float) -> Sound:
@@ -118,19 +114,24 @@ def long_sound(model: Model, recipe: Mapping[str, Any], points: np.ndarray, seco
     return Sound(render_path(model, points, seconds), model.audio.sample_rate, recipe)
 
 
-def render(model: Model, z: np.ndarray, level_db: float | None = None, phase: np.ndarray | None = None) -> np.ndarray:
+def render(
+    model: Model,
+    z: np.ndarray,
+    level_db: float | None = None,
+    details: Detail | None = None,
+) -> np.ndarray:
     """The sound of one latent (latent,): float32 (samples,).
 
     Args:
         model: Decodes.
         z: A point of its latent space.
         level_db: Largest mel power, dB; lowered where the true peak would exceed -1 dBFS. None peaks there.
-        phase: Radians (frames, bins); None finds one.
+        details: Of the sources, and their phase; None finds a phase.
     """
     config = model.audio
     features = model.decode(jnp.asarray(z, jnp.float32)[None])
-    samples = spectral.invert(features, config, None if phase is None else jnp.asarray(phase)[None])[0]
-    return finished(np.array(samples), level_db, config)
+    samples = spectral.invert(features, config) if details is None else detail.samples(features, details, config)
+    return finished(np.array(samples[0]), level_db, config)
 
 
 def render_path(model: Model, points: np.ndarray, seconds: float) -> np.ndarray:
@@ -194,29 +195,6 @@ def _fades(length: int, config: AudioConfig) -> np.ndarray:
     fade_in = (index + 1) / (FADE_IN_S * config.sample_rate)
     fade_out = (length - 1 - index) / (config.n_fft // 2)
     return (0.5 - 0.5 * np.cos(np.pi * np.minimum(1, np.minimum(fade_in, fade_out)))).astype(np.float32)
-
-
-def _sizes(shares: np.ndarray) -> np.ndarray:
-    """Magnitudes of shares (n,); all 1 where every share is 0."""
-    return np.abs(shares) if shares.any() else np.ones(len(shares))
-
-
-@partial(jax.jit, static_argnames="config")
-def _phase(samples: jax.Array, config: AudioConfig) -> jax.Array:
-    return jnp.angle(spectral.stft(samples, config))
-
-
-def _onset(clip: np.ndarray) -> int:
-    """Onset of a clip in samples; 0 if it is silent."""
-    loudness = np.abs(clip)
-    return int(np.argmax(loudness >= ONSET * loudness.max()))
-
-
-def _shifted(clip: np.ndarray, by: int) -> np.ndarray:
-    """A clip moved later (or, by a negative number, earlier), filled with silence."""
-    moved = np.roll(clip, by)
-    moved[slice(by) if by >= 0 else slice(by, None)] = 0
-    return moved
 
 
 def _resampled(points: np.ndarray, count: int) -> np.ndarray:

@@ -9,11 +9,12 @@ from vaelab import audio
 from vaelab.audio import Recipe, Sound, built_in_tape
 from vaelab.datasets import segments
 from vaelab.datasets.segments import CutError
-from vaelab.play import provenance
+from vaelab.play import checks, provenance
 from vaelab.play.tool import SoundSampleTool
 from vaelab.text import printable, timecode
 
 OVERLAP = 0.25  # of the clips that a long segment is remade of
+DETAIL = 0.5  # a segment at 1 would be itself
 FADE_S = 0.005  # where the next sound begins
 
 
@@ -24,6 +25,7 @@ def transcode(
     seconds: float = 60.0,
     *,
     relatives: bool = False,
+    detail: float = DETAIL,
 ) -> Sound:
     """Replace each segment of a stretch of a tape; what replaces it begins when it does.
 
@@ -35,15 +37,17 @@ def transcode(
         start: Of the stretch on the tape, seconds.
         seconds: Its length.
         relatives: Take the library's nearest sound, at the segment's level, instead of the model's version.
+        detail: 0 to 1: how much of a segment's own detail the model's version keeps; at 1 it is the segment.
 
     Returns:
         A sound whose recipe names the stretch of each segment in "sources", and in "played" what replaced it.
 
     Raises:
         CutError: The folder holds no cut tape, or no sound begins in the stretch.
-        ToolError: Relatives, but the tool has no library.
+        ToolError: Relatives, but the tool has no library; a detail that does not fit.
         AudioError: A segment or a relative cannot be read.
     """
+    detail = checks.detail_of(detail, of_files=True, seconds=None)
     folder, rate = Path(folder), tool.model.audio.sample_rate
     chosen = [part for part in segments.read(folder).segments if part.path and start <= part.start < start + seconds]
     if not chosen:
@@ -55,7 +59,8 @@ def transcode(
     played = []
     for segment, end in zip(chosen, [*(after.start for after in chosen[1:]), start + seconds], strict=True):
         original = audio.read(folder / segment.path, rate)
-        replacement, what = (_relative if relatives else _remade)(tool, folder / segment.path, original)
+        path = folder / segment.path
+        replacement, what = _relative(tool, path, original) if relatives else _remade(tool, path, original, detail)
         onset = built_in_tape.onset_of(original, rate) - built_in_tape.onset_of(replacement, rate)
         at = round((segment.start - start) * rate) + onset
         _put(track, replacement, at, round((end - start) * rate), round(FADE_S * rate))
@@ -82,7 +87,7 @@ def original(tool: SoundSampleTool, folder: str | os.PathLike, start: float = 0.
     return Sound(samples, rate, Recipe(call="read", sources=[cut.stretch(start, len(samples) / rate)]))
 
 
-def _remade(tool: SoundSampleTool, path: Path, original: np.ndarray) -> tuple[np.ndarray, dict]:
+def _remade(tool: SoundSampleTool, path: Path, original: np.ndarray, detail: float) -> tuple[np.ndarray, dict]:
     """The model's version of a segment, of as many overlapping clips as it is long."""
     clip = tool.model.audio.samples
     step = clip - round(OVERLAP * clip)
@@ -90,9 +95,9 @@ def _remade(tool: SoundSampleTool, path: Path, original: np.ndarray) -> tuple[np
     remade = np.zeros(clip + (count - 1) * step, np.float32)
     for index in range(count):
         offset = index * step / tool.model.audio.sample_rate
-        samples = tool.generate(audio_files=[path], offsets=[offset], seed=0).samples
+        samples = tool.generate(audio_files=[path], offsets=[offset], detail=detail, seed=0).samples
         remade[index * step :][:clip] += samples * _joint(clip, clip - step, index > 0, index < count - 1)
-    return remade, {"by": "model", "clips": count}
+    return remade, {"by": "model", "clips": count, "detail": detail}
 
 
 def _joint(length: int, overlap: int, before: bool, after: bool) -> np.ndarray:

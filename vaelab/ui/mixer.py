@@ -81,6 +81,7 @@ class Mixer(ipywidgets.VBox):
         sound: The newest result, or None before the first.
         variance: Of the noise added to the embedding.
         spread: Scale of draws from each sound's posterior.
+        detail: How much of the sounds' own detail is put back.
         normalize: Whether weights are divided by their sum.
         seed: Of all that is random.
         dice: Button that takes a new seed.
@@ -129,7 +130,7 @@ class Mixer(ipywidgets.VBox):
         """The setting that the controls show."""
         rows = tuple(row.channel for row in self.rows)
         chance = round(self.variance.value, 6), round(self.spread.value, 6), self.seed.value
-        return Setting(rows, self.normalize.value, *chance)
+        return Setting(rows, self.normalize.value, *chance, round(self.detail.value, 6))
 
     def add_sounds(self, paths: Iterable[str | os.PathLike], offsets: Iterable[float] | None = None) -> str:
         """Add sounds that are not there yet, `MOST_ROWS` in all at most, and make the new mix; says what it did."""
@@ -145,6 +146,7 @@ class Mixer(ipywidgets.VBox):
     def _build(self, folder: str | os.PathLike) -> None:
         self.variance = amount("variance", 2.0)
         self.spread = amount("spread", 3.0)
+        self.detail = amount("detail", 1.0)
         self.normalize = check("normalise weights", True, "12em")
         self.seed = ipywidgets.BoundedIntText(value=0, min=0, max=SEEDS, description="seed", layout=wide("14em"))
         self.dice = button("random", "a new seed", "roll")
@@ -168,7 +170,7 @@ class Mixer(ipywidgets.VBox):
         return [
             self._rows_box,
             line(self.file, self.add, *similar),
-            line(self.variance, self.spread),
+            line(self.variance, self.spread, self.detail),
             line(self.seed, self.dice, self.normalize, self.autoplay),
             line(self.slot, self.undo, self.progress, self.cancel),
             self.status,
@@ -178,7 +180,7 @@ class Mixer(ipywidgets.VBox):
         ]
 
     def _listen(self) -> None:
-        for control in (self.variance, self.spread, self.normalize, self.seed):
+        for control in (self.variance, self.spread, self.detail, self.normalize, self.seed):
             control.observe(self._changed, names="value")
         self.slot.observe(self._switched, names="value")
         self.dice.on_click(lambda _: setattr(self.seed, "value", secrets.randbelow(SEEDS)))
@@ -214,6 +216,7 @@ class Mixer(ipywidgets.VBox):
                 row.set(channel)
             self.normalize.value, self.seed.value = setting.normalize, setting.seed
             self.variance.value, self.spread.value = setting.variance, setting.spread
+            self.detail.value = setting.detail
         finally:
             self._setting_rows = False
 

@@ -42,6 +42,7 @@ class Setting:
         variance: Of the noise added to the embedding.
         spread: Scale of draws from each sound's posterior.
         seed: Of all that is random.
+        detail: How much of the sounds' own detail is put back, 0 to 1.
     """
 
     channels: tuple[Channel, ...]
@@ -49,6 +50,7 @@ class Setting:
     variance: float = 0.0
     spread: float = 0.0
     seed: int = 0
+    detail: float = 1.0
 
     def audible(self) -> list[Channel]:
         """The channels that take part.
@@ -79,6 +81,7 @@ class Setting:
             "variance": self.variance,
             "spread": self.spread,
             "seed": self.seed,
+            "detail": self.detail,
         }
 
     def words(self) -> str:

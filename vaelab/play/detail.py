@@ -1,0 +1,182 @@
+"""Detail: what a model's decoding of its sources lacks, put back into the mix.
+
+A decoding is smoother than any sound. With features x_i of the sources, decodings r_i and shares w_i of the mix:
+
+    target = decode(z) + amount * sum_i w_i (x_i - r_i) / |w|
+
+with the residuals moved in time to the onset of the mix. Residuals of different sounds hardly correlate, so their sum,
+over the Euclidean norm of the shares, varies as much as that of one sound. The target is then imposed on the spectrum
+of the sum of the sources, whose bins hold what lies between the bands: one source alone comes back as itself.
+
+A gain that rises from one frame to the next is heard before the onset, as an echo within the window. There the sum of
+the sources says how loud a mix may be.
+
+`python -m experiments.quality.heard` compares amounts, and mixes with plain sums.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+from scipy import ndimage
+
+from vaelab import spectral
+from vaelab.config import AudioConfig
+from vaelab.model import Model
+from vaelab.spectral import Features, Samples, Spectrum
+
+ONSET = 0.1  # of the largest sample: where a sound begins
+ENVELOPE_S = 0.001
+LEAST_MAGNITUDE = 1e-9
+DEFAULT = 1.0  # of mixes, by `experiments.quality.heard`
+
+
+class Detail(NamedTuple):
+    """Detail of a mix's sources.
+
+    Attributes:
+        amount: 0 to 1: how much of the residual is added.
+        residual: What decodings of the sources lack, mixed: features (1, frames, mels).
+        features: Of the sum of the sources.
+        spectrum: Of that sum, at the level where its mel power peaks at one; None finds a phase for the target.
+        rise: Envelope of the sum up to the onset, its peak at one: (samples before the onset,).
+    """
+
+    amount: float
+    residual: Features
+    features: Features
+    spectrum: Spectrum | None
+    rise: Float[np.ndarray, " before"]
+
+
+def of_sources(
+    model: Model,
+    clips: Samples,
+    shares: Float[np.ndarray, " sources"],
+    embeddings: Float[Array | np.ndarray, "sources latent"],
+    amount: float,
+    phase: bool = True,
+) -> Detail:
+    """Measure the detail of a mix.
+
+    Args:
+        model: Decodes.
+        clips: The sources (n, samples).
+        shares: Of the sources in the mix, as `latent.normalized` gives.
+        embeddings: Of the sources, (n, latent): residuals are measured from their decodings.
+        amount: 0 to 1.
+        phase: Keep the spectrum of the sum: of clips whose onsets are moved to their mean place, since a mix of
+            embeddings has one onset, and an unaligned sum would have one for each source.
+    """
+    config = model.audio
+    moves = _moves(clips, shares)
+    summed = _aligned_sum(clips, shares, moves)
+    features, spectrum = _analysed(summed, config)
+    detail = Detail(0.0, np.zeros_like(features), features, spectrum if phase else None, _rise(summed[0], config))
+    if not amount:
+        return detail
+    features, _ = spectral.mel(jnp.asarray(clips), config)
+    residuals = np.asarray(features - model.decode(jnp.asarray(embeddings)))
+    frames = [round(move / config.hop_length) for move in moves]
+    moved = np.stack([_shifted(part, by) for part, by in zip(residuals, frames, strict=True)])
+    residual = np.tensordot(shares, moved, 1) / max(float(np.linalg.norm(shares)), 1e-9)
+    return detail._replace(amount=float(amount), residual=residual[None].astype(np.float32))
+
+
+def sizes(shares: Float[np.ndarray, " sources"]) -> Float[np.ndarray, " sources"]:
+    """Magnitudes of shares; all 1 where every share is 0."""
+    return np.abs(shares) if shares.any() else np.ones(len(shares))
+
+
+def samples(features: Features, detail: Detail, config: AudioConfig) -> Samples:
+    """Samples of decoded features with their sources' detail: (1, samples)."""
+    rendered = np.array(_rendered(features, detail, config))
+    before = rendered[0, : len(detail.rise)]
+    allowed = detail.rise * np.abs(rendered).max()
+    before *= np.minimum(1, allowed / np.maximum(_envelope(before, config), 1e-9))
+    return rendered
+
+
+def _rendered(features: Features, detail: Detail, config: AudioConfig) -> Samples:
+    if detail.spectrum is None:
+        return spectral.invert(jnp.clip(features + detail.amount * detail.residual, 0, 1), config)
+    if detail.amount == 0:
+        return spectral.invert(features, config, jnp.angle(detail.spectrum))
+    if detail.amount == 1:
+        return _from_sum(features, detail.residual, detail.features, detail.spectrum, config)
+    parts = (detail.amount, detail.residual, detail.features, detail.spectrum)
+    return _blended(features, *parts, spectral.filterbank(config), config)
+
+
+@partial(jax.jit, static_argnames="config")
+def _from_sum(features: Features, residual: Features, sum_features: Features, spectrum: Spectrum, config: AudioConfig):
+    return spectral.istft(_imposed(features + residual, sum_features, spectrum, config), config)
+
+
+@partial(jax.jit, static_argnames="config")
+def _blended(
+    features: Features,
+    amount: ArrayLike,
+    residual: Features,
+    sum_features: Features,
+    spectrum: Spectrum,
+    filters: Float[Array, "mels bins"],
+    config: AudioConfig,
+) -> Samples:
+    """As `_from_sum`, with magnitudes between those (geometrically) and the ones behind the mel bands of the target."""
+    target = jnp.clip(features + amount * residual, 0, 1)
+    imposed = _imposed(target, sum_features, spectrum, config)
+    power = jnp.where(target > 0, 10 ** ((target - 1) * config.top_db / 10), 0)
+    smooth = jnp.sqrt(spectral.power_spectrum(power, filters, spectral.MEL_UPDATES_WITH_PHASE))
+    ratio = jnp.maximum(smooth, LEAST_MAGNITUDE) / jnp.maximum(jnp.abs(imposed), LEAST_MAGNITUDE)
+    return spectral.istft(imposed * ratio ** (1 - amount), config)
+
+
+def _imposed(target: Features, features: Features, spectrum: Spectrum, config: AudioConfig) -> Spectrum:
+    """A spectrum, of given features, with its bands raised and lowered to those of the target."""
+    change_db = config.top_db * (jnp.clip(target, 0, 1) - features)
+    return spectral.equalise(spectrum, change_db, config)
+
+
+@partial(jax.jit, static_argnames="config")
+def _analysed(samples: Samples, config: AudioConfig) -> tuple[Features, Spectrum]:
+    features, level_db = spectral.mel(samples, config)
+    return features, spectral.stft(samples, config) * 10 ** (-level_db / 20)[:, None, None]
+
+
+def _moves(clips: Samples, shares: Float[np.ndarray, " sources"]) -> list[int]:
+    """How much later each clip must begin, in samples, for all onsets to lie at their mean place."""
+    onsets = np.array([_onset(clip) for clip in clips])
+    mean = round(float(sizes(shares) @ onsets / sizes(shares).sum()))
+    return [mean - int(onset) for onset in onsets]
+
+
+def _aligned_sum(clips: Samples, shares: Float[np.ndarray, " sources"], moves: list[int]) -> Samples:
+    moved = np.stack([_shifted(clip, move) for clip, move in zip(clips, moves, strict=True)])
+    return (shares @ moved)[None].astype(np.float32)
+
+
+def _rise(samples: Float[np.ndarray, " samples"], config: AudioConfig) -> Float[np.ndarray, " before"]:
+    return _envelope(samples[: _onset(samples)], config) / max(float(np.abs(samples).max()), 1e-9)
+
+
+def _envelope(samples: Float[np.ndarray, " any"], config: AudioConfig) -> Float[np.ndarray, " any"]:
+    """Largest magnitude within a millisecond about each sample."""
+    return ndimage.maximum_filter1d(np.abs(samples), max(1, round(ENVELOPE_S * config.sample_rate)), mode="nearest")
+
+
+def _onset(clip: np.ndarray) -> int:
+    """Onset of a clip in samples; 0 if it is silent."""
+    loudness = np.abs(clip)
+    return int(np.argmax(loudness >= ONSET * loudness.max()))
+
+
+def _shifted(rows: np.ndarray, by: int) -> np.ndarray:
+    """Rows moved later (or, by a negative number, earlier), filled with zeros."""
+    moved = np.roll(rows, by, axis=0)
+    moved[slice(by) if by >= 0 else slice(by, None)] = 0
+    return moved
