@@ -37,6 +37,27 @@ def test_they_are_the_singular_vectors(logits):
     np.testing.assert_allclose(found.error, left, rtol=1e-2)
 
 
+def test_variants_are_explained_too():
+    """Axes that are fitted beside variants rebuild such better, and the centre is that of all rows."""
+    stored = levels(12)
+
+    def moved(features: np.ndarray) -> np.ndarray:
+        return np.roll(features, 3, axis=2)
+
+    def missing(axes: np.ndarray, centre: np.ndarray) -> float:
+        rows = (moved(stored / 255.0) - centre).reshape(12, -1)
+        flat = axes.reshape(len(axes), -1)
+        return float(np.abs(rows - rows @ flat.T @ flat).mean())
+
+    alone, beside = pca.fit(stored, 20, 4, False), pca.fit(stored, 20, 4, False, moved, 1)
+    assert missing(beside.axes, beside.centre) < 0.1 * missing(alone.axes, alone.centre)
+    both = np.concatenate([stored / 255.0, moved(stored / 255.0)])
+    np.testing.assert_allclose(beside.centre, both.mean(axis=0), atol=1e-5)
+    calls = []
+    pca.fit(stored, 4, 4, False, lambda features: calls.append(1) or moved(features), 10**6)
+    assert len(calls) == pca.MOST_ROWS // 12 - 1
+
+
 @pytest.mark.parametrize("sounds", [1, 2, 5])
 def test_few_sounds_leave_empty_axes(sounds):
     found = pca.fit(levels(sounds), 10, 4, False)

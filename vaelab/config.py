@@ -214,6 +214,8 @@ class TrainConfig(_JsonConfig):
         shift_bins: Augmentation: each sound's mel bands move up or down by a random number up to this; 0 is off.
         tilt_db: Augmentation: each sound's spectrum tilts by a random slope; dB up or down at most, from the lowest
             band to the highest; 0 is off.
+        variants: Variants of each sound, tuned, stretched and tilted at random, that a new model's components are
+            fitted to beside the sounds themselves; fewer where there are more than some thousand sounds.
         precision: "float32", or "bfloat16" for encoder and decoder; weights, flow and losses stay float32.
         steps_per_dispatch: Steps that the device is given at a time. When they are done the host looks at their
             metrics, and training stops if a loss was not finite.
@@ -238,6 +240,7 @@ class TrainConfig(_JsonConfig):
     shift_frames: int = 0
     shift_bins: int = 2
     tilt_db: float = 0.0
+    variants: int = 3
     precision: str = "float32"
     steps_per_dispatch: int = 20
     device_megabytes: float = 1024.0
@@ -250,7 +253,7 @@ class TrainConfig(_JsonConfig):
             self._check(name, getattr(self, name) > 0, "above 0")
         for name in ("warmup_steps", "weight_decay", "min_improvement", "beta", "free_bits"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
-        for name in ("shift_frames", "shift_bins", "tilt_db", "device_megabytes"):
+        for name in ("shift_frames", "shift_bins", "tilt_db", "variants", "device_megabytes"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
         self._check("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         for name in ("decay", "stop_rate"):

@@ -5,12 +5,14 @@ With n sounds x_i as rows of X (n, frames * mels), after a link and minus their 
     X X^T = U diag(w) U^T          axes = diag(w)^(-1/2) U^T X          spread = sqrt(w / n)
 
 `axes` are orthonormal, and the coordinates of the sounds along them have the standard deviations `spread`. The Gram
-matrix X X^T is small, (n, n), however long the sounds are.
+matrix X X^T is small, (n, n), however long the sounds are. Variants of the sounds, tuned, stretched and tilted, may
+stand among the rows of X: axes that explain these too explain foreign sounds better (`TrainConfig.variants`).
 
 The link is what a decoder's output is measured in: features themselves for the Laplace likelihood, their logits for
 cross-entropy. Source: Jolliffe 2002, "Principal component analysis", section 3.5.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +21,7 @@ import scipy
 from vaelab.spectral import LEVELS, dequantise, evenly_spaced
 
 MOST_SOUNDS = 2048  # evenly spaced ones stand for more: 2048 take some two seconds
+MOST_ROWS = 4608  # with variants: some ten seconds
 LEAST_FEATURE = 1 / LEVELS  # of the logit, one stored level from silence and from the maximum
 LEAST_SPREAD = 1e-3
 
@@ -39,7 +42,14 @@ class Principal(NamedTuple):
     error: np.ndarray
 
 
-def fit(levels: np.ndarray, count: int, leading: int, logits: bool) -> Principal:
+def fit(
+    levels: np.ndarray,
+    count: int,
+    leading: int,
+    logits: bool,
+    vary: Callable[[np.ndarray], np.ndarray] | None = None,
+    variants: int = 0,
+) -> Principal:
     """The components of stored features.
 
     Args:
@@ -47,11 +57,15 @@ def fit(levels: np.ndarray, count: int, leading: int, logits: bool) -> Principal
         count: How many components.
         leading: How many of the first components `error` is measured behind.
         logits: The link: logits of features instead of features.
+        vary: Features (sounds, frames, mels) -> other ones that might be sounds too, another time others.
+        variants: How often it is called, less often where rows would be more than `MOST_ROWS`.
     """
     chosen = evenly_spaced(len(levels), MOST_SOUNDS)
     features = dequantise(np.asarray(levels[chosen]))
-    sounds, *shape = features.shape
-    linked = link(features, logits).reshape(sounds, -1)
+    variants = min(variants, MOST_ROWS // len(features) - 1)
+    rows = np.concatenate([features, *(vary(features) for _ in range(variants))])
+    sounds, *shape = rows.shape
+    linked = link(rows, logits).reshape(sounds, -1)
     centre = linked.mean(axis=0)
     linked -= centre[None, :]
     axes = np.zeros((count, linked.shape[1]), np.float32)
@@ -60,11 +74,12 @@ def fit(levels: np.ndarray, count: int, leading: int, logits: bool) -> Principal
     if rank:
         power, weights = scipy.linalg.eigh(linked @ linked.T, subset_by_index=(sounds - rank, sounds - 1))
         power, weights = power[::-1], weights[:, ::-1]
-        real = power > sounds * LEAST_SPREAD**2  # equal sounds leave nothing but rounding
-        axes[:rank][real] = (linked.T @ (weights / np.sqrt(np.maximum(power, 1e-30)))).T[real]
-        spread[:rank][real] = np.sqrt(power[real] / sounds)
+        differ = power > sounds * LEAST_SPREAD**2  # equal sounds leave nothing but rounding
+        axes[:rank][differ] = (linked.T @ (weights / np.sqrt(np.maximum(power, 1e-30)))).T[differ]
+        spread[:rank][differ] = np.sqrt(power[differ] / sounds)
     leading_axes = axes[:leading]
-    error = np.abs(linked - (linked @ leading_axes.T) @ leading_axes).reshape(features.shape).mean(axis=(0, 1))
+    real = linked[: len(features)]
+    error = np.abs(real - (real @ leading_axes.T) @ leading_axes).reshape(features.shape).mean(axis=(0, 1))
     return Principal(centre.reshape(shape), axes.reshape(count, *shape), spread, error)
 
 

@@ -44,7 +44,8 @@ def tool(logdir, sounds, tmp_path_factory):
 def remembering(tool, monkeypatch):
     """The tool, as if its library were what its model was trained on."""
     ramp = np.arange(101, dtype=np.float32)
-    remembered = Reference(tool.library.embeddings, ramp, ramp, ramp, ramp, np.zeros((2, 10, 3), np.float32))
+    labels = np.arange(len(tool.library)) % 4 - 1
+    remembered = Reference(tool.library.embeddings, ramp, ramp, ramp, ramp, np.zeros((2, 10, 3), np.float32), labels)
     monkeypatch.setattr(tool, "reference", remembered)
     return tool
 
@@ -117,6 +118,23 @@ def test_random_sounds_are_about_training_sounds_unless_told_otherwise(rememberi
     assert tool.generate(seed=3).recipe["prior"] == "sounds"
     for still in tool.generate(seed=3, count=4, temperature=0):
         assert tool.how_new(still).distance == 0
+
+
+def test_random_sounds_of_a_class_are_about_its_training_sounds(remembering):
+    tool = remembering
+    for number, name in enumerate(tool.class_names):
+        made = tool.generate(seed=3, count=4, temperature=0, label=name)
+        of_class = tool.reference.embeddings[tool.reference.labels == number]
+        for z in latents(made):
+            assert np.abs(of_class - z).sum(axis=1).min() == 0
+        assert made[0].recipe["label"] == name
+    with pytest.raises(ToolError, match=f"label: expected one of {tool.class_names[0]}, .*, found 'flute'"):
+        tool.generate(label="flute")
+    with pytest.raises(ToolError, match="label: expected none with prior 'normal'"):
+        tool.generate(label=tool.class_names[0], prior="normal")
+    tool.reference.labels[:] = -1
+    with pytest.raises(ToolError, match="expected training sounds of this class to be remembered, found none; run"):
+        tool.generate(label=tool.class_names[0])
 
 
 def test_a_model_whose_training_did_not_end_has_the_normal_prior_alone(tool):
@@ -208,6 +226,7 @@ def test_all_weights_zero_is_the_origin(tool, pair):
         ({"detail": 1.5}, ToolError, "detail: expected a number from 0 to 1, found 1.5"),
         ({"detail": float("nan")}, ToolError, "detail: expected a number from 0 to 1, found nan"),
         ({"detail": "much"}, ToolError, "detail: expected a number from 0 to 1, found 'much'"),
+        ({"label": "kick"}, ToolError, "label: expected none with audio_files"),
         ({"audio_files": None, "detail": 0.5}, ToolError, "detail: expected none without audio_files, found 0.5"),
         ({"seconds": 2.0, "detail": 1}, ToolError, "detail: expected none with seconds"),
         ({"seconds": 301}, ToolError, "seconds: expected 0.032 to 300, found 301"),

@@ -79,3 +79,25 @@ def test_the_key_alone_decides(tiny, features):
 def test_what_cannot_work_is_refused(tiny, knobs, message):
     with pytest.raises(ConfigError, match=message):
         Config(tiny.audio, tiny.model, TrainConfig(**knobs))
+
+
+def test_stretching_makes_longer_and_shorter(features):
+    ramp = np.repeat(np.linspace(0.2, 0.8, features.shape[1])[None, :, None], features.shape[2], axis=2)
+    ramps = jnp.asarray(np.repeat(ramp, 3, axis=0), jnp.float32)
+    long, same, short = np.asarray(augment.stretched(ramps, jnp.array([2.0, 1.0, 0.5])))
+    np.testing.assert_allclose(same, ramps[1], atol=1e-6)
+    np.testing.assert_allclose(long[::2], ramps[0, : len(long[::2])], atol=1e-6)
+    half = (features.shape[1] - 1) // 2 + 1
+    np.testing.assert_allclose(short[:half], ramps[2, ::2][:half], atol=1e-6)
+    assert not short[half:].any()
+
+
+def test_variants_are_sounds_of_their_own(features):
+    key = jax.random.key(0)
+    varied = np.asarray(augment.variant(key, jnp.asarray(features)))
+    assert varied.shape == features.shape
+    assert varied.min() >= 0
+    assert varied.max() <= 1
+    assert all(np.abs(a - b).mean() > 0.01 for a, b in zip(varied, features, strict=True))
+    np.testing.assert_array_equal(varied, augment.variant(key, jnp.asarray(features)))
+    assert not np.asarray(augment.variant(key, jnp.zeros_like(features))).any()

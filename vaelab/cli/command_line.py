@@ -96,6 +96,7 @@ def _generate_options(command) -> None:
     command.add_argument(
         "--prior", choices=("sounds", "normal"), help="of random sounds: about training sounds, or N(0, I)"
     )
+    command.add_argument("--label", metavar="CLASS", help="of random sounds: about training sounds of this class")
     command.add_argument("--count", type=_positive, help="how many (files are numbered)")
     command.add_argument("--offsets", nargs="+", type=float, metavar="S", help="start in each file, seconds")
     command.add_argument(

@@ -45,6 +45,7 @@ class Reference(NamedTuple):
         spacing: Distance from a held-out sound to the nearest training sound, its percentiles (101,).
         calibration: Over ten equal bins of the chosen class's probability: how many held-out sounds, their mean
             probability, and the share that was right; (1, 10, 3), 0 where a bin is empty; (0, 10, 3) without classes.
+        labels: Classes of the training sounds, int16 (sounds,), -1 where unknown.
     """
 
     embeddings: np.ndarray
@@ -53,6 +54,7 @@ class Reference(NamedTuple):
     nats: np.ndarray
     spacing: np.ndarray
     calibration: np.ndarray
+    labels: np.ndarray
 
 
 class Familiarity(NamedTuple):
@@ -102,7 +104,7 @@ def measure(model: models.Model, training: Sounds, held_out: Sounds) -> Referenc
     _, distances = nearest(points, map_stored(encode, held_out.features, size=BATCH), 1)
     measured = (*_scores(model, held_out), distances[:, 0])
     parts = (np.percentile(values, PERCENTILES).astype(np.float32) for values in measured)
-    return Reference(embeddings, *parts, _calibration(model, held_out))
+    return Reference(embeddings, *parts, _calibration(model, held_out), training.labels[chosen].astype(np.int16))
 
 
 def load_reference(model: models.Model, arrays: dict[str, np.ndarray], path: Path) -> Reference | None:
@@ -117,6 +119,8 @@ def load_reference(model: models.Model, arrays: dict[str, np.ndarray], path: Pat
     shapes = dict.fromkeys(("error_db", "loudest_db", "nats", "spacing"), PERCENTILES.shape) | {"calibration": bins}
     sounds = arrays.get("embeddings", np.zeros((0, 0)))
     shapes["embeddings"] = (max(1, len(sounds)), model.config.latent_dim)
+    shapes["labels"] = (max(1, len(sounds)),)
+    arrays = {"labels": np.full(len(sounds), -1, np.int16), **arrays}  # files of before do not have them
     actual = {name: array.shape for name, array in arrays.items()}
     if actual != shapes or not all(np.isfinite(array).all() for array in arrays.values()):
         raise checkpoint.CheckpointError(f"{path}: expected finite reference arrays {shapes}, found {actual}")

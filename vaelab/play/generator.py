@@ -62,6 +62,7 @@ class Generator:
         spread: float = 0.0,
         temperature: float = 1.0,
         prior: str | None = None,
+        label: str | None = None,
         offsets: Sequence[float] | None = None,
         phase: bool = True,
         detail: float | None = None,
@@ -86,6 +87,7 @@ class Generator:
             prior: Of random points: "sounds", each about one training sound, in the ways in which its relatives
                 differ (`play.prior`); or "normal", N(0, I), newer and less like real ones. None is "sounds" where
                 the model remembers its training, else "normal".
+            label: Class of random sounds, one of `class_names`: about training sounds of this class. None is any.
             offsets: Start of the clip in each file, seconds.
             phase: Take the phase of the (mixed) sources instead of finding one.
             detail: 0 to 1: how much of what the decodings of the files lack is put back (`play.detail`); at 1 a single
@@ -105,7 +107,7 @@ class Generator:
             AudioError: A source cannot be read, or the file cannot be written.
             LatentError: The weights, the variance, the spread or the temperature do not fit.
             DirectionError: A direction that is not known.
-            ToolError: The count, the offsets, the length, the prior or the detail do not fit.
+            ToolError: The count, the offsets, the length, the prior, the label or the detail do not fit.
         """
         if count < 1:
             raise ToolError(f"count: expected at least 1, found {count}")
@@ -117,6 +119,7 @@ class Generator:
         checks.check_output(out_file, bits, seconds, self.model.audio)
         offsets = checks.offsets_of(audio_files or (), offsets)
         prior = self._checked_prior(prior, audio_files)
+        self._check_label(label, prior)
         detail = checks.detail_of(detail, bool(audio_files), seconds)
         if seed is None:
             seed = secrets.randbits(31)
@@ -138,7 +141,7 @@ class Generator:
             if seconds is None and (phase or detail):
                 details = details_of.of_sources(self.model, clips, shares, embeddings, detail, phase)
         elif prior == "sounds":
-            z = priors.around(self.reference.embeddings, key, count, temperature)
+            z = priors.around(self._embeddings_of(label), key, count, temperature)
         else:
             z = priors.normal(self.model.config.latent_dim, key, count, temperature)
         if directions:
@@ -300,6 +303,29 @@ class Generator:
         if prior == "sounds" and self.reference is None:
             raise ToolError(f"prior 'sounds': {checks.unfinished(self.path)}")
         return prior
+
+    def _check_label(self, label: str | None, prior: str | None) -> None:
+        """Refuse a label unless random sounds are made about training sounds of such a class."""
+        if label is None:
+            return
+        names = self.model.config.classes
+        if label not in names:
+            classes = f"one of {', '.join(names)}" if names else "none, as the model has no classes"
+            raise ToolError(f"label: expected {classes}, found {label!r}")
+        if prior != "sounds":
+            other = "audio_files" if prior is None else f"prior {prior!r}"
+            raise ToolError(f"label: expected none with {other}, found {label!r}")
+        if not len(self._embeddings_of(label)):
+            raise ToolError(
+                f"label {label!r}: {self.path}: expected training sounds of this class to be remembered, found none; "
+                "run `vaelab train --logdir` on the model again"
+            )
+
+    def _embeddings_of(self, label: str | None) -> np.ndarray:
+        """Embeddings of the training sounds, or of those of a class: (sounds, latent)."""
+        if label is None:
+            return self.reference.embeddings
+        return self.reference.embeddings[self.reference.labels == self.model.config.classes.index(label)]
 
     def _read(self, audio_files: Sequence[str | os.PathLike], offsets: Sequence[float]) -> np.ndarray:
         """Clips of files: (n, samples)."""

@@ -9,6 +9,9 @@ import jax.numpy as jnp
 
 from vaelab.config import Config
 
+# Bounds of the variants that components are fitted to.
+VARIED_BINS, VARIED_TIME, VARIED_TILT = 4, 1.3, 0.4
+
 
 def augment(key: jax.Array, features: jax.Array, config: Config) -> jax.Array:
     """Change each sound of a batch (batch, frames, mels) in [0, 1] at random, as the knobs of `TrainConfig` say."""
@@ -23,6 +26,27 @@ def augment(key: jax.Array, features: jax.Array, config: Config) -> jax.Array:
         widest = train.tilt_db / config.audio.top_db
         features = tilted(features, jax.random.uniform(colour, sounds, minval=-widest, maxval=widest))
     return features
+
+
+def variant(key: jax.Array, features: jax.Array) -> jax.Array:
+    """Sounds (batch, frames, mels) tuned, stretched and tilted at random, each by its own amount."""
+    pitch, time, colour = jax.random.split(key, 3)
+    sounds = (features.shape[0],)
+    features = shifted(features, jax.random.randint(pitch, sounds, -VARIED_BINS, VARIED_BINS + 1), axis=2)
+    features = stretched(
+        features, jnp.exp(jax.random.uniform(time, sounds, minval=-1, maxval=1) * jnp.log(VARIED_TIME))
+    )
+    return tilted(features, jax.random.uniform(colour, sounds, minval=-VARIED_TILT, maxval=VARIED_TILT))
+
+
+def stretched(features: jax.Array, factors: jax.Array) -> jax.Array:
+    """Make each sound (batch, frames, mels) longer by a factor (batch,), or below 1 shorter, interpolating frames."""
+    frames = features.shape[1]
+    at = jnp.arange(frames)[None, :] / factors[:, None]
+    before = jnp.clip(at.astype(int), 0, frames - 2)
+    share = jnp.clip(at - before, 0, 1)[:, :, None]
+    first, second = (jnp.take_along_axis(features, index[:, :, None], axis=1) for index in (before, before + 1))
+    return jnp.where((at <= frames - 1)[:, :, None], (1 - share) * first + share * second, 0)
 
 
 def shifted(features: jax.Array, steps: jax.Array, axis: int) -> jax.Array:

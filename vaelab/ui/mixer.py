@@ -83,6 +83,7 @@ class Mixer(ipywidgets.VBox):
         spread: Scale of draws from each sound's posterior.
         detail: How much of the sounds' own detail is put back.
         normalize: Whether weights are divided by their sum.
+        label: Class of the random sounds that a mixer without rows makes; there only where the model has classes.
         seed: Of all that is random.
         dice: Button that takes a new seed.
         autoplay: Whether a new sound plays at once.
@@ -130,7 +131,7 @@ class Mixer(ipywidgets.VBox):
         """The setting that the controls show."""
         rows = tuple(row.channel for row in self.rows)
         chance = round(self.variance.value, 6), round(self.spread.value, 6), self.seed.value
-        return Setting(rows, self.normalize.value, *chance, round(self.detail.value, 6))
+        return Setting(rows, self.normalize.value, *chance, round(self.detail.value, 6), self.label.value)
 
     def add_sounds(self, paths: Iterable[str | os.PathLike], offsets: Iterable[float] | None = None) -> str:
         """Add sounds that are not there yet, `MOST_ROWS` in all at most, and make the new mix; says what it did."""
@@ -149,6 +150,8 @@ class Mixer(ipywidgets.VBox):
         self.detail = amount("detail", 1.0)
         self.normalize = check("normalise weights", True, "12em")
         self.seed = ipywidgets.BoundedIntText(value=0, min=0, max=SEEDS, description="seed", layout=wide("14em"))
+        names = [("any class", None), *((name, name) for name in self.tool.class_names)]
+        self.label = ipywidgets.Dropdown(options=names, layout=wide("12em"), tooltip="of sounds at random")
         self.dice = button("random", "a new seed", "roll")
         self.autoplay = check("play at once", True, "9em")
         self.slot = ipywidgets.ToggleButtons(options=SLOTS, style={"button_width": "3em"}, layout=wide("9em"))
@@ -166,12 +169,13 @@ class Mixer(ipywidgets.VBox):
         self._rows_box, self._original_box = ipywidgets.VBox(), ipywidgets.VBox()
 
     def _lines(self) -> list[ipywidgets.Widget]:
+        label = [self.label] if self.tool.class_names else []
         similar = [] if self.tool.library is None else [line(self.target, self.similar)]
         return [
             self._rows_box,
             line(self.file, self.add, *similar),
             line(self.variance, self.spread, self.detail),
-            line(self.seed, self.dice, self.normalize, self.autoplay),
+            line(self.seed, self.dice, *label, self.normalize, self.autoplay),
             line(self.slot, self.undo, self.progress, self.cancel),
             self.status,
             self.player,
@@ -180,7 +184,7 @@ class Mixer(ipywidgets.VBox):
         ]
 
     def _listen(self) -> None:
-        for control in (self.variance, self.spread, self.detail, self.normalize, self.seed):
+        for control in (self.variance, self.spread, self.detail, self.normalize, self.label, self.seed):
             control.observe(self._changed, names="value")
         self.slot.observe(self._switched, names="value")
         self.dice.on_click(lambda _: setattr(self.seed, "value", secrets.randbelow(SEEDS)))
@@ -216,7 +220,7 @@ class Mixer(ipywidgets.VBox):
                 row.set(channel)
             self.normalize.value, self.seed.value = setting.normalize, setting.seed
             self.variance.value, self.spread.value = setting.variance, setting.spread
-            self.detail.value = setting.detail
+            self.detail.value, self.label.value = setting.detail, setting.label
         finally:
             self._setting_rows = False
 

@@ -42,6 +42,7 @@ class Setting:
         variance: Of the noise added to the embedding.
         spread: Scale of draws from each sound's posterior.
         seed: Of all that is random.
+        label: Class of the random sounds that a mixer without channels makes; None is any.
         detail: How much of the sounds' own detail is put back, 0 to 1.
     """
 
@@ -51,6 +52,7 @@ class Setting:
     spread: float = 0.0
     seed: int = 0
     detail: float = 1.0
+    label: str | None = None
 
     def audible(self) -> list[Channel]:
         """The channels that take part.
@@ -58,8 +60,6 @@ class Setting:
         Raises:
             LatentError: None does.
         """
-        if not self.channels:
-            raise LatentError("nothing to mix: add a sound")
         alone = any(channel.solo for channel in self.channels)
         audible = [part for part in self.channels if part.weight and not part.mute and (part.solo or not alone)]
         if not audible:
@@ -67,11 +67,13 @@ class Setting:
         return audible
 
     def arguments(self) -> dict[str, Any]:
-        """The keyword arguments of `tool.generate`.
+        """The keyword arguments of `tool.generate`: a mix, or without channels a random sound.
 
         Raises:
-            LatentError: No sound takes part.
+            LatentError: There are channels, and none takes part.
         """
+        if not self.channels:
+            return {"seed": self.seed, "label": self.label}
         audible = self.audible()
         return {
             "audio_files": [channel.path for channel in audible],
@@ -86,6 +88,8 @@ class Setting:
 
     def words(self) -> str:
         """The sum, as in "1 kick_0001 − 0.5 drone_0003"; of many sounds only the first."""
+        if not self.channels:
+            return f"random {self.label or 'sound'}, seed {self.seed}"
         terms, audible = [], self.audible()
         for channel in audible[:MOST_TERMS]:
             sign = "− " if channel.weight < 0 else "+ " if terms else ""
