@@ -39,7 +39,11 @@ def test_frames():
         (AudioConfig, {"fmax": 30000}, "fmax"),
         (AudioConfig, {"n_mels": 0}, "n_mels"),
         (AudioConfig, {"top_db": -1}, "top_db"),
-        (ModelConfig, {"likelihood": "gauss"}, "likelihood: expected one of laplace, cross_entropy, found 'gauss'"),
+        (
+            ModelConfig,
+            {"likelihood": "gauss"},
+            "likelihood: expected one of laplace, censored, cross_entropy, found 'gauss'",
+        ),
         (ModelConfig, {"latent_dim": 0}, "latent_dim"),
         (ModelConfig, {"flow_offset": "a lot"}, "flow_offset: expected a number"),
         (ModelConfig, {"labels": [["class", ["one"]]]}, "labels"),

@@ -49,7 +49,7 @@ def test_live_curves_replace_their_picture(monkeypatch):
         return Handle()
 
     monkeypatch.setattr("vaelab.widgets.display", display)
-    history = [{"step": 5, "train_loss": 3.0, "loss": 2.5, "error_db": 9.0}]
+    history = [{"step": 5, "train_loss": 3.0, "loss": 2.5, "error_db": 5.0, "audible_db": 9.0}]
     live = LiveCurves(history)
     first = shown[0]
     live(Evaluation(10, {}, {}, [*history, {**history[0], "step": 10}], None))

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from vaelab import VaelabError
 
-LIKELIHOODS = ("laplace", "cross_entropy")
+LIKELIHOODS = ("laplace", "censored", "cross_entropy")
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -137,7 +137,8 @@ class ModelConfig(_JsonConfig):
         flow_steps: IAF steps; 0 is a plain Gaussian posterior.
         flow_hidden: Hidden units of each step's masked network.
         flow_offset: Added to a flow's gate logits; a positive offset starts the flow near the identity.
-        likelihood: "laplace" (one learned scale per band) or "cross_entropy" (SampleVAE's).
+        likelihood: "laplace" (one learned scale per band), "censored" (the same, of which inaudible cells say only that
+            they are inaudible) or "cross_entropy" (SampleVAE's).
         cepstra: Cepstral coefficients of each frame that the classifier uses (`vaelab.audio.timbre`).
         labels: The classifier's (name, class names), as a pair in a tuple; an empty tuple is none.
     """
@@ -216,6 +217,7 @@ class TrainConfig(_JsonConfig):
             band to the highest; 0 is off.
         variants: Variants of each sound, tuned, stretched and tilted at random, that a new model's components are
             fitted to beside the sounds themselves; fewer where there are more than some thousand sounds.
+        vary: Augmentation: share of the sounds of a step that are such variants; 0 is off.
         precision: "float32", or "bfloat16" for encoder and decoder; weights, flow and losses stay float32.
         steps_per_dispatch: Steps that the device is given at a time. When they are done the host looks at their
             metrics, and training stops if a loss was not finite.
@@ -241,6 +243,7 @@ class TrainConfig(_JsonConfig):
     shift_bins: int = 2
     tilt_db: float = 0.0
     variants: int = 3
+    vary: float = 0.0
     precision: str = "float32"
     steps_per_dispatch: int = 20
     device_megabytes: float = 1024.0
@@ -255,6 +258,7 @@ class TrainConfig(_JsonConfig):
             self._check(name, getattr(self, name) >= 0, "at least 0")
         for name in ("shift_frames", "shift_bins", "tilt_db", "variants", "device_megabytes"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
+        self._check("vary", 0 <= self.vary <= 1, "0 to 1")
         self._check("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         for name in ("decay", "stop_rate"):
             self._check(name, 0 < getattr(self, name) < 1, "between 0 and 1")

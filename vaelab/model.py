@@ -41,6 +41,7 @@ from vaelab.pca import Principal
 from vaelab.spectral import LEVELS, Features
 
 LEAST_SCALE = 0.5  # levels: no prediction of a rounded level can be sharper than the rounding
+AUDIBLE = 0.25  # features above it are audible: the upper 60 of 80 dB
 FIXED = ("components", "timbre", "ear")  # parameters, beside the classifier's head, that training leaves alone
 HEAD = "head_"  # the name of the head begins with it
 FIRST_SCALE = 0.2  # levels: of a band that the components explain entirely
@@ -59,6 +60,7 @@ class Terms(NamedTuple):
         recon: -log p(x|z), nats.
         kl: One draw of log q(z|x) - log p(z), nats; a single draw may be negative.
         error: Mean distance between features and their reconstruction, in [0, 1].
+        audible: The same where a sound is audible: features above `AUDIBLE`.
         classes: Cross-entropy of the class, nats, 0 where it is unknown.
         chosen: The most probable class.
     """
@@ -66,6 +68,7 @@ class Terms(NamedTuple):
     recon: Nats
     kl: Nats
     error: Float[Array, " batch"]
+    audible: Float[Array, " batch"]
     classes: Nats
     chosen: Int[Array, " batch"]
 
@@ -89,7 +92,7 @@ class IAFVAE(nn.Module):
         if config.labels:
             self.timbre, self.landmarks = Timbre(config.cepstra), LandmarkKernel(name="ear")  # the name in model files
             self.head = nn.Dense(len(config.classes), name=HEAD + config.labels[0][0])
-        if config.likelihood == "laplace":
+        if config.likelihood != "cross_entropy":
             self.log_scale = self.param("log_scale", nn.initializers.constant(3.0), (self.mels,))
 
     def make_encoder(self) -> nn.Module:
@@ -121,9 +124,11 @@ class IAFVAE(nn.Module):
         _expect("labels", labels, jnp.integer, batch=features.shape[0])
         z, kl = self.sample(posterior, eps)
         output = self.output(z, deterministic)
-        error = jnp.abs(self.features(output) - features).mean(axis=(1, 2))
+        distance = jnp.abs(self.features(output) - features)
+        loud = features > AUDIBLE
+        audible = (distance * loud).sum(axis=(1, 2)) / jnp.maximum(loud.sum(axis=(1, 2)), 1)
         classes, chosen = self.classification(features, labels)
-        return Terms(self.recon(features, output), kl, error, classes, chosen)
+        return Terms(self.recon(features, output), kl, distance.mean(axis=(1, 2)), audible, classes, chosen)
 
     def posterior(self, features: jax.Array, deterministic: bool = True) -> Posterior:
         """Encode features (batch, frames, mels) in [0, 1]."""
@@ -163,18 +168,22 @@ class IAFVAE(nn.Module):
         laplace: density of the stored level around the output's, in levels, with one scale per band,
             scale = LEAST_SCALE + exp(log_scale). A band that is always silent would otherwise earn any density
             by an ever smaller scale; so none exceeds 1 per level, and recon is never negative.
+        censored: the same where features are audible; elsewhere the probability, under the same density, of lying at
+            `AUDIBLE` or below. Four fifths of all cells are silence, which "laplace" counts like sound: there training
+            buys a lower loss with quieter loud parts.
         cross_entropy: of [0, 1] features as if they were probabilities, as SampleVAE does.
         """
-        if self.config.likelihood == "laplace":
-            scale = (LEAST_SCALE + jnp.exp(self.log_scale))[None, None, :]
-            nats = jnp.log(2 * scale) + LEVELS * jnp.abs(features - output) / scale
-        else:
-            nats = nn.softplus(output) - features * output
+        if self.config.likelihood == "cross_entropy":
+            return (nn.softplus(output) - features * output).sum(axis=(1, 2))
+        scale = (LEAST_SCALE + jnp.exp(self.log_scale))[None, None, :]
+        nats = jnp.log(2 * scale) + LEVELS * jnp.abs(features - output) / scale
+        if self.config.likelihood == "censored":
+            nats = jnp.where(features > AUDIBLE, nats, -_laplace_log_cdf(LEVELS * (AUDIBLE - output) / scale))
         return nats.sum(axis=(1, 2))
 
     def features(self, output: Features) -> Features:
         """Turn the decoder's output into features in [0, 1]."""
-        return jnp.clip(output, 0, 1) if self.config.likelihood == "laplace" else nn.sigmoid(output)
+        return nn.sigmoid(output) if self.config.likelihood == "cross_entropy" else jnp.clip(output, 0, 1)
 
     def classifier_inputs(self, features: jax.Array) -> Float[Array, "batch landmarks"]:
         """Inputs of the classifier's head, from features (batch, frames, mels) in [0, 1]."""
@@ -288,7 +297,7 @@ def _create(config: ModelConfig, audio: AudioConfig, key: jax.Array, principal: 
     params = module.init(key, features, jnp.zeros((1, config.latent_dim)), labels)["params"]
     if principal is not None and config.components:
         params["components"] = {name: getattr(principal, name) for name in ("centre", "axes", "spread")}
-        if config.likelihood == "laplace":
+        if config.likelihood != "cross_entropy":
             params["log_scale"] = jnp.log(jnp.maximum(LEVELS * principal.error - LEAST_SCALE, FIRST_SCALE))
     return Model(params, config, audio)
 
@@ -324,6 +333,11 @@ def negative_elbo(terms: Terms, beta: ArrayLike = 1.0, free_bits: ArrayLike = 0.
     if free_bits:
         kl = jnp.where(kl.mean() < free_bits, free_bits, kl)
     return terms.recon + beta * kl
+
+
+def _laplace_log_cdf(x: jax.Array) -> jax.Array:
+    """log P(X <= x) of a Laplace variable of scale 1, exact far below 0 too."""
+    return jnp.where(x < 0, x - jnp.log(2.0), jnp.log1p(-0.5 * jnp.exp(-jnp.maximum(x, 0))))
 
 
 def _expect(name: str, array: jax.Array, kind: type, **sizes: int | None) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from experiments.common.real_sounds import CLASSES, FOLDERS, HELD_OUT, HYDROGEN, HYDROGEN_KITS, installed
 from vaelab import audio, data, slicing
 from vaelab.audio import built_in_tape, synth
-from vaelab.config import Config, ModelConfig
+from vaelab.config import Config, ModelConfig, TrainConfig
 from vaelab.datasets import cutting, manifest
 
 BUILT_IN = ("built_in", "built_in_held_out")  # of different seeds: different sounds
@@ -101,8 +101,11 @@ RECIPES = {
         split="The packs BJA_Pacific, ElectricEmpireKit, Audiophob and VariBreaks, and other built-in sounds.",
         sounds=("hydrogen", "sonic_pi", "built_in"),
         gather=_general,
-        config=Config(model=ModelConfig(latent_dim=128)),
-        results=("prior",),
+        config=Config(
+            model=ModelConfig(latent_dim=512, components=512, likelihood="censored"),
+            train=TrainConfig(learning_rate=1e-4, vary=0.75),
+        ),
+        results=("heard", "prior"),
     ),
     "drum_classes": Recipe(
         about="Drums, with a classifier of ten classes: " + ", ".join(CLASSES) + ".",

@@ -92,13 +92,15 @@ class Judge:
     Attributes:
         paths: Of the real sounds.
         clips: Their samples (n, samples), as a model reads them.
-        training: Cepstral statistics of the model's own training sounds (m, statistics), for the copy detector.
+        learned: Samples of some sounds that a model was trained on, at most as many.
+        training: Cepstral statistics of more of them (m, statistics), for the copy detector.
         rate: Hz.
         hop: Of the model, samples.
     """
 
     paths: list[Path]
     clips: np.ndarray
+    learned: np.ndarray
     training: np.ndarray
     rate: int
     hop: int
@@ -217,14 +219,11 @@ def judge(tool: SoundSampleTool, folders: Sequence[Path], training: Sequence[Pat
     paths = [paths[index] for index in spectral.evenly_spaced(len(paths), most)]
     learned = list(measures.one_shots(training, LONGEST_S))
     learned = [learned[index] for index in spectral.evenly_spaced(len(learned), min(MOST_TRAINING, 5 * most))]
-    clips = measures.clips(paths, config)
-    return Judge(
-        paths,
-        clips,
-        statistics(measures.clips(learned, config), config.sample_rate),
-        config.sample_rate,
-        config.hop_length,
-    )
+    samples = measures.clips(learned, config)
+    some = samples[spectral.evenly_spaced(len(samples), len(paths))]
+    some = np.resize(some, (len(paths), some.shape[1]))
+    rate = config.sample_rate
+    return Judge(paths, measures.clips(paths, config), some, statistics(samples, rate), rate, config.hop_length)
 
 
 def plain_sum(judge: Judge, pair: Sequence[int], config) -> np.ndarray:
@@ -309,10 +308,13 @@ def measure(tool: SoundSampleTool, judge: Judge, details: Sequence[float]) -> li
             for detail in (0.0, 1.0):
                 words = f"variation, {name} {value:g}, detail {detail:g}"
                 add(words, judge.singles, played, **{name: value}, detail=detail)
+    rows.append(judge.row("training sounds", list(judge.learned), judge.invented))
     for prior in ("sounds", "normal"):
-        seeds = np.random.default_rng(0).integers(2**31, size=len(judge.paths))
-        sounds = [tool.generate(prior=prior, seed=int(seed)).samples for seed in seeds]
-        rows.append(judge.row(f"random, prior {prior}", sounds, judge.invented))
+        for detail in (0.0, 1.0):
+            seeds = np.random.default_rng(0).integers(2**31, size=len(judge.paths))
+            sounds = [tool.generate(prior=prior, detail=detail, seed=int(seed)).samples for seed in seeds]
+            borrowed = ", detail of a library's" if detail else ""
+            rows.append(judge.row(f"random, prior {prior}{borrowed}", sounds, judge.invented))
     return rows
 
 
@@ -346,16 +348,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.tiny:
         with trained.on_real_sounds(tiny=True) as (tool, dataset):
             folders = [Path(root) for root in dataset.roots]
-            report(tool, judge(tool, folders, folders, TINY), options)
+            report(tool, judge(tool, folders, folders, TINY), folders[0], options)
     else:
         tool = SoundSampleTool(options.model)
-        report(tool, judge(tool, COLLECTIONS[options.on], TRAINING, MOST), options)
+        report(tool, judge(tool, COLLECTIONS[options.on], TRAINING, MOST), real_sounds.SONIC_PI, options)
 
 
-def report(tool: SoundSampleTool, judge: Judge, options: argparse.Namespace) -> None:
-    """Measure by a judge, print, keep what is kept of the model `general`."""
+def report(tool: SoundSampleTool, judge: Judge, library_dir: Path, options: argparse.Namespace) -> None:
+    """Measure by a judge, print, keep what is kept of the model `general`; random sounds borrow detail from a library."""
     kept = not options.tiny and options.model == "general"
-    rows = measure(tool, judge, DETAILS if options.on == "kits" else FEW_DETAILS)
+    with TemporaryDirectory() as home:
+        tool.open_library(library_dir, home=home, progress=False)
+        rows = measure(tool, judge, DETAILS if options.on == "kits" else FEW_DETAILS)
     error = error_db(tool, judge.clips)
     collection = {"foreign": "LMMS", "kits": "the drum kits held out"}[options.on]
     note = (

@@ -94,7 +94,7 @@ def _measured(facts: dict[str, Any], labels: Sequence[str]) -> list[tuple[str, s
     rows = [
         ("-ELBO", f"{metrics['recon'] + metrics['kl']:.0f} nats, {metrics['bits_per_dim']:.3f} bits per dimension"),
         ("KL", f"{metrics['kl']:.0f} nats, {latents['active']} of {latents['of']} latents active"),
-        ("mean error of the features", f"{metrics['error_db']:.2f} dB"),
+        ("mean error of the features", f"{metrics['error_db']:.2f} dB; {metrics['audible_db']:.2f} dB where audible"),
     ]
     for label in labels:
         rows += [(f"{label}, {name.replace('_', ' ')}", f"{metrics[f'{label}_{name}']:.2f}") for name in SCORES]

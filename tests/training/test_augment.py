@@ -101,3 +101,10 @@ def test_variants_are_sounds_of_their_own(features):
     assert all(np.abs(a - b).mean() > 0.01 for a, b in zip(varied, features, strict=True))
     np.testing.assert_array_equal(varied, augment.variant(key, jnp.asarray(features)))
     assert not np.asarray(augment.variant(key, jnp.zeros_like(features))).any()
+
+
+def test_a_share_of_the_sounds_is_varied(tiny, features):
+    many = jnp.asarray(np.repeat(features[:1], 200, axis=0))
+    varied = np.asarray(augment.augment(jax.random.key(0), many, config(tiny, vary=0.3)))
+    changed = np.abs(varied - many).mean(axis=(1, 2)) > 1e-6
+    assert 0.2 < changed.mean() < 0.4

@@ -9,7 +9,7 @@ from vaelab.training.progress_bar import Bar
 from vaelab.training.schedule import Schedule
 
 CONFIG = TrainConfig(batch_size=10, learning_rate=1e-3, warmup_steps=0, evaluate_every=100, patience=3)
-HELD_OUT = {"loss": 90.4, "kl": 12.0, "error_db": 2.345}
+HELD_OUT = {"loss": 90.4, "kl": 12.0, "audible_db": 2.345}
 
 
 class Clock:

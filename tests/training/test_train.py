@@ -137,7 +137,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tiny, home, tmp_path, monkeypatc
 def test_a_held_out_loss_that_is_not_finite_is_never_best(tiny, home, tmp_path, monkeypatch):
     loop.train(tmp_path / "m", "built in", tiny, seed=0, num_steps=5, home=home, progress=False)
     kept = (tmp_path / "m" / "best.safetensors").read_bytes()
-    metrics = {"loss": float("nan"), "kl": 1.0, "error_db": 1.0}
+    metrics = {"loss": float("nan"), "kl": 1.0, "error_db": 1.0, "audible_db": 1.0}
     monkeypatch.setattr(loop, "evaluate", lambda *_: (metrics, np.zeros((0, 0), int)))
     with pytest.raises(TrainError, match="held-out loss was not finite at step 10"):
         loop.train(tmp_path / "m", num_steps=30, home=home, progress=False)

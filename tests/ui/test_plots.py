@@ -12,7 +12,7 @@ from vaelab.ui import plots
 
 HOSTILE = ["$x$", "two\nlines", "_hidden", "太鼓 \x07", r"a\b $1 \$", "long " * 40, "\udcff not UTF-8"]
 FEATURES = np.random.default_rng(0).random((len(HOSTILE), AUDIO.frames, AUDIO.n_mels))
-HISTORY = [{"step": 5, "train_loss": 3.0, "loss": 2.5, "error_db": 9.0}]
+HISTORY = [{"step": 5, "train_loss": 3.0, "loss": 2.5, "error_db": 5.0, "audible_db": 9.0}]
 
 HEARD = slicing.BandLevels(np.full((8000, slicing.BANDS), -60, np.float16), 0.005, 40.0)
 

@@ -76,7 +76,7 @@ def test_a_point_is_heard(shown, tool):
 def test_a_place_is_decoded_and_its_nearest_sounds_named(shown, tool):
     ask(shown, kind="decode", x=2.5, y=0.1)
     z, near = umap_map.latent_at(shown.coordinates, tool.library.embeddings, [2.5, 0.1])
-    np.testing.assert_array_equal(shown.sound.samples, tool.decode(z[None])[0].samples)
+    np.testing.assert_array_equal(shown.sound.samples, tool.decode(z[None], detail=1.0)[0].samples)
     np.testing.assert_array_equal(heard(shown), np.clip(shown.sound.samples, -1, 1))
     assert set(near[:2]) == {2, 3}
     assert shown.view.mark == {"at": [2.5, 0.1], "near": near.tolist()}

@@ -47,8 +47,9 @@ def evaluate(
         key: Of the noise.
 
     Returns:
-        metrics: "loss" (recon + beta * kl), "recon" and "kl" in nats, "bits_per_dim", "error_db", and with a
-            classifier accuracy, balanced accuracy, macro-F1 and the recall of each class, NaN without sounds.
+        metrics: "loss" (recon + beta * kl), "recon" and "kl" in nats, "bits_per_dim", "error_db", "audible_db" (the
+            error where sounds are audible), and with a classifier accuracy, balanced accuracy, macro-F1 and the recall
+            of each class, NaN without sounds.
         confusion: Counts int (true class, chosen class); (0, 0) without a classifier.
     """
     frames, mels = sounds.features.shape[1:]
@@ -61,6 +62,7 @@ def evaluate(
         "kl": terms.kl,
         "bits_per_dim": bits,
         "error_db": terms.error * model.audio.top_db,
+        "audible_db": terms.audible * model.audio.top_db,
     }
     metrics = {name: float(values.mean()) for name, values in metrics.items()}
     confusion = confusion_matrix(sounds.labels, terms.chosen, len(model.config.classes))

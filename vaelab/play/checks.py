@@ -46,18 +46,29 @@ def check_output(out_file: str | os.PathLike | None, bits: int, seconds: float |
         raise ToolError(f"seconds: expected {shortest:.2g} to {longest:g}, found {seconds}; join longer ones")
 
 
-def detail_of(detail: float | None, of_files: bool, seconds: float | None) -> float:
-    """The amount of detail, 0 to 1; None is 1 where sources can have any: in mixes of one clip."""
-    possible = of_files and seconds is None
+def detail_of(detail: float | None, of_files: bool, seconds: float | None, lends: bool = False) -> float:
+    """The amount of detail, 0 to 1; None is 1 in mixes of one clip, else 0.
+
+    Args:
+        detail: As asked for.
+        of_files: Whether the sound is made from files.
+        seconds: Its length, if it is not one clip.
+        lends: Whether there is a library to borrow detail from.
+
+    Raises:
+        ToolError: No such amount, or no sounds whose detail it could be.
+    """
     if detail is None:
-        return DETAIL if possible else 0.0
+        return DETAIL if of_files and seconds is None else 0.0
     if not (isinstance(detail, int | float) and 0 <= detail <= 1):
         raise ToolError(f"detail: expected a number from 0 to 1, found {detail!r}")
-    if detail and not possible:
-        lack = (
-            "without audio_files" if not of_files else "with seconds, as longer sounds have no detail of their sources"
+    if detail and seconds is not None:
+        raise ToolError(f"detail: expected none with seconds, as only sounds of one clip have any, found {detail:g}")
+    if detail and not (of_files or lends):
+        raise ToolError(
+            f"detail: expected none without audio_files, found {detail:g}; open the tool with library_dir=FOLDER, "
+            "whose sounds lend theirs"
         )
-        raise ToolError(f"detail: expected none {lack}, found {detail:g}")
     return float(detail)
 
 

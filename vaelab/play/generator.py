@@ -91,7 +91,8 @@ class Generator:
             offsets: Start of the clip in each file, seconds.
             phase: Take the phase of the (mixed) sources instead of finding one.
             detail: 0 to 1: how much of what the decodings of the files lack is put back (`play.detail`); at 1 a single
-                file comes back as it is. None is 1 for mixes of one clip, and 0 without files or with `seconds`.
+                file comes back as it is. Random sounds borrow it from the nearest sound of the tool's library, which
+                their recipe names as a source. None is 1 for mixes of one clip, else 0.
             count: How many.
             seed: Of all that is random; None takes a fresh one, prints it and keeps it in the recipe.
             directions: Amounts by name, added to the embedding, as in {"brightness": 1.0}; see `directions`.
@@ -120,7 +121,7 @@ class Generator:
         offsets = checks.offsets_of(audio_files or (), offsets)
         prior = self._checked_prior(prior, audio_files)
         self._check_label(label, prior)
-        detail = checks.detail_of(detail, bool(audio_files), seconds)
+        detail = checks.detail_of(detail, bool(audio_files), seconds, self._lends())
         if seed is None:
             seed = secrets.randbits(31)
             if not audio_files or variance > 0 or spread > 0 or seconds is not None:
@@ -150,7 +151,10 @@ class Generator:
         sounds = []
         for index, point in enumerate(z.astype(np.float32)):
             if seconds is None:
-                sounds.append(rendering.sound(self.model, {**recipe, "index": index}, point, level, details))
+                own = {"index": index}
+                if detail and not audio_files:
+                    details, own["sources"] = self._borrowed(point, detail)
+                sounds.append(rendering.sound(self.model, {**recipe, **own}, point, level, details))
             else:
                 steps = 1 + int(np.ceil(seconds / self.model.audio.clip_seconds))
                 points = latent.walk(jax.random.fold_in(walk_key, index), point, steps, WALK)
@@ -282,10 +286,26 @@ class Generator:
         """
         return self._encode(self._read(audio_files, checks.offsets_of(audio_files, None)))
 
-    def decode(self, z: np.ndarray) -> list[Sound]:
-        """Sounds that points of latent space (n, latent) stand for; each peaks at -1 dBFS."""
-        recipe = self._recipe({"call": "decode", "phase": False}, (), ())
-        return [rendering.sound(self.model, recipe, point) for point in self.checked_latents(z)]
+    def decode(self, z: np.ndarray, detail: float = 0.0) -> list[Sound]:
+        """Sounds that points of latent space (n, latent) stand for; each peaks at -1 dBFS.
+
+        Args:
+            z: The points.
+            detail: Of the nearest sound of the tool's library, as for random sounds of `generate`.
+
+        Raises:
+            ToolError: A detail that does not fit, or no library to borrow it from.
+        """
+        detail = checks.detail_of(detail, False, None, self._lends())
+        settings = {"call": "decode", "weights": None, "normalize_weights": True, "phase": detail > 0, "detail": detail}
+        recipe = self._recipe(settings, (), ())
+        sounds = []
+        for point in self.checked_latents(z):
+            details, own = None, {}
+            if detail:
+                details, own["sources"] = self._borrowed(point, detail)
+            sounds.append(rendering.sound(self.model, {**recipe, **own}, point, None, details))
+        return sounds
 
     def reconstruct(self, features: np.ndarray) -> np.ndarray:
         """Reconstruct features at eps = 0: (n, frames, mels) in [0, 1] -> the same shape."""
@@ -326,6 +346,22 @@ class Generator:
         if label is None:
             return self.reference.embeddings
         return self.reference.embeddings[self.reference.labels == self.model.config.classes.index(label)]
+
+    def _lends(self) -> bool:
+        """Whether there are sounds whose detail others may borrow."""
+        return False
+
+    def _lender(self, z: np.ndarray) -> tuple[Path, float]:
+        """The sound that lends its detail to a point (latent,): its file, and where it starts, seconds."""
+        raise NotImplementedError  # without a library `_lends` is false
+
+    def _borrowed(self, z: np.ndarray, amount: float) -> tuple[details_of.Detail, list[dict[str, Any]]]:
+        """Detail for a point (latent,), and the source that lends it."""
+        path, start = self._lender(z)
+        clips = self._read([path], [start])
+        embeddings = rendering.embed(self.model, rendering.stored_features(clips, self.model.audio)[0])
+        details = details_of.of_sources(self.model, clips, np.ones(1, np.float32), embeddings, amount)
+        return details, [provenance.source(path, start, self.model.audio.clip_seconds)]
 
     def _read(self, audio_files: Sequence[str | os.PathLike], offsets: Sequence[float]) -> np.ndarray:
         """Clips of files: (n, samples)."""

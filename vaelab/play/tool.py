@@ -314,6 +314,13 @@ class SoundSampleTool(Generator):
                     answers[path] = Answer(path, self.class_names[int(row.argmax())], row, familiar)
             yield from (answers[path] for path in paths[start : start + rendering.BATCH])
 
+    def _lends(self) -> bool:
+        return self.library is not None
+
+    def _lender(self, z: np.ndarray) -> tuple[Path, float]:
+        files, onsets, _ = self.find_similar(z, 1, by="embedding")
+        return files[0], float(onsets[0])
+
     def _remembered(self) -> Reference:
         if self.reference is None:
             raise ToolError(checks.unfinished(self.path))

@@ -17,6 +17,10 @@ def augment(key: jax.Array, features: jax.Array, config: Config) -> jax.Array:
     """Change each sound of a batch (batch, frames, mels) in [0, 1] at random, as the knobs of `TrainConfig` say."""
     when, pitch, colour = jax.random.split(key, 3)
     train, sounds = config.train, (features.shape[0],)
+    if train.vary:
+        chance_key, variant_key = jax.random.split(jax.random.fold_in(key, 3))
+        chosen = jax.random.bernoulli(chance_key, train.vary, sounds)
+        features = jnp.where(chosen[:, None, None], variant(variant_key, features), features)
     if train.shift_frames:
         features = shifted(features, jax.random.randint(when, sounds, 0, train.shift_frames + 1), axis=1)
     if train.shift_bins:

@@ -60,7 +60,7 @@ class Bar:
         if self._held_out:
             held_out = self._held_out
             losses = f"held out {held_out['loss']:.0f}, kl {held_out['kl']:.0f}"
-            texts.append(f"{losses}, error {held_out['error_db']:.2f} dB")
+            texts.append(f"{losses}, error {held_out['audible_db']:.2f} dB")
         texts.append(f"rate {schedule.rate(self._step, self._config):.1e}")
         if speed := self._steps_a_second():
             texts.append(f"{speed * self._config.batch_size:.0f} sounds/s")

@@ -71,7 +71,10 @@ def dataset(shown: Dataset) -> Picture:
 
 
 def training_curves(history: Sequence[Mapping[str, float]]) -> Picture:
-    """Loss in training and held out, and the held-out error in dB, over steps."""
+    """Loss in training and held out, and the held-out error in dB where sounds are audible, over steps.
+
+    Runs of before did not measure that: their error is drawn as NaN, which shows nothing.
+    """
     figure = Picture(figsize=(9, 3), layout="constrained")
     left, right = figure.subplots(1, 2)
     steps = [metrics["step"] for metrics in history]
@@ -80,8 +83,9 @@ def training_curves(history: Sequence[Mapping[str, float]]) -> Picture:
     left.plot(steps, [metrics["loss"] for metrics in history], color=COLOURS[0], label="held out", **dots)
     left.set(xlabel="step", ylabel="loss (nats per sound)")
     left.legend()
-    right.plot(steps, [metrics["error_db"] for metrics in history], color=COLOURS[0], **dots)
-    right.set(xlabel="step", ylabel="held-out error (dB)", ylim=(0, None))
+    errors = [metrics.get("audible_db", np.nan) for metrics in history]
+    right.plot(steps, errors, color=COLOURS[0], **dots)
+    right.set(xlabel="step", ylabel="held-out error where audible (dB)")
     return figure
 
 

@@ -140,7 +140,7 @@ class SoundMap(ipywidgets.VBox):
         def job(stopped: Stopped) -> None:
             with self.status.failing("not decoded", stopped):
                 z, near = umap_map.latent_at(self.coordinates, embeddings, place)
-                sound = self.tool.decode(z[None])[0]
+                sound = self.tool.decode(z[None], detail=1.0)[0]
                 if stopped():
                     return
                 self.sound = sound
