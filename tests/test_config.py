@@ -39,6 +39,8 @@ def test_frames():
         (AudioConfig, {"fmax": 30000}, "fmax"),
         (AudioConfig, {"n_mels": 0}, "n_mels"),
         (AudioConfig, {"top_db": -1}, "top_db"),
+        (TrainConfig, {"follow": "kl"}, "follow: expected one of loss, audible_db, found 'kl'"),
+        (TrainConfig, {"vary": 1.5}, "vary: expected 0 to 1, found 1.5"),
         (
             ModelConfig,
             {"likelihood": "gauss"},

@@ -13,6 +13,7 @@ from typing import Any, Self
 from vaelab import VaelabError
 
 LIKELIHOODS = ("laplace", "censored", "cross_entropy")
+FOLLOWED = ("loss", "audible_db")
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -204,8 +205,10 @@ class TrainConfig(_JsonConfig):
         adam_b2: Decay of Adam's second moment.
         average: Decay of the running average of the weights, which is what is evaluated and kept.
         evaluate_every: Steps between evaluations on the held-out sounds.
+        follow: Held-out figure that must fall: it decides when the rate is lowered, when training ends and which model
+            is the best: "loss", or "audible_db", the error where sounds are audible.
         patience: Evaluations without improvement after which the rate is lowered.
-        min_improvement: Smallest relative fall of the held-out loss that counts as one.
+        min_improvement: Smallest relative fall of the followed figure that counts as one.
         decay: Factor by which a plateau lowers the rate.
         decay_steps: Steps over which it is lowered.
         stop_rate: Training ends when rate / learning_rate falls below this.
@@ -232,6 +235,7 @@ class TrainConfig(_JsonConfig):
     adam_b2: float = 0.95
     average: float = 0.99
     evaluate_every: int = 100
+    follow: str = "loss"
     patience: int = 2
     min_improvement: float = 2e-3
     decay: float = 0.3
@@ -259,6 +263,7 @@ class TrainConfig(_JsonConfig):
         for name in ("shift_frames", "shift_bins", "tilt_db", "variants", "device_megabytes"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
         self._check("vary", 0 <= self.vary <= 1, "0 to 1")
+        self._check("follow", self.follow in FOLLOWED, f"one of {', '.join(FOLLOWED)}")
         self._check("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         for name in ("decay", "stop_rate"):
             self._check(name, 0 < getattr(self, name) < 1, "between 0 and 1")

@@ -22,7 +22,7 @@ BEFORE_ONSET_S = (0.003, 0.025)  # where the echo of an onset is measured
 SILENCE = 1e-10
 
 
-class Heard(NamedTuple):
+class Properties(NamedTuple):
     """Properties of one sound; NaN where a sound has none.
 
     Attributes:
@@ -58,10 +58,10 @@ def cepstral_statistics(samples: Samples, rate: int) -> Float[np.ndarray, " stat
     return np.concatenate([cepstra.mean(axis=1), cepstra.std(axis=1), steps])
 
 
-def properties(samples: Samples, rate: int) -> Heard:
+def properties(samples: Samples, rate: int) -> Properties:
     """Measure a sound."""
     decibels = mel_db(samples, rate)
-    return Heard(
+    return Properties(
         _roughness(decibels, axis=1),
         _roughness(decibels, axis=0),
         1000 * _attack_seconds(samples, rate),

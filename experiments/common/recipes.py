@@ -103,7 +103,7 @@ RECIPES = {
         gather=_general,
         config=Config(
             model=ModelConfig(latent_dim=512, components=512, likelihood="censored"),
-            train=TrainConfig(learning_rate=1e-4, vary=0.75),
+            train=TrainConfig(learning_rate=1e-4, vary=0.75, follow="audible_db"),
         ),
         results=("heard", "prior"),
     ),

@@ -34,7 +34,6 @@ from experiments.common.results import FOLDER
 from experiments.quality.prior import frechet
 from vaelab import SoundSampleTool, audio, spectral
 from vaelab.play import rendering
-from vaelab.play.detail import ONSET
 from vaelab.ui import plots
 
 COMMAND = "python -m experiments.quality.heard"
@@ -50,6 +49,7 @@ DETAILS, FEW_DETAILS = (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 1.0)  # where the defa
 TINY = 12
 PICTURE = FOLDER / "heard.png"
 MOST_LATE = 20
+ONSET = 0.1  # of the largest sample
 PADDED_S, QUIET_DB = 0.1, -60.0  # sounds that echoes before the onset are measured on begin this late, after silence
 COLUMNS = (
     "sounds",
@@ -147,8 +147,8 @@ class Judge:
         """A row of the table."""
         points = self.place(statistics(sounds, self.rate))
         values = [
-            frechet(points[made], self.real[other]) / self.floor
-            for made, (_, other) in zip(made_from.of_split, self.splits, strict=True)
+            frechet(points[chosen], self.real[other]) / self.floor
+            for chosen, (_, other) in zip(made_from.of_split, self.splits, strict=True)
         ]
         origins = (
             [self.place(self.training)] * len(points) if made_from.of_sound is None else self.real[made_from.of_sound]
@@ -355,8 +355,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def report(tool: SoundSampleTool, judge: Judge, library_dir: Path, options: argparse.Namespace) -> None:
-    """Measure by a judge, print, keep what is kept of the model `general`; random sounds borrow detail from a library."""
-    kept = not options.tiny and options.model == "general"
+    """Measure by a judge, print, keep the tables of `general`; random sounds borrow detail from a library."""
+    is_stored = not options.tiny and options.model == "general"
     with TemporaryDirectory() as home:
         tool.open_library(library_dir, home=home, progress=False)
         rows = measure(tool, judge, DETAILS if options.on == "kits" else FEW_DETAILS)
@@ -368,10 +368,10 @@ def report(tool: SoundSampleTool, judge: Judge, library_dir: Path, options: argp
         "properties. Targets (foreign sounds): reconstruction 1.4, mix 2.6, random 1.5 with at most 15 % copies, "
         "normal prior 4; steps within 15 % of real; the hop's rate within 0.02; echo -40 dB; folder 35 %"
     )
-    name = ("heard" if options.on == "foreign" else f"heard_{options.on}") if kept else None
+    name = ("heard" if options.on == "foreign" else f"heard_{options.on}") if is_stored else None
     command = COMMAND if options.on == "foreign" else f"{COMMAND} --on {options.on}"
     measures.report(name, command, COLUMNS, rows, note)
-    if kept and options.on == "foreign":
+    if is_stored and options.on == "foreign":
         draw(tool, judge).savefig(PICTURE, dpi=60)
     elif options.tiny:
         draw(tool, judge)

@@ -149,7 +149,7 @@ def _analysed(samples: Samples, config: AudioConfig) -> tuple[Features, Spectrum
 
 
 def _moves(clips: Samples, shares: Float[np.ndarray, " sources"]) -> list[int]:
-    """How much later each clip must begin, in samples, for all onsets to lie at their mean place."""
+    """Delays of the clips, in samples, that bring all onsets to their mean place."""
     onsets = np.array([_onset(clip) for clip in clips])
     mean = round(float(sizes(shares) @ onsets / sizes(shares).sum()))
     return [mean - int(onset) for onset in onsets]

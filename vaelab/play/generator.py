@@ -348,7 +348,7 @@ class Generator:
         return self.reference.embeddings[self.reference.labels == self.model.config.classes.index(label)]
 
     def _lends(self) -> bool:
-        """Whether there are sounds whose detail others may borrow."""
+        """Return True if there are sounds whose detail others may borrow."""
         return False
 
     def _lender(self, z: np.ndarray) -> tuple[Path, float]:

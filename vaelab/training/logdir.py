@@ -111,7 +111,7 @@ class RunState:
         """Go on after an evaluation; returns whether it is the best so far."""
         self.history.append(seen.metrics)
         self.pending = []
-        return self.schedule.update(seen.metrics["loss"], seen.step, config)
+        return self.schedule.update(seen.metrics[config.follow], seen.step, config)
 
 
 def restore(logdir: Path, start: Any) -> RunState:

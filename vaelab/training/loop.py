@@ -303,7 +303,7 @@ class _Trainer:
             self._save(save_run, self.run)
         if between or not self.run.history:
             evaluation = self._evaluate()
-            if evaluation.metrics["loss"] < self.run.schedule.best:
+            if evaluation.metrics[self.config.train.follow] < self.run.schedule.best:
                 self._save(save_best, evaluation, self.seed, self.tapes)
             self._report(evaluation)
 
