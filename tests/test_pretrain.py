@@ -10,7 +10,7 @@ from vaelab.audio import synth
 from vaelab.models import checkpoint, pretrained
 
 SHIPPED = sorted(path.stem for path in pretrained.FOLDER.glob("*.safetensors"))
-MOST_BYTES = 40e6
+MOST_BYTES = 58e6  # with the code, a wheel of less than 60 MB
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,10 @@ The front end is librosa's (centred, zero-padded, periodic Hann, power 2, Slaney
 relative to the clip's maximum) with the last frame dropped: frames = samples // hop. Features are
 `1 + (dB - level) / top_db`, clipped to [0, 1]; the level, the clip's maximum in dB, is kept beside them.
 
-The way back solves for the non-negative power spectrum behind the mel bands, guesses a phase from how the
-magnitudes change, and refines it with fast Griffin-Lim. One filterbank serves both directions. The constants
-below were chosen by `python -m experiments.quality.inversion`.
+The way back solves for the non-negative power spectrum behind the mel bands, guesses a phase from how the magnitudes
+change, and refines it with fast Griffin-Lim. Above `NOISY_HZ` the phase begins as that of white noise: a guess for
+noise is alike in all bins, and is heard as a buzz at the hop's rate. One filterbank serves both directions. The
+constants below were chosen by `python -m experiments.quality.inversion`.
 
 Sources: Griffin and Lim 1984, "Signal estimation from modified short-time Fourier transform"; Perraudin,
 Balazs and Soendergaard 2013, "A fast Griffin-Lim algorithm"; Prusa, Balazs and Soendergaard 2017, "A noniterative
@@ -20,7 +21,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float, Int, UInt8
+from jaxtyping import Array, Bool, Complex, Float, Int, UInt8
 
 from vaelab.config import AudioConfig
 
@@ -34,6 +35,7 @@ GRIFFIN_LIM_ROUNDS = 16
 MOMENTUM = 0.99  # Perraudin et al. recommend values close to one
 HANN_GAMMA = 0.25645  # exp(-pi t^2 / gamma), gamma = HANN_GAMMA * n_fft^2, is the Gaussian nearest to a Hann window
 ONSET = 0.3  # nepers from one frame to the next that make an onset: a steady tone's rounding errors must not
+NOISY_HZ = 2500.0  # 1200 and 5000 do as well
 MOST_GAIN_DB = 40.0  # of a band of `equalise`
 PHASE_FLOOR = 1e-4  # of the largest magnitude: changes below it say nothing of phase
 
@@ -132,7 +134,7 @@ def invert(
     """
     if iterations is None:
         iterations = GRIFFIN_LIM_ROUNDS if phase is None else 0
-    return _invert(features, filterbank(config), phase, config, iterations)
+    return _invert(features, filterbank(config), phase, jax.random.key(0), config, iterations)
 
 
 def guess_phase(magnitude: Bins, config: AudioConfig) -> Bins:
@@ -262,14 +264,25 @@ def _mel_power(power: Float[Array, "... bins"], config: AudioConfig) -> Float[Ar
 
 @partial(jax.jit, static_argnames=("config", "iterations"))
 def _invert(
-    features: Features, filters: Float[Array, "mels bins"], phase: Bins | None, config: AudioConfig, iterations: int
+    features: Features,
+    filters: Float[Array, "mels bins"],
+    phase: Bins | None,
+    noise_key: jax.Array,
+    config: AudioConfig,
+    iterations: int,
 ) -> Samples:
     power = jnp.where(features > 0, 10 ** ((features - 1) * config.top_db / 10), 0)
     updates = MEL_UPDATES if phase is None else MEL_UPDATES_WITH_PHASE
     magnitude = jnp.sqrt(power_spectrum(power, filters, updates))
     if phase is None:
-        phase = guess_phase(magnitude, config)
+        noise = stft(jax.random.normal(noise_key, (1, config.samples)), config)
+        phase = jnp.where(_is_noisy(config), jnp.angle(noise), guess_phase(magnitude, config))
     return istft(_griffin_lim(magnitude, jnp.exp(1j * phase), config, iterations), config)
+
+
+def _is_noisy(config: AudioConfig) -> Bool[np.ndarray, "1 1 bins"]:
+    """Bins above `NOISY_HZ`."""
+    return (np.fft.rfftfreq(config.n_fft, 1 / config.sample_rate) >= NOISY_HZ)[None, None, :]
 
 
 def power_spectrum(
