@@ -97,7 +97,7 @@ RECIPES = {
     "general": Recipe(
         about="All kinds of short sounds: drum kits, samples of instruments and ambiences, built-in industrial sounds.",
         use="Making random sounds, mixing your own files, mapping a folder and searching it for similar sounds.",
-        limits="Voices and pure tones are turned into percussive sounds: check a file with `how_known` first.",
+        limits="Most of its training sounds are drums; voices and sustained instruments come back less exactly.",
         split="The packs BJA_Pacific, ElectricEmpireKit, Audiophob and VariBreaks, and other built-in sounds.",
         sounds=("hydrogen", "sonic_pi", "built_in"),
         gather=_general,
