@@ -11,12 +11,12 @@ import numpy as np
 
 from experiments.common import measures, timing
 from experiments.speed.options import parsed
-from vaelab import SoundSampleTool, spectral
+from vaelab import SoundSampleTool
 from vaelab import model as models
 from vaelab.audio import synth
 from vaelab.config import AudioConfig, ModelConfig
 from vaelab.models import checkpoint
-from vaelab.play import latent, provenance, rendering
+from vaelab.play import detail, latent, provenance, rendering
 
 COMMAND = "python -m experiments.speed.latency"
 SAMPLEVAE_MS = 670.0  # the same call in SampleVAE, 16 kHz, on two cores
@@ -36,10 +36,12 @@ def generate(options: argparse.Namespace) -> None:
             for kind in ("kick", "snare")
         ]
         settings = {"audio_files": pair[:2], "weights": [1, 2], "seed": 0}
-        rows = [["the whole call, with the sources' phase", milliseconds(lambda: tool.generate(**settings), calls)]]
+        rows = [["the whole call, with the sources' detail", milliseconds(lambda: tool.generate(**settings), calls)]]
         rows += [[f"  {name}", milliseconds(part, calls)] for name, part in parts(tool, pair[:2]).items()]
         without = milliseconds(lambda: tool.generate(**settings, phase=False), calls)
         rows += [["the whole call, phase found by 16 rounds", without]]
+        smooth = milliseconds(lambda: tool.generate(**settings, detail=0.0), calls)
+        rows += [["the whole call, detail 0", smooth]]
         rows += [["a random sound", milliseconds(lambda: tool.generate(seed=0), calls)]]
     whole = rows[0][1]
     note = (
@@ -56,18 +58,20 @@ def parts(tool: SoundSampleTool, pair: list[Path]) -> dict[str, Callable]:
     model, config = tool.model, tool.model.audio
     clips = rendering.read_clips(pair, [0.0, 0.0], config)
     weights = latent.normalized(2, [1, 2])
-    features, _ = rendering.stored_features(clips, config)
-    z, level = rendering.mix(model, clips, weights, jax.random.key(0))
-    phase = rendering.mixed_phase(clips, weights, config)
+    features, levels = rendering.stored_features(clips, config)
+    embeddings = rendering.embed(model, features)
+    z = rendering.mix(model, features, embeddings, weights, jax.random.key(0))
+    details = detail.of_sources(model, clips, weights, embeddings, detail.DEFAULT)
     decoded = np.asarray(model.decode(jnp.asarray(z)))
-    samples = np.asarray(spectral.invert(decoded, config, phase[None]))[0]
+    samples = np.asarray(detail.samples(decoded, details, config))[0]
+    level = rendering.mean_level(levels, weights)
     return {
         "read, mix down, resample": lambda: rendering.read_clips(pair, [0.0, 0.0], config),
         "mel features": lambda: rendering.stored_features(clips, config),
         "encode": lambda: model.encode(features),
-        "align, add, take the phase": lambda: rendering.mixed_phase(clips, weights, config),
+        "align, add, measure the detail": lambda: detail.of_sources(model, clips, weights, embeddings, detail.DEFAULT),
         "decode": lambda: model.decode(jnp.asarray(z)),
-        "mel to samples": lambda: spectral.invert(decoded, config, phase[None]),
+        "features and detail to samples": lambda: detail.samples(decoded, details, config),
         "fades, level, true peak": lambda: rendering.finished(samples, level, config),
         "hash the sources": lambda: [provenance.source(path, 0.0, config.clip_seconds) for path in pair],
     }

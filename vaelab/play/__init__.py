@@ -5,6 +5,7 @@ Public names:
     SoundSampleTool, regenerate    a model and a library, and all that they do; a written sound again
     latent, prior, directions      weighted sums and paths, random points, named directions
     rendering                      latents to samples
+    detail                         what decodings of the sources lack
     provenance                     recipes and the sources that they name
     transcode                      a sliced recording, each segment replaced by a model's sound
 """
@@ -13,6 +14,6 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["directions", "latent", "prior", "provenance", "rendering", "transcode"],
+    submodules=["detail", "directions", "latent", "prior", "provenance", "rendering", "transcode"],
     submod_attrs={"checks": ["ToolError"], "regenerate": ["regenerate"], "tool": ["SoundSampleTool"]},
 )
