@@ -46,7 +46,8 @@ MOST, MOST_TRAINING, LONGEST_S = 120, 600, 4.0
 COMPONENTS, NEIGHBOURS, SPLITS, WORST = 12, 10, 3, 5
 NEARER_THAN = 5  # per cent of real sounds are nearer to a training sound than this
 DETAILS, FEW_DETAILS = (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 1.0)  # where the default is chosen; elsewhere
-TINY = 12
+TINY = 6
+FEW = 20  # sounds that are measured in this process
 PICTURE = FOLDER / "heard.png"
 MOST_LATE = 20
 ONSET = 0.1  # of the largest sample
@@ -70,7 +71,11 @@ COLUMNS = (
 
 def statistics(sounds: Sequence[np.ndarray], rate: int) -> np.ndarray:
     """Cepstral statistics of sounds: (n, statistics)."""
-    return np.array(Parallel(-1)(delayed(hearing.cepstral_statistics)(samples, rate) for samples in sounds))
+    return np.array(
+        Parallel(1 if len(sounds) < FEW else -1)(
+            delayed(hearing.cepstral_statistics)(samples, rate) for samples in sounds
+        )
+    )
 
 
 class Sources(NamedTuple):
@@ -117,7 +122,8 @@ class Judge:
     @cached_property
     def _axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         centre, spread = self._statistics.mean(axis=0), self._statistics.std(axis=0) + 1e-9
-        return centre, spread, np.linalg.svd((self._statistics - centre) / spread, full_matrices=False)[2][:COMPONENTS]
+        count = min(COMPONENTS, len(self.clips) // 2 - 1)  # of fewer sounds than that, covariances are singular
+        return centre, spread, np.linalg.svd((self._statistics - centre) / spread, full_matrices=False)[2][:count]
 
     def place(self, measured: np.ndarray) -> np.ndarray:
         """Cepstral statistics (n, statistics) in the space."""
@@ -154,7 +160,11 @@ class Judge:
             [self.place(self.training)] * len(points) if made_from.of_sound is None else self.real[made_from.of_sound]
         )
         nearest = [cdist(point[None], origin).min() for point, origin in zip(points, origins, strict=True)]
-        measured = np.array(Parallel(-1)(delayed(hearing.properties)(samples, self.rate) for samples in sounds))
+        measured = np.array(
+            Parallel(1 if len(sounds) < FEW else -1)(
+                delayed(hearing.properties)(samples, self.rate) for samples in sounds
+            )
+        )
         modulation = [hearing.hop_modulation(samples, self.rate, self.hop) for samples in sounds]
         return [
             name,
