@@ -296,14 +296,15 @@ class _Trainer:
     def finish(self) -> None:
         """Save and evaluate a run that ends between evaluations.
 
-        The state is saved first: this evaluation is no part of a run that is resumed.
+        The state is saved first: this evaluation is no part of a run that is resumed. It makes a best model only where
+        there was no evaluation yet, since a best model of the run could not come back.
         """
         between = self.step % self.config.train.evaluate_every != 0
         if between:
             self._save(save_run, self.run)
         if between or not self.run.history:
             evaluation = self._evaluate()
-            if evaluation.metrics[self.config.train.follow] < self.run.schedule.best:
+            if not self.run.history:
                 self._save(save_best, evaluation, self.seed, self.tapes)
             self._report(evaluation)
 
