@@ -163,6 +163,7 @@ def test_sounds_are_added_by_file_and_removed(mixer, files, sounds):
     mixer.seed.value = 7
     assert same(mixer, seed=7)
     assert "random sound, seed 7" in mixer.status.value
+    assert mixer.label.label == "any class"
 
 
 def test_rows_are_bounded(tool, sounds):

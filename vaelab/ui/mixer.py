@@ -131,7 +131,7 @@ class Mixer(ipywidgets.VBox):
         """The setting that the controls show."""
         rows = tuple(row.channel for row in self.rows)
         chance = round(self.variance.value, 6), round(self.spread.value, 6), self.seed.value
-        return Setting(rows, self.normalize.value, *chance, round(self.detail.value, 6), self.label.value)
+        return Setting(rows, self.normalize.value, *chance, round(self.detail.value, 6), self.label.value or None)
 
     def add_sounds(self, paths: Iterable[str | os.PathLike], offsets: Iterable[float] | None = None) -> str:
         """Add sounds that are not there yet, `MOST_ROWS` in all at most, and make the new mix; says what it did."""
@@ -150,7 +150,7 @@ class Mixer(ipywidgets.VBox):
         self.detail = amount("detail", 1.0)
         self.normalize = check("normalise weights", True, "12em")
         self.seed = ipywidgets.BoundedIntText(value=0, min=0, max=SEEDS, description="seed", layout=wide("14em"))
-        names = [("any class", None), *((name, name) for name in self.tool.class_names)]
+        names = [("any class", ""), *((name, name) for name in self.tool.class_names)]
         self.label = ipywidgets.Dropdown(options=names, layout=wide("12em"), tooltip="of sounds at random")
         self.dice = button("random", "a new seed", "roll")
         self.autoplay = check("play at once", True, "9em")
@@ -220,7 +220,7 @@ class Mixer(ipywidgets.VBox):
                 row.set(channel)
             self.normalize.value, self.seed.value = setting.normalize, setting.seed
             self.variance.value, self.spread.value = setting.variance, setting.spread
-            self.detail.value, self.label.value = setting.detail, setting.label
+            self.detail.value, self.label.value = setting.detail, setting.label or ""
         finally:
             self._setting_rows = False
 
