@@ -151,7 +151,7 @@ class Mixer(ipywidgets.VBox):
         self.normalize = check("normalise weights", True, "12em")
         self.seed = ipywidgets.BoundedIntText(value=0, min=0, max=SEEDS, description="seed", layout=wide("14em"))
         names = [("any class", ""), *((name, name) for name in self.tool.class_names)]
-        self.label = ipywidgets.Dropdown(options=names, layout=wide("12em"), tooltip="of sounds at random")
+        self.label = ipywidgets.Dropdown(options=names, layout=wide("12em"))
         self.dice = button("random", "a new seed", "roll")
         self.autoplay = check("play at once", True, "9em")
         self.slot = ipywidgets.ToggleButtons(options=SLOTS, style={"button_width": "3em"}, layout=wide("9em"))
