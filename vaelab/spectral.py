@@ -35,7 +35,7 @@ GRIFFIN_LIM_ROUNDS = 16
 MOMENTUM = 0.99  # Perraudin et al. recommend values close to one
 HANN_GAMMA = 0.25645  # exp(-pi t^2 / gamma), gamma = HANN_GAMMA * n_fft^2, is the Gaussian nearest to a Hann window
 ONSET = 0.3  # nepers from one frame to the next that make an onset: a steady tone's rounding errors must not
-NOISY_HZ = 2500.0  # 1200 and 5000 do as well
+NOISY_HZ = 2500.0
 MOST_GAIN_DB = 40.0  # of a band of `equalise`
 PHASE_FLOOR = 1e-4  # of the largest magnitude: changes below it say nothing of phase
 
@@ -271,9 +271,7 @@ def _invert(
     config: AudioConfig,
     iterations: int,
 ) -> Samples:
-    power = jnp.where(features > 0, 10 ** ((features - 1) * config.top_db / 10), 0)
-    updates = MEL_UPDATES if phase is None else MEL_UPDATES_WITH_PHASE
-    magnitude = jnp.sqrt(power_spectrum(power, filters, updates))
+    magnitude = magnitudes(features, filters, config, MEL_UPDATES if phase is None else MEL_UPDATES_WITH_PHASE)
     if phase is None:
         noise = stft(jax.random.normal(noise_key, (1, config.samples)), config)
         phase = jnp.where(_is_noisy(config), jnp.angle(noise), guess_phase(magnitude, config))
@@ -283,6 +281,14 @@ def _invert(
 def _is_noisy(config: AudioConfig) -> Bool[np.ndarray, "1 1 bins"]:
     """Bins above `NOISY_HZ`."""
     return (np.fft.rfftfreq(config.n_fft, 1 / config.sample_rate) >= NOISY_HZ)[None, None, :]
+
+
+def magnitudes(
+    features: Features, filters: Float[Array | np.ndarray, "mels bins"], config: AudioConfig, updates: int
+) -> Bins:
+    """Magnitudes of the spectrum behind features, which peaks at a mel power of one; see `power_spectrum`."""
+    power = jnp.where(features > 0, 10 ** ((features - 1) * config.top_db / 10), 0)
+    return jnp.sqrt(power_spectrum(power, filters, updates))
 
 
 def power_spectrum(

@@ -78,10 +78,7 @@ def hop_modulation(samples: Samples, rate: int, hop: int) -> float:
     """
     high = signal.sosfiltfilt(signal.butter(4, MODULATED_HZ, "highpass", fs=rate, output="sos"), samples)
     step = hop // 16
-    envelope = (
-        np.sqrt(np.maximum(librosa.feature.rms(y=high, frame_length=2 * step, hop_length=step, center=False), 0))[0]
-        ** 2
-    )
+    envelope = librosa.feature.rms(y=high, frame_length=2 * step, hop_length=step, center=False)[0]
     audible = np.flatnonzero(envelope > envelope.max() * 10 ** (-30 / 20))
     if not len(audible) or envelope.max() < 1e-5 or audible[-1] - audible[0] < 16 * 16:
         return float("nan")

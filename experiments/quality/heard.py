@@ -12,8 +12,8 @@ not by features that a model learned from:
     error dB    mean distance of the model's reconstruction where a sound is audible (no invention, no phase)
 
 Two collections: foreign sounds, of LMMS, that no training and no choice has met; and the drum kits that ended the
-training of the models, on which defaults are chosen (`--on kits`). The pictures show
-the worst five reconstructions and a mix.
+training of the models, on which defaults are chosen (`--on kits`). The pictures
+show the worst five reconstructions and a mix.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from experiments.common import commands, hearing, measures, real_sounds, trained
 from experiments.common.results import FOLDER
 from experiments.quality.prior import frechet
 from vaelab import SoundSampleTool, audio, spectral
-from vaelab.play import rendering
+from vaelab.play import detail, rendering
 from vaelab.ui import plots
 
 COMMAND = "python -m experiments.quality.heard"
@@ -50,7 +50,6 @@ TINY = 6
 FEW = 20  # sounds that are measured in this process
 PICTURE = FOLDER / "heard.png"
 MOST_LATE = 20
-ONSET = 0.1  # of the largest sample
 PADDED_S, QUIET_DB = 0.1, -60.0  # sounds that echoes before the onset are measured on begin this late, after silence
 COLUMNS = (
     "sounds",
@@ -69,13 +68,16 @@ COLUMNS = (
 )
 
 
+def measured(function: Callable, sounds: Sequence[np.ndarray], *arguments: Any) -> np.ndarray:
+    """A function of each sound and the arguments, on all cores: (n, ...)."""
+    return np.array(
+        Parallel(1 if len(sounds) < FEW else -1)(delayed(function)(samples, *arguments) for samples in sounds)
+    )
+
+
 def statistics(sounds: Sequence[np.ndarray], rate: int) -> np.ndarray:
     """Cepstral statistics of sounds: (n, statistics)."""
-    return np.array(
-        Parallel(1 if len(sounds) < FEW else -1)(
-            delayed(hearing.cepstral_statistics)(samples, rate) for samples in sounds
-        )
-    )
+    return measured(hearing.cepstral_statistics, sounds, rate)
 
 
 class Sources(NamedTuple):
@@ -160,12 +162,8 @@ class Judge:
             [self.place(self.training)] * len(points) if made_from.of_sound is None else self.real[made_from.of_sound]
         )
         nearest = [cdist(point[None], origin).min() for point, origin in zip(points, origins, strict=True)]
-        measured = np.array(
-            Parallel(1 if len(sounds) < FEW else -1)(
-                delayed(hearing.properties)(samples, self.rate) for samples in sounds
-            )
-        )
-        modulation = [hearing.hop_modulation(samples, self.rate, self.hop) for samples in sounds]
+        properties = measured(hearing.properties, sounds, self.rate)
+        modulation = measured(hearing.hop_modulation, sounds, self.rate, self.hop)
         return [
             name,
             float(np.mean(values)),
@@ -173,8 +171,7 @@ class Judge:
             self._near(points, made_from.of_sound),
             None,
             float((np.array(nearest) < self.copy_distance).mean()),
-            *_medians(measured),
-            _medians(np.array(modulation)[:, None])[0],
+            *_medians(np.column_stack([properties, modulation])),
             echo,
         ]
 
@@ -216,9 +213,9 @@ class Judge:
         return float(((nearest == own[:, None]).mean(axis=1) > 0.5).mean())
 
 
-def _medians(measured: np.ndarray) -> list[float | None]:
+def _medians(values: np.ndarray) -> list[float | None]:
     """Median of each column of (n, columns); None where no sound has a value."""
-    columns = [column[np.isfinite(column)] for column in measured.T]
+    columns = [column[np.isfinite(column)] for column in values.T]
     return [float(np.median(column)) if len(column) else None for column in columns]
 
 
@@ -263,7 +260,7 @@ def late_sounds(judge: Judge, folder: Path) -> list[tuple[Path, int]]:
     pad, late = round(PADDED_S * judge.rate), []
     for number, clip in enumerate(judge.clips):
         samples = np.concatenate([np.zeros(pad, np.float32), clip])[: len(clip)]
-        onset = pad + int(np.argmax(np.abs(clip) >= ONSET * np.abs(clip).max()))
+        onset = pad + detail.onset(clip)
         if hearing.echo_before_onset_db(samples, judge.rate, onset) <= QUIET_DB and len(late) < MOST_LATE:
             late.append(
                 (audio.write(folder / f"{number}.wav", samples / np.abs(samples).max(), judge.rate, bits=32), onset)
@@ -309,21 +306,21 @@ def measure(tool: SoundSampleTool, judge: Judge, details: Sequence[float]) -> li
             return _generate(tool, [judge.paths[index] for index in which], **settings)
 
         add("plain sum of two", judge.pairs, summed)
-        for detail in details:
-            add(f"mix of two, detail {detail:g}", judge.pairs, played, detail=detail)
-        for detail in details:
-            add(f"reconstruction, detail {detail:g}", judge.singles, played, detail=detail)
+        for share in details:
+            add(f"mix of two, detail {share:g}", judge.pairs, played, detail=share)
+        for share in details:
+            add(f"reconstruction, detail {share:g}", judge.singles, played, detail=share)
         add("reconstruction, detail 0, no phase", judge.singles, played, detail=0.0, phase=False)
         for name, value in {"variance": 0.25, "spread": 1.0}.items():
-            for detail in (0.0, 1.0):
-                words = f"variation, {name} {value:g}, detail {detail:g}"
-                add(words, judge.singles, played, **{name: value}, detail=detail)
+            for share in (0.0, 1.0):
+                words = f"variation, {name} {value:g}, detail {share:g}"
+                add(words, judge.singles, played, **{name: value}, detail=share)
     rows.append(judge.row("training sounds", list(judge.learned), judge.invented))
     for prior in ("sounds", "normal"):
-        for detail in (0.0, 1.0):
+        for share in (0.0, 1.0):
             seeds = np.random.default_rng(0).integers(2**31, size=len(judge.paths))
-            sounds = [tool.generate(prior=prior, detail=detail, seed=int(seed)).samples for seed in seeds]
-            borrowed = ", detail of a library's" if detail else ""
+            sounds = [tool.generate(prior=prior, detail=share, seed=int(seed)).samples for seed in seeds]
+            borrowed = ", detail of a library's" if share else ""
             rows.append(judge.row(f"random, prior {prior}{borrowed}", sounds, judge.invented))
     return rows
 
@@ -338,11 +335,11 @@ def draw(tool: SoundSampleTool, judge: Judge) -> Figure:
     clips, titles = [], []
     for index in worst:
         path = judge.paths[index]
-        clips += [judge.clips[index], *(_generate(tool, [path], detail=detail) for detail in (0.0, 1.0))]
+        clips += [judge.clips[index], *(_generate(tool, [path], detail=share) for share in (0.0, 1.0))]
         titles += [f"{path.stem}, real", "reconstruction, detail 0", "reconstruction, detail 1"]
     pair = judge.pairs.of_sound[0]
     files = [judge.paths[index] for index in pair]
-    clips += [plain_sum(judge, pair, config), *(_generate(tool, files, detail=detail) for detail in (0.0, 1.0))]
+    clips += [plain_sum(judge, pair, config), *(_generate(tool, files, detail=share) for share in (0.0, 1.0))]
     titles += [f"{files[0].stem} + {files[1].stem}, plain sum", "mix, detail 0", "mix, detail 1"]
     return plots.spectrograms(np.asarray(spectral.mel(np.stack(clips), config)[0]), config, titles, columns=3)
 
@@ -371,7 +368,7 @@ def report(tool: SoundSampleTool, judge: Judge, library_dir: Path, options: argp
         tool.open_library(library_dir, home=home, progress=False)
         rows = measure(tool, judge, DETAILS if options.on == "kits" else FEW_DETAILS)
     error = error_db(tool, judge.clips)
-    collection = {"foreign": "LMMS", "kits": "the drum kits held out"}[options.on]
+    collection = "built-in kinds" if options.tiny else {"foreign": "LMMS", "kits": "the drum kits held out"}[options.on]
     note = (
         f"{len(judge.paths)} sounds of {collection}; the model {options.model}, whose reconstructions are off by "
         f"{error:.2f} dB where audible. Distance in floors, mean and range of {2 * SPLITS} halves; medians of the "

@@ -61,7 +61,8 @@ def parts(tool: SoundSampleTool, pair: list[Path]) -> dict[str, Callable]:
     features, levels = rendering.stored_features(clips, config)
     embeddings = rendering.embed(model, features)
     z = rendering.mix(model, features, embeddings, weights, jax.random.key(0))
-    details = detail.of_sources(model, clips, weights, embeddings, detail.DEFAULT)
+    residuals = rendering.residuals(model, clips, embeddings)
+    details = detail.of_sources(clips, weights, residuals, detail.DEFAULT, config)
     decoded = np.asarray(model.decode(jnp.asarray(z)))
     samples = np.asarray(detail.samples(decoded, details, config))[0]
     level = rendering.mean_level(levels, weights)
@@ -69,7 +70,8 @@ def parts(tool: SoundSampleTool, pair: list[Path]) -> dict[str, Callable]:
         "read, mix down, resample": lambda: rendering.read_clips(pair, [0.0, 0.0], config),
         "mel features": lambda: rendering.stored_features(clips, config),
         "encode": lambda: model.encode(features),
-        "align, add, measure the detail": lambda: detail.of_sources(model, clips, weights, embeddings, detail.DEFAULT),
+        "features of the sources, minus their decodings": lambda: rendering.residuals(model, clips, embeddings),
+        "align, add, mix the residuals": lambda: detail.of_sources(clips, weights, residuals, detail.DEFAULT, config),
         "decode": lambda: model.decode(jnp.asarray(z)),
         "features and detail to samples": lambda: detail.samples(decoded, details, config),
         "fades, level, true peak": lambda: rendering.finished(samples, level, config),

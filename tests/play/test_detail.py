@@ -34,7 +34,8 @@ def mixed(model, clips, weights, amount, phase=True) -> tuple[np.ndarray, Detail
     shares = np.array(weights, np.float32)
     features, levels = rendering.stored_features(clips, CONFIG)
     embeddings = rendering.embed(model, features)
-    details = detail.of_sources(model, clips, shares, embeddings, amount, phase)
+    residuals = rendering.residuals(model, clips, embeddings)
+    details = detail.of_sources(clips, shares, residuals, amount, CONFIG, phase)
     return rendering.render(model, shares @ embeddings, rendering.mean_level(levels, shares), details), details
 
 
@@ -60,7 +61,7 @@ def test_more_detail_is_nearer_to_the_source(model, clips, phase):
 def test_a_mix_has_one_onset_and_its_residual_varies_as_one(model, clips):
     sound, details = mixed(model, clips, [0.5, 0.5], 1.0)
     onset = len(details.rise)
-    assert onset == pytest.approx(np.mean([detail._onset(clip) for clip in clips]), abs=1)
+    assert onset == pytest.approx(np.mean([detail.onset(clip) for clip in clips]), abs=1)
     assert np.abs(sound[:onset]).max() <= 0.11 * np.abs(sound).max()
     assert np.abs(sound[: onset - 16]).max() < 0.01 * np.abs(sound).max()  # no echo above -40 dB
     alone = [mixed(model, clips[[number]], [1.0], 1.0)[1].residual.std() for number in (0, 1)]

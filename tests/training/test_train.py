@@ -225,3 +225,11 @@ def test_sounds_that_vanish_are_left_out_and_named(tiny, tmp_path, sounds, capsy
     (folder / victim.path).unlink()
     loop.train(tmp_path / "m", "few", tiny, seed=0, num_steps=0, home=tmp_path / "d", progress=False)
     assert victim.path in capsys.readouterr().out
+
+
+def test_an_end_between_evaluations_leaves_the_best_model(tiny, home, tmp_path):
+    """It is no evaluation of the run: one that is resumed must find the best model of the run."""
+    loop.train(tmp_path / "m", "built in", tiny, seed=0, num_steps=5, home=home, progress=False)
+    for steps in (7, 9):
+        loop.train(tmp_path / "m", num_steps=steps, home=home, progress=False)
+        assert checkpoint.load(tmp_path / "m" / "best.safetensors")[1]["metrics"]["step"] == 5

@@ -26,7 +26,6 @@ from scipy import ndimage
 
 from vaelab import spectral
 from vaelab.config import AudioConfig
-from vaelab.model import Model
 from vaelab.spectral import Features, Samples, Spectrum
 
 ONSET = 0.1  # of the largest sample: where a sound begins
@@ -54,42 +53,43 @@ class Detail(NamedTuple):
 
 
 def of_sources(
-    model: Model,
     clips: Samples,
     shares: Float[np.ndarray, " sources"],
-    embeddings: Float[Array | np.ndarray, "sources latent"],
+    residuals: Float[np.ndarray, "sources frames mels"],
     amount: float,
+    config: AudioConfig,
     phase: bool = True,
 ) -> Detail:
     """Measure the detail of a mix.
 
     Args:
-        model: Decodes.
         clips: The sources (n, samples).
         shares: Of the sources in the mix, as `latent.normalized` gives.
-        embeddings: Of the sources, (n, latent): residuals are measured from their decodings.
+        residuals: Features of the sources minus their decodings, as `rendering.residuals` gives.
         amount: 0 to 1.
+        config: The front end.
         phase: Keep the spectrum of the sum: of clips whose onsets are moved to their mean place, since a mix of
             embeddings has one onset, and an unaligned sum would have one for each source.
     """
-    config = model.audio
     moves = _moves(clips, shares)
     summed = _aligned_sum(clips, shares, moves)
     features, spectrum = _analysed(summed, config)
-    detail = Detail(0.0, np.zeros_like(features), features, spectrum if phase else None, _rise(summed[0], config))
-    if not amount:
-        return detail
-    features, _ = spectral.mel(jnp.asarray(clips), config)
-    residuals = np.asarray(features - model.decode(jnp.asarray(embeddings)))
     frames = [round(move / config.hop_length) for move in moves]
     moved = np.stack([_shifted(part, by) for part, by in zip(residuals, frames, strict=True)])
     residual = np.tensordot(shares, moved, 1) / max(float(np.linalg.norm(shares)), 1e-9)
-    return detail._replace(amount=float(amount), residual=residual[None].astype(np.float32))
+    rise = _envelope(summed[0, : onset(summed[0])], config) / max(float(np.abs(summed).max()), 1e-9)
+    return Detail(float(amount), residual[None].astype(np.float32), features, spectrum if phase else None, rise)
 
 
 def sizes(shares: Float[np.ndarray, " sources"]) -> Float[np.ndarray, " sources"]:
     """Magnitudes of shares; all 1 where every share is 0."""
     return np.abs(shares) if shares.any() else np.ones(len(shares))
+
+
+def onset(clip: np.ndarray) -> int:
+    """Onset of a clip in samples; 0 if it is silent."""
+    loudness = np.abs(clip)
+    return int(np.argmax(loudness >= ONSET * loudness.max()))
 
 
 def samples(features: Features, detail: Detail, config: AudioConfig) -> Samples:
@@ -130,8 +130,7 @@ def _blended(
     """As `_from_sum`, with magnitudes between those (geometrically) and the ones behind the mel bands of the target."""
     target = jnp.clip(features + amount * residual, 0, 1)
     imposed = _imposed(target, sum_features, spectrum, config)
-    power = jnp.where(target > 0, 10 ** ((target - 1) * config.top_db / 10), 0)
-    smooth = jnp.sqrt(spectral.power_spectrum(power, filters, spectral.MEL_UPDATES_WITH_PHASE))
+    smooth = spectral.magnitudes(target, filters, config, spectral.MEL_UPDATES_WITH_PHASE)
     ratio = jnp.maximum(smooth, LEAST_MAGNITUDE) / jnp.maximum(jnp.abs(imposed), LEAST_MAGNITUDE)
     return spectral.istft(imposed * ratio ** (1 - amount), config)
 
@@ -150,9 +149,9 @@ def _analysed(samples: Samples, config: AudioConfig) -> tuple[Features, Spectrum
 
 def _moves(clips: Samples, shares: Float[np.ndarray, " sources"]) -> list[int]:
     """Delays of the clips, in samples, that bring all onsets to their mean place."""
-    onsets = np.array([_onset(clip) for clip in clips])
+    onsets = np.array([onset(clip) for clip in clips])
     mean = round(float(sizes(shares) @ onsets / sizes(shares).sum()))
-    return [mean - int(onset) for onset in onsets]
+    return (mean - onsets).tolist()
 
 
 def _aligned_sum(clips: Samples, shares: Float[np.ndarray, " sources"], moves: list[int]) -> Samples:
@@ -160,19 +159,9 @@ def _aligned_sum(clips: Samples, shares: Float[np.ndarray, " sources"], moves: l
     return (shares @ moved)[None].astype(np.float32)
 
 
-def _rise(samples: Float[np.ndarray, " samples"], config: AudioConfig) -> Float[np.ndarray, " before"]:
-    return _envelope(samples[: _onset(samples)], config) / max(float(np.abs(samples).max()), 1e-9)
-
-
 def _envelope(samples: Float[np.ndarray, " any"], config: AudioConfig) -> Float[np.ndarray, " any"]:
     """Largest magnitude within a millisecond about each sample."""
     return ndimage.maximum_filter1d(np.abs(samples), max(1, round(ENVELOPE_S * config.sample_rate)), mode="nearest")
-
-
-def _onset(clip: np.ndarray) -> int:
-    """Onset of a clip in samples; 0 if it is silent."""
-    loudness = np.abs(clip)
-    return int(np.argmax(loudness >= ONSET * loudness.max()))
 
 
 def _shifted(rows: np.ndarray, by: int) -> np.ndarray:

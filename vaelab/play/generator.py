@@ -119,8 +119,8 @@ class Generator:
                 raise latent.LatentError(f"{name}: expected a number of at least 0, found {value}")
         checks.check_output(out_file, bits, seconds, self.model.audio)
         offsets = checks.offsets_of(audio_files or (), offsets)
-        prior = self._checked_prior(prior, audio_files)
-        self._check_label(label, prior)
+        prior = priors.checked(prior, bool(audio_files), self.reference, self.path)
+        priors.check_label(label, prior, self.reference, self.model.config.classes, self.path)
         detail = checks.detail_of(detail, bool(audio_files), seconds, self._lends())
         if seed is None:
             seed = secrets.randbits(31)
@@ -140,9 +140,14 @@ class Generator:
             z = rendering.mix(self.model, features, embeddings, shares, key, **chance)
             level = rendering.mean_level(levels, shares)
             if seconds is None and (phase or detail):
-                details = details_of.of_sources(self.model, clips, shares, embeddings, detail, phase)
+                residuals = np.zeros_like(features)
+                if detail:
+                    residuals = rendering.residuals(self.model, clips, embeddings)
+                details = details_of.of_sources(clips, shares, residuals, detail, self.model.audio, phase)
         elif prior == "sounds":
-            z = priors.around(self._embeddings_of(label), key, count, temperature)
+            z = priors.around(
+                priors.remembered(self.reference, self.model.config.classes, label), key, count, temperature
+            )
         else:
             z = priors.normal(self.model.config.latent_dim, key, count, temperature)
         if directions:
@@ -207,6 +212,7 @@ class Generator:
             clips = self._read(audio_files, offsets)
             features, levels = rendering.stored_features(clips, self.model.audio)
             points = rendering.embed(self.model, features)
+            residuals = rendering.residuals(self.model, clips, points)
         way = latent.path(self.checked_latents(points), steps, straight=straight)
         settings = {"call": "interpolate", "steps": steps, "straight": bool(straight), "phase": False}
         recipe = self._recipe(settings, audio_files or (), offsets)
@@ -221,7 +227,7 @@ class Generator:
                 shares = latent.normalized(len(clips), weights)
                 level = rendering.mean_level(levels, shares)
             if amount:
-                details = details_of.of_sources(self.model, clips, shares, points, amount)
+                details = details_of.of_sources(clips, shares, residuals, amount, self.model.audio)
                 own |= {"phase": True, "detail": amount, "weights": weights, "normalize_weights": True}
             sounds.append(rendering.sound(self.model, {**recipe, **own}, point, level, details))
         _save(sounds, out_file, bits)
@@ -311,42 +317,6 @@ class Generator:
         """Reconstruct features at eps = 0: (n, frames, mels) in [0, 1] -> the same shape."""
         return in_batches(self.model.decode, in_batches(self.model.encode, features))
 
-    def _checked_prior(self, prior: str | None, audio_files: Sequence[str | os.PathLike] | None) -> str | None:
-        if audio_files:
-            if prior is not None:
-                raise ToolError(f"prior: expected none with audio_files, found {prior!r}")
-            return None
-        if prior is None:
-            return "normal" if self.reference is None else "sounds"
-        if prior not in priors.PRIORS:
-            raise ToolError(f"prior: expected one of {', '.join(priors.PRIORS)}, found {prior!r}")
-        if prior == "sounds" and self.reference is None:
-            raise ToolError(f"prior 'sounds': {checks.unfinished(self.path)}")
-        return prior
-
-    def _check_label(self, label: str | None, prior: str | None) -> None:
-        """Refuse a label unless random sounds are made about training sounds of such a class."""
-        if label is None:
-            return
-        names = self.model.config.classes
-        if label not in names:
-            classes = f"one of {', '.join(names)}" if names else "none, as the model has no classes"
-            raise ToolError(f"label: expected {classes}, found {label!r}")
-        if prior != "sounds":
-            other = "audio_files" if prior is None else f"prior {prior!r}"
-            raise ToolError(f"label: expected none with {other}, found {label!r}")
-        if not len(self._embeddings_of(label)):
-            raise ToolError(
-                f"label {label!r}: {self.path}: expected training sounds of this class to be remembered, found none; "
-                "run `vaelab train --logdir` on the model again"
-            )
-
-    def _embeddings_of(self, label: str | None) -> np.ndarray:
-        """Embeddings of the training sounds, or of those of a class: (sounds, latent)."""
-        if label is None:
-            return self.reference.embeddings
-        return self.reference.embeddings[self.reference.labels == self.model.config.classes.index(label)]
-
     def _lends(self) -> bool:
         """Return True if there are sounds whose detail others may borrow."""
         return False
@@ -359,8 +329,8 @@ class Generator:
         """Detail for a point (latent,), and the source that lends it."""
         path, start = self._lender(z)
         clips = self._read([path], [start])
-        embeddings = rendering.embed(self.model, rendering.stored_features(clips, self.model.audio)[0])
-        details = details_of.of_sources(self.model, clips, np.ones(1, np.float32), embeddings, amount)
+        residuals = rendering.residuals(self.model, clips, self._encode(clips))
+        details = details_of.of_sources(clips, np.ones(1, np.float32), residuals, amount, self.model.audio)
         return details, [provenance.source(path, start, self.model.audio.clip_seconds)]
 
     def _read(self, audio_files: Sequence[str | os.PathLike], offsets: Sequence[float]) -> np.ndarray:

@@ -12,14 +12,66 @@ measures its novelty, `python -m experiments.quality.prior` its quality.
 Source: Vincent and Bengio 2003, "Manifold Parzen windows".
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import jax
 import numpy as np
 
 from vaelab.library.search import nearest, squared
+from vaelab.models.familiarity import Reference
+from vaelab.play.checks import ToolError, unfinished
 
 PRIORS = ("sounds", "normal")
 NEIGHBOURS = 10
 WIDTH = 0.75
+
+
+def checked(prior: str | None, of_files: bool, reference: Reference | None, path: Path) -> str | None:
+    """The prior of random sounds: "sounds" where a model remembers its training, unless told otherwise; None of files.
+
+    Raises:
+        ToolError: No such prior, one for a mix of files, or a model that does not remember its training.
+    """
+    if of_files:
+        if prior is not None:
+            raise ToolError(f"prior: expected none with audio_files, found {prior!r}")
+        return None
+    if prior is None:
+        return "normal" if reference is None else "sounds"
+    if prior not in PRIORS:
+        raise ToolError(f"prior: expected one of {', '.join(PRIORS)}, found {prior!r}")
+    if prior == "sounds" and reference is None:
+        raise ToolError(f"prior 'sounds': {unfinished(path)}")
+    return prior
+
+
+def check_label(
+    label: str | None, prior: str | None, reference: Reference | None, classes: Sequence[str], path: Path
+) -> None:
+    """Refuse a label unless random sounds are made about training sounds of such a class.
+
+    Raises:
+        ToolError: No such class, another prior, or no training sounds of the class that are remembered.
+    """
+    if label is None:
+        return
+    if label not in classes:
+        expected = f"one of {', '.join(classes)}" if classes else "none, as the model has no classes"
+        raise ToolError(f"label: expected {expected}, found {label!r}")
+    if prior != "sounds":
+        other = "audio_files" if prior is None else f"prior {prior!r}"
+        raise ToolError(f"label: expected none with {other}, found {label!r}")
+    if not len(remembered(reference, classes, label)):
+        raise ToolError(
+            f"label {label!r}: {path}: expected training sounds of this class to be remembered, found none; "
+            "run `vaelab train --logdir` on the model again"
+        )
+
+
+def remembered(reference: Reference, classes: Sequence[str], label: str | None) -> np.ndarray:
+    """Embeddings of the training sounds, or of those of a class: (sounds, latent)."""
+    return reference.embeddings if label is None else reference.embeddings[reference.labels == classes.index(label)]
 
 
 def around(embeddings: np.ndarray, key: jax.Array, count: int, temperature: float = 1.0) -> np.ndarray:

@@ -58,6 +58,7 @@ def _follow(recipe: Recipe, tool: SoundSampleTool) -> Sound:
         shares = latent.normalized(len(clips), recipe["weights"], recipe["normalize_weights"])
         features, _ = rendering.stored_features(clips, tool.model.audio)
         embeddings = rendering.embed(tool.model, features, recipe.get("refine", 0))
-        details = detail.of_sources(tool.model, clips, shares, embeddings, amount, recipe["phase"])
+        residuals = rendering.residuals(tool.model, clips, embeddings)
+        details = detail.of_sources(clips, shares, residuals, amount, tool.model.audio, recipe["phase"])
     (z,) = tool.checked_latents(recipe["latent"])
     return rendering.sound(tool.model, recipe, z, recipe["level_db"], details)

@@ -54,6 +54,11 @@ def embed(model: Model, features: np.ndarray, refine: int = 0) -> np.ndarray:
     return np.asarray(latent.refine(model, features, embeddings, refine)[0]) if refine else embeddings
 
 
+def residuals(model: Model, clips: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
+    """Features of clips (n, samples), not rounded, minus the decodings of their embeddings: (n, frames, mels)."""
+    return in_batches(lambda part: spectral.mel(part, model.audio)[0], clips) - in_batches(model.decode, embeddings)
+
+
 def mix(
     model: Model,
     features: np.ndarray,

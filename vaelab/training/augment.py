@@ -4,10 +4,15 @@ One-shots differ from kit to kit in when they begin in their file, how they are 
 these three are varied. A knob at zero is off, costs nothing and draws nothing.
 """
 
+import itertools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vaelab.config import Config
+from vaelab.spectral import BATCH, map_stored
 
 # Bounds of the variants that components are fitted to.
 VARIED_BINS, VARIED_TIME, VARIED_TILT = 4, 1.3, 0.4
@@ -41,6 +46,17 @@ def variant(key: jax.Array, features: jax.Array) -> jax.Array:
         features, jnp.exp(jax.random.uniform(time, sounds, minval=-1, maxval=1) * jnp.log(VARIED_TIME))
     )
     return tilted(features, jax.random.uniform(colour, sounds, minval=-VARIED_TILT, maxval=VARIED_TILT))
+
+
+def varying(key: jax.Array) -> Callable[[np.ndarray], np.ndarray]:
+    """Make a function from features to variants of them, other ones at each call."""
+    vary, calls = jax.jit(variant), itertools.count()
+
+    def varied(features: np.ndarray) -> np.ndarray:
+        call_key, numbers = jax.random.fold_in(key, next(calls)), itertools.count(step=BATCH)
+        return map_stored(lambda batch: vary(jax.random.fold_in(call_key, next(numbers)), batch), features)
+
+    return varied
 
 
 def stretched(features: jax.Array, factors: jax.Array) -> jax.Array:

@@ -6,7 +6,6 @@ evaluated and kept. Data order and noise are pure functions of (seed, step), so 
 """
 
 import dataclasses
-import itertools
 import signal
 import threading
 import time
@@ -29,13 +28,12 @@ from vaelab.models import checkpoint, devices, familiarity
 from vaelab.models.evaluate import Sounds, balanced, evaluate
 from vaelab.pca import fit as fit_principal
 from vaelab.training import classifier, train_step
-from vaelab.training.augment import variant
+from vaelab.training.augment import varying
 from vaelab.training.batches import StoredRows, feed, fits
 from vaelab.training.logdir import Evaluation, RunState, TrainError, open_run, restore, save_best, save_run, writing
 from vaelab.training.progress_bar import Bar
 from vaelab.training.schedule import warm_up
 
-VARIED_AT_ONCE = 64  # sounds that are varied in one batch
 DISPATCH_SECONDS = 0.5  # of work dispatched at a time, so that a stop takes effect soon
 
 
@@ -185,7 +183,7 @@ def start(
     sizes, principal = config.model, None
     if sizes.components:
         logits = sizes.likelihood == "cross_entropy"
-        vary, variants = _varying(jax.random.fold_in(key, 1)), config.train.variants
+        vary, variants = varying(jax.random.fold_in(key, 1)), config.train.variants
         principal = fit_principal(training.features, sizes.components, sizes.latent_dim, logits, vary, variants)
     model = create(sizes, config.audio, key, principal)
     if "timbre" in model.params:
@@ -195,22 +193,6 @@ def start(
     if devices.is_first():
         checkpoint.save_model(path, model, {})
     return model
-
-
-def _varying(key: jax.Array) -> Callable[[np.ndarray], np.ndarray]:
-    """A function that makes variants of features, other ones at each call."""
-    vary, keys = jax.jit(variant), (jax.random.fold_in(key, number) for number in itertools.count())
-
-    def varied(features: np.ndarray) -> np.ndarray:
-        batch_key = next(keys)
-        starts = range(0, len(features), VARIED_AT_ONCE)
-        rows = [np.resize(np.arange(start, len(features)), VARIED_AT_ONCE) for start in starts]  # one shape to compile
-        parts = [
-            vary(jax.random.fold_in(batch_key, start), features[part]) for start, part in zip(starts, rows, strict=True)
-        ]
-        return np.concatenate([np.asarray(part) for part in parts])[: len(features)]
-
-    return varied
 
 
 def _load(path: Path, skeleton: models.Model) -> models.Model:
