@@ -1,5 +1,7 @@
 """Reading sounds: the corpus of faults, the bounds, the workers, and what each error says."""
 
+import base64
+import io
 import os
 import re
 import signal
@@ -199,6 +201,21 @@ def test_read_takes_a_stretch_mixes_down_and_resamples(tmp_path):
     assert np.abs(samples - wanted)[200:-200].max() < 1e-3
 
 
+def test_read_keeps_both_channels_where_asked(tmp_path):
+    rng = np.random.default_rng(0)
+    noise = rng.uniform(-0.5, 0.5, (9000, 3)).astype(np.float32)
+    for count in (1, 2, 3):
+        soundfile.write(tmp_path / f"{count}.wav", noise[:, :count], 8000, subtype="FLOAT")
+    assert np.array_equal(audio.read(tmp_path / "2.wav", 8000, 0.1, 0.5, channels="source"), noise[800:4800, :2])
+    both = audio.read(tmp_path / "2.wav", 6000, channels="source")
+    assert both.dtype == np.float32
+    assert both.shape == (6750, 2)
+    assert np.abs(both.mean(axis=1) - audio.read(tmp_path / "2.wav", 6000)).max() < 1e-6
+    for count in (1, 3):  # three are no stereo
+        path = tmp_path / f"{count}.wav"
+        assert np.array_equal(audio.read(path, 6000, channels="source"), audio.read(path, 6000))
+
+
 def test_read_stops_at_the_end_of_the_file(tmp_path):
     (tmp_path / "short.flac").write_bytes(builders.sound("FLAC", seconds=0.3))
     whole = audio.read(tmp_path / "short.flac", 44100)
@@ -250,6 +267,8 @@ def test_errors_of_a_choice_that_is_impossible(tmp_path):
         audio.read(tmp_path / "kick.wav", 44100, offset=5)
     with pytest.raises(ValueError, match="expected at least 0 seconds, found -1"):
         audio.read(tmp_path / "kick.wav", 44100, offset=-1)
+    with pytest.raises(ValueError, match="channels: expected mono or source, found 'left'"):
+        audio.read(tmp_path / "kick.wav", 44100, channels="left")
     with pytest.raises(audio.AudioError, match=r"expected the content of the dataset, found another; run make-dataset"):
         audio.read(tmp_path / "kick.wav", 44100, sha256="0" * 64)
     with pytest.raises(audio.AudioError, match="it is a folder or a special file"):
@@ -303,6 +322,29 @@ def test_read_what_write_wrote(tmp_path):
         assert audio.read_recipe(tmp_path / name) == {"seed": 1}
     with wave.open(str(tmp_path / "a.wav")) as file:
         assert file.getnframes() == len(samples)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "b.flac", "c.aiff"])
+def test_stereo_is_written_read_and_played(tmp_path, name):
+    samples = np.stack([builders.tone(1)[:, 0], np.linspace(-1, 1, len(builders.tone(1)))], axis=1).astype(np.float32)
+    sound = audio.Sound(samples, 44100)
+    assert sound.seconds == len(samples) / 44100
+    assert sound.mono.shape == (len(samples),)
+    np.testing.assert_allclose(sound.mono, samples.mean(axis=1), atol=1e-7)
+    sound.save(tmp_path / name, bits=24)
+    assert np.abs(audio.read(tmp_path / name, 44100, channels="source") - samples).max() < 2**-22
+    embedded = re.search(r"base64,([^\"]+)", sound._repr_html_())[1]
+    played, _ = soundfile.read(io.BytesIO(base64.b64decode(embedded)))
+    assert np.abs(played - samples).max() < 2**-14
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (0, 2), (5, 1), (5, 3), (2, 5), (5, 2, 1)])
+def test_other_shapes_are_not_written(tmp_path, shape):
+    with pytest.raises(
+        audio.AudioError, match=r"a\.wav: expected samples of shape \(samples,\) or \(samples, 2\), found"
+    ):
+        audio.write(tmp_path / "a.wav", np.zeros(shape), 44100)
+    assert not list(tmp_path.iterdir())
 
 
 @needs_av

@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["built_in_tape", "decoders", "descriptors", "synth", "timbre", "workers"],
     submod_attrs={
-        "reading": ["AudioError", "Facts", "claimed_seconds", "examine", "read", "resampled", "stream"],
+        "reading": ["CHANNELS", "AudioError", "Facts", "claimed_seconds", "examine", "read", "resampled", "stream"],
         "recipe": ["Recipe", "has_recipe", "read_recipe"],
         "sound": ["EXTENSIONS", "Sound", "check_writable", "write"],
     },

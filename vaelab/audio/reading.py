@@ -1,4 +1,4 @@
-"""Sound files to arrays: bounded, with typed errors, mixed down to mono and resampled.
+"""Sound files to arrays: bounded, with typed errors, mixed down to mono unless asked otherwise, and resampled.
 
 Reading is bounded by what the caller asks for, never by a header's claim: libsndfile first, PyAV for the suffixes it
 does not know. Samples are float32 in [-1, 1]. This room knows nothing of JAX, so that decoding processes stay small.
@@ -19,6 +19,7 @@ from vaelab import VaelabError, files
 from vaelab.audio import decoders, riff
 from vaelab.text import printable
 
+CHANNELS = ("mono", "source")  # as `read` gives them
 MAX_SECONDS = 600.0
 MIN_SECONDS = 0.001
 PROBE_SECONDS = 10.0
@@ -53,6 +54,7 @@ def read(
     offset: float = 0.0,
     seconds: float | None = None,
     sha256: str | None = None,
+    channels: str = "mono",
 ) -> np.ndarray:
     """Read a stretch of a sound file, mixed down to mono and resampled: float32 (samples,).
 
@@ -62,22 +64,28 @@ def read(
         offset: Start, seconds.
         seconds: Longest stretch to read, shorter where the file ends; None reads to the end, at most `MAX_SECONDS`.
         sha256: Refuse the file if its content is another.
+        channels: "mono"; or "source", which keeps both channels of a file that has two: (samples, 2), left first.
+            Any other file is mixed down as for "mono".
 
     Raises:
+        ValueError: A negative offset, or other channels.
         AudioError: The file is missing, is not a regular file, cannot be decoded, has an impossible rate or too
             many channels, ends before `offset`, holds samples that are not sound (NaN, infinite, absurdly
             loud), or changed.
     """
     if offset < 0:
         raise ValueError(f"offset: expected at least 0 seconds, found {offset}")
+    if channels not in CHANNELS:
+        raise ValueError(f"channels: expected {' or '.join(CHANNELS)}, found {channels!r}")
     seconds = MAX_SECONDS if seconds is None else min(seconds, MAX_SECONDS)
     with _steady(path) as handle:
         if sha256 is not None and _hash(handle) != sha256:
             raise AudioError(path, "expected the content of the dataset, found another; run make-dataset again")
         with _decoder(path, handle) as source:
-            native_rate = source.samplerate
-            blocks = _blocks(path, source, round(offset * native_rate), int(np.ceil(seconds * native_rate)))
-            samples = np.concatenate([np.zeros(0, np.float32), *blocks])
+            native_rate, both = source.samplerate, channels == "source" and source.channels == 2
+            first, frames = round(offset * native_rate), int(np.ceil(seconds * native_rate))
+            blocks = _blocks(path, source, first, frames, both=both)
+            samples = np.concatenate([np.zeros((0, 2) if both else 0, np.float32), *blocks])
     samples = resampled(samples, native_rate, sample_rate)
     if not len(samples):
         raise AudioError(path, f"expected sound at {offset:g} s, found none: the file is empty or ends before")
@@ -85,7 +93,7 @@ def read(
 
 
 def resampled(samples: np.ndarray, native_rate: int, sample_rate: int) -> np.ndarray:
-    """Samples (samples,) at another rate, Hz."""
+    """Samples (samples,) or (samples, channels) at another rate, Hz."""
     if not len(samples) or native_rate == sample_rate:
         return samples
     converted = soxr.resample(samples, native_rate, sample_rate)
@@ -166,9 +174,17 @@ def _decoder(path: str | os.PathLike, handle: int) -> Iterator[decoders.Source]:
 
 
 def _blocks(
-    path: str | os.PathLike, source: decoders.Source, start: int, frames: int, values: int | None = None
+    path: str | os.PathLike,
+    source: decoders.Source,
+    start: int,
+    frames: int,
+    values: int | None = None,
+    both: bool = False,
 ) -> Iterator[np.ndarray]:
-    """Up to `frames` frames from `start` as mono blocks, so that memory follows what is really there."""
+    """Up to `frames` frames from `start` in blocks, so that memory follows what is really there.
+
+    Blocks are mono (samples,), or with `both`, of a source of two channels, (samples, 2).
+    """
     if start >= source.frames > 0:
         return
     if start:
@@ -188,7 +204,10 @@ def _blocks(
             raise AudioError(path, "expected finite samples, found NaN or infinity; export the sound again")
         if peak > MAX_LEVEL:
             raise AudioError(path, f"expected samples near full scale (1), found {peak:.3g}; export the sound again")
-        yield block[:, 0] if source.channels == 1 else block @ equal_parts  # ten times faster than mean(axis=1)
+        if both:
+            yield block
+        else:
+            yield block[:, 0] if source.channels == 1 else block @ equal_parts  # ten times faster than mean(axis=1)
 
 
 def _measure(path: str | os.PathLike, handle: int) -> float:

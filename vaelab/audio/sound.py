@@ -1,6 +1,6 @@
 """Sounds and writing them to files, whole or not at all.
 
-Samples are mono float32 in [-1, 1].
+Samples are float32 in [-1, 1]: mono (samples,), or stereo (samples, 2), left first.
 """
 
 import os
@@ -28,7 +28,7 @@ class Sound:
     """A sound and how it was made.
 
     Attributes:
-        samples: float32 (samples,) in [-1, 1].
+        samples: float32 in [-1, 1]: mono (samples,), or stereo (samples, 2), left first.
         sample_rate: Hz.
         recipe: What made it, with full paths; empty if unknown.
     """
@@ -42,6 +42,11 @@ class Sound:
         """Duration in seconds."""
         return len(self.samples) / self.sample_rate
 
+    @property
+    def mono(self) -> np.ndarray:
+        """The samples mixed down: the mean of both channels (samples,)."""
+        return self.samples if self.samples.ndim == 1 else self.samples @ np.full(2, 0.5, np.float32)
+
     def save(self, path: str | os.PathLike, *, bits: int = 16) -> Path:
         """Write the sound with its recipe; see `write`."""
         return write(path, self.samples, self.sample_rate, self.recipe, bits=bits)
@@ -50,7 +55,7 @@ class Sound:
         """A player, where the sound is the last value of a notebook cell."""
         from IPython.display import Audio
 
-        return Audio(np.clip(self.samples, -1, 1), rate=self.sample_rate, normalize=False)._repr_html_()
+        return Audio(np.clip(self.samples.T, -1, 1), rate=self.sample_rate, normalize=False)._repr_html_()
 
 
 def write(
@@ -61,7 +66,7 @@ def write(
     *,
     bits: int = 16,
 ) -> Path:
-    """Write mono samples as wav, flac or aiff (by suffix): the whole file or none of it.
+    """Write samples as wav, flac or aiff (by suffix): the whole file or none of it.
 
     A recipe rides inside a wav as a RIFF chunk, which players skip, and beside the others as
     `NAME.recipe.json`; paths in it become relative to the file's folder. Samples beyond full scale are clipped, with
@@ -69,7 +74,7 @@ def write(
 
     Args:
         path: Where to; missing folders are made.
-        samples: (samples,) in [-1, 1].
+        samples: In [-1, 1]: mono (samples,), or stereo (samples, 2).
         sample_rate: Hz.
         recipe: Plain JSON values.
         bits: 16, 24, or 32 (float; not in flac).
@@ -83,8 +88,8 @@ def write(
     path = Path(path)
     samples = np.asarray(samples, np.float32)
     check_writable(path, bits)
-    if samples.ndim != 1 or not len(samples):
-        raise AudioError(path, f"expected mono samples of shape (samples,), found shape {samples.shape}")
+    if samples.ndim == 0 or samples.shape[1:] not in ((), (2,)) or not samples.size:
+        raise AudioError(path, f"expected samples of shape (samples,) or (samples, 2), found shape {samples.shape}")
     if not np.isfinite(samples).all():
         raise AudioError(path, "expected finite samples, found NaN or infinity; nothing was written")
     if bits < 32 and (clipped := int(np.sum(np.abs(samples) > 1))):
