@@ -15,6 +15,19 @@ def test_takes_a_sound_in_one_turn():
     assert (player.sample_rate, player.turn, player.title) == (8000, 1, "'a\\nb'")
 
 
+def test_stereo_is_sent_one_channel_after_the_other(tiny):
+    player, both = Player(), np.stack([SWEEP, 0.5 * SWEEP], axis=1)
+    player.hear(Sound(both, 8000), "stereo")
+    assert player.channels == 2
+    np.testing.assert_array_equal(np.frombuffer(player.samples, "<f4").reshape(2, -1).T, both)
+    player.draw(Sound(both, 8000), tiny.audio)
+    picture = player.image
+    player.hear(Sound(SWEEP, 8000), "mono")
+    player.draw(Sound(0.75 * SWEEP, 8000), tiny.audio)
+    assert player.channels == 1
+    assert player.image == picture
+
+
 def test_draws_high_pitches_on_top(tiny):
     player = Player()
     player.draw(Sound(SWEEP, 8000), tiny.audio)

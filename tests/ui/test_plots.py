@@ -33,6 +33,7 @@ PICTURES = {
     "spectrograms": lambda names: plots.spectrograms(FEATURES[: len(names)], AUDIO, names),
     "pairs": lambda names: plots.pairs(FEATURES[: len(names)], FEATURES[: len(names)], AUDIO, names),
     "sound": lambda names: plots.sound(Sound(np.zeros(4000, np.float32), 8000), FEATURES[0], AUDIO),
+    "a sound in stereo": lambda names: plots.sound(Sound(np.zeros((4000, 2), np.float32), 8000), FEATURES[0], AUDIO),
     "tape": lambda names: plots.tape(HEARD, [(0.2, 0.5), (1.0, 1.4)]),
     "a long tape": lambda names: plots.tape(HEARD._replace(hop_s=0.5), [(20, 50)]),
     "tape_map": lambda names: plots.tape_map(FEATURES[: len(names), 0, :2], np.arange(len(names))),

@@ -21,7 +21,8 @@ class Player(anywidget.AnyWidget):
     _esm = STATIC / "player.js"
     _css = STATIC / "player.css"
     title = traitlets.Unicode("").tag(sync=True)  # what the sound is, shown as text and nothing else
-    samples = traitlets.Bytes(b"").tag(sync=True)  # float32, little-endian
+    samples = traitlets.Bytes(b"").tag(sync=True)  # float32, little-endian; in stereo all of the left, then the right
+    channels = traitlets.Int(1).tag(sync=True)
     sample_rate = traitlets.Int(44100).tag(sync=True)  # Hz
     turn = traitlets.Int(0).tag(sync=True)  # counts the sounds; its change makes the browser take the new one
     # whether a new sound plays at once. Browsers play nothing before the first click on a page
@@ -37,14 +38,15 @@ class Player(anywidget.AnyWidget):
     def hear(self, sound: Sound, title: str) -> None:
         """Take a new sound, in one message; its picture may follow by `draw`."""
         with self.hold_sync():
-            self.samples = np.clip(sound.samples, -1, 1).astype("<f4").tobytes()
+            self.samples = np.clip(sound.samples.T, -1, 1).astype("<f4").tobytes()
+            self.channels = sound.samples.ndim
             self.sample_rate = sound.sample_rate
             self.title = printable(title)
             self.turn += 1
 
     def draw(self, sound: Sound, config: AudioConfig) -> None:
         """Show a sound's spectrogram, as a model with this config sees it."""
-        features, _ = spectral.mel(spectral.fit_length(sound.samples, config)[None], config)
+        features, _ = spectral.mel(spectral.fit_length(sound.mono, config)[None], config)
         colours = plots.painted(np.asarray(features[0]))
         with self.hold_sync():
             self.bands, self.frames = colours.shape[:2]

@@ -135,10 +135,13 @@ def pairs(originals: np.ndarray, rebuilt: np.ndarray, config: AudioConfig, title
 
 
 def sound(clip: Sound, features: np.ndarray, config: AudioConfig) -> Picture:
-    """One sound: its waveform above its mel features (frames, mels)."""
+    """One sound: its waveform, in stereo both channels, above its mel features (frames, mels)."""
     figure = Picture(figsize=(7.5, 3.2), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
-    top.plot(np.arange(len(clip.samples)) / clip.sample_rate, clip.samples, linewidth=0.5, color=COLOURS[0])
+    for name, colour, channel in zip(("left", "right"), COLOURS, np.atleast_2d(clip.samples.T), strict=False):
+        top.plot(np.arange(len(channel)) / clip.sample_rate, channel, linewidth=0.5, color=colour, label=name)
+    if clip.samples.ndim == 2:
+        top.legend(loc="upper right", fontsize=8)
     top.set(ylabel="amplitude", ylim=(-1, 1))
     image = _spectrogram(bottom, features, config)
     bottom.set(xlabel="time (s)", ylabel="frequency (Hz)")

@@ -44,20 +44,23 @@ class Engine {
   }
 
   load() {
-    this.samples = new Float32Array(bytes(this.model.get("samples")));
-    this.seconds = this.samples.length / this.model.get("sample_rate");
+    const samples = new Float32Array(bytes(this.model.get("samples")));
+    const count = this.model.get("channels");
+    this.length = samples.length / count;
+    this.channels = Array.from({ length: count }, (_, at) => samples.subarray(at * this.length, (at + 1) * this.length));
+    this.seconds = this.length / this.model.get("sample_rate");
   }
 
   async play(from) {
-    if (!this.samples.length) return;
+    if (!this.length) return;
     this.stop();
     const asked = ++this.asked;
     const context = await running();
     if (asked !== this.asked) return; // another sound, or stop, came meanwhile
     if (!context) return this.tell("blocked");
     document.dispatchEvent(new CustomEvent(BEGIN, { detail: this }));
-    const buffer = context.createBuffer(1, this.samples.length, this.model.get("sample_rate"));
-    buffer.copyToChannel(this.samples, 0);
+    const buffer = context.createBuffer(this.channels.length, this.length, this.model.get("sample_rate"));
+    this.channels.forEach((samples, at) => buffer.copyToChannel(samples, at));
     this.meter = context.createAnalyser();
     this.meter.fftSize = HEARD;
     this.source = context.createBufferSource();
@@ -169,7 +172,7 @@ class View {
     if (what === "loaded") this.draw();
     const on = Boolean(engine.source);
     this.button.textContent = on ? "■ stop" : "▶ play";
-    this.button.disabled = !engine.samples.length;
+    this.button.disabled = !engine.length;
     this.button.title = what === "blocked" ? "the browser plays nothing before a click on the page" : "";
     this.meter.value = engine.level;
     const wide = this.canvas.clientWidth - MARGIN.left;
@@ -198,7 +201,7 @@ class View {
     if (pictured) this.picture(pen, wide);
     this.axes(pen, wide, high, pictured);
     pen.fillStyle = isDark(this.el) ? "#56b4e9" : "#0072b2";
-    this.wave(pen, wide - MARGIN.left, engine.samples);
+    for (const samples of engine.channels) this.wave(pen, wide - MARGIN.left, samples);
     this.el.dataset.drawn = Number(this.el.dataset.drawn ?? 0) + 1;
   }
 
