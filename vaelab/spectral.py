@@ -21,7 +21,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Complex, Float, Int, UInt8
+from jaxtyping import Array, Bool, Complex, Float, Inexact, Int, UInt8
 
 from vaelab.config import AudioConfig
 
@@ -186,11 +186,16 @@ def istft(spectrum: Spectrum, config: AudioConfig) -> Samples:
     return jnp.pad(total / _window_power(config)[None, :], ((0, 0), (0, config.samples - total.shape[1])))
 
 
-def equalise(spectrum: Spectrum, gains_db: Features, config: AudioConfig) -> Spectrum:
-    """Raise and lower the bands of a spectrum; gains (batch, frames, mels) in dB are linear between band centres.
+def equalise(
+    spectrum: Inexact[Array | np.ndarray, "#batch frames bins"],
+    gains_db: Float[Array | np.ndarray, "#batch frames mels"],
+    config: AudioConfig,
+) -> Inexact[Array, "batch frames bins"]:
+    """Raise and lower the bands of a spectrum, or of its magnitudes; gains in dB are linear between band centres.
 
-    No band is raised by more than `MOST_GAIN_DB`, so that noise far below a sound stays there. The bins beyond the
-    first and last centre have the gains of these; those that no band covers keep their level.
+    One spectrum may take several sets of gains, and several spectra one set. No band is raised by more than
+    `MOST_GAIN_DB`, so that noise far below a sound stays there. The bins beyond the first and last centre have the
+    gains of these; those that no band covers keep their level.
     """
     filters = filterbank(config)
     shares = filters / np.maximum(filters.sum(axis=0, keepdims=True), np.finfo(np.float32).tiny)

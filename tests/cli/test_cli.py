@@ -71,10 +71,23 @@ def test_generate_a_weighted_mix(here, capsys, sounds):
     assert run(capsys, *command, "--out-file", "h.flac")[0] == 0
 
 
+def test_generate_in_stereo(here, capsys, sounds):
+    (path,) = sorted((sounds / "kick").iterdir())[:1]
+    samples, rate = soundfile.read(path)
+    soundfile.write("stereo.wav", samples[:, None] * [1, -0.5], rate)
+    command = ["generate", "--model", "model_Two", "stereo.wav", "--channels", "source", "--out-file", "s.wav"]
+    assert run(capsys, *command)[0] == 0
+    assert soundfile.info("s.wav").channels == 2
+    assert run(capsys, *command, "--no-phase")[0] == 1
+    with pytest.raises(SystemExit) as stop:
+        run(capsys, *command[:-3], "left", *command[-2:])
+    assert stop.value.code == 2
+
+
 def test_generate_offers_every_setting_of_the_tool():
     command = """generate a.wav --model m --out-file x.wav --weights 1 --no-normalize-weights --variance 1 --spread 1
         --temperature 1 --prior normal --count 1 --offsets 0
-        --no-phase --detail 1 --label kick --refine 1 --seconds 1 --bits 16 --seed 1"""
+        --no-phase --detail 1 --channels source --label kick --refine 1 --seconds 1 --bits 16 --seed 1"""
     options = vars(cli.parser().parse_args(command.split()))
     settings = inspect.signature(SoundSampleTool.generate).parameters
     assert options.keys() - {"model", "run"} == settings.keys() - {"self", "directions"}

@@ -25,6 +25,7 @@ class Recipe(dict[str, Any]):
         trained_on: The tapes that the model learned from.
         index: Of the sound among those that the call made.
         latent, level_db: Of a sound of one clip.
+        channels: "mono", or "source" if it takes as many from its sources as they have; "mono" where it is missing.
         points, seconds: Of a longer one.
     """
 

@@ -103,6 +103,7 @@ def _generate_options(command) -> None:
         "--no-phase", action="store_false", dest="phase", help="find a phase instead of taking the sources'"
     )
     command.add_argument("--detail", type=float, metavar="D", help="0 to 1: detail of the files kept (default 1)")
+    command.add_argument("--channels", choices=("mono", "source"), help="source: two where a file has two")
     command.add_argument("--refine", type=_natural, metavar="N", help="gradient steps on each embedding")
     command.add_argument("--seconds", type=float, help="length (default: one clip)")
     command.add_argument("--bits", type=int, choices=(16, 24, 32), help="of the file; 32 is float")
@@ -114,7 +115,7 @@ def _regenerate_options(command) -> None:
     command.add_argument("--out-file", required=True, help=".wav, .flac or .aiff")
     command.add_argument("--model", help="logdir, model file, or name (default: the one in the recipe)")
     command.add_argument(
-        "--no-phase", action="store_true", help="without the sources' phase and detail, if they are gone"
+        "--no-phase", action="store_true", help="without the sources' phase, detail and channels, if they are gone"
     )
     command.add_argument("--bits", type=int, choices=(16, 24, 32), default=16, help="of the file; 32 is float")
 

@@ -72,6 +72,26 @@ def detail_of(detail: float | None, of_files: bool, seconds: float | None, lends
     return float(detail)
 
 
+def check_channels(channels: str, phase: bool, seconds: float | None = None) -> None:
+    """Refuse channels that `audio.read` does not give, or that a sound cannot take from its sources.
+
+    Args:
+        channels: As asked for.
+        phase: Whether the sound takes a phase from sources.
+        seconds: Its length, if it is not one clip.
+
+    Raises:
+        ToolError: The channels do not fit.
+    """
+    if channels not in audio.CHANNELS:
+        raise ToolError(f"channels: expected {' or '.join(audio.CHANNELS)}, found {channels!r}")
+    if channels == "source" and (seconds is not None or not phase):
+        raise ToolError(
+            "channels: expected mono where no phase is taken from sources (with seconds or phase=False, or without "
+            "detail for random sounds and for steps between sounds), found 'source'"
+        )
+
+
 def unfinished(model: Path) -> str:
     """Error text for a model whose training has not finished."""
     return (

@@ -8,6 +8,12 @@ with the residuals moved in time to the onset of the mix. Residuals of different
 over the Euclidean norm of the shares, varies as much as that of one sound. The target is then imposed on the spectrum
 of the sum of the sources, whose bins hold what lies between the bands: one source alone comes back as itself.
 
+In stereo all of this is measured on the mono sum, which has one latent, and imposed on both channels: at `amount` 1 the
+gains that carry the mono sum to the target are applied to each channel's own spectrum. At 0 each channel has the
+magnitudes of the decoding, raised or lowered in each band and frame as the channel stands against the mono sum, and its
+own phase; gains from bin to bin would be endless where the channels cancel. Between them, each channel's magnitudes lie
+between those two.
+
 A gain that rises from one frame to the next is heard before the onset, as an echo within the window. There the sum of
 the sources says how loud a mix may be.
 
@@ -41,8 +47,10 @@ class Detail(NamedTuple):
         amount: 0 to 1: how much of the residual is added.
         residual: What decodings of the sources lack, mixed: features (1, frames, mels).
         features: Of the sum of the sources.
-        spectrum: Of that sum, at the level where its mel power peaks at one; None finds a phase for the target.
+        spectrum: Of that sum, at the level where its mel power peaks at one, and in stereo below it those of its left
+            and right channel, (1 or 3, frames, bins); None finds a phase for the target.
         rise: Envelope of the sum up to the onset, its peak at one: (samples before the onset,).
+        balance_db: Levels of the bands of the three spectra over those of the first; None in mono.
     """
 
     amount: float
@@ -50,6 +58,7 @@ class Detail(NamedTuple):
     features: Features
     spectrum: Spectrum | None
     rise: Float[np.ndarray, " before"]
+    balance_db: Features | None = None
 
 
 def of_sources(
@@ -59,6 +68,7 @@ def of_sources(
     amount: float,
     config: AudioConfig,
     phase: bool = True,
+    stereo: Float[np.ndarray, "sources 2 samples"] | None = None,
 ) -> Detail:
     """Measure the detail of a mix.
 
@@ -70,15 +80,18 @@ def of_sources(
         config: The front end.
         phase: Keep the spectrum of the sum: of clips whose onsets are moved to their mean place, since a mix of
             embeddings has one onset, and an unaligned sum would have one for each source.
+        stereo: Both channels of the sources, for a sound in stereo; needs the phase.
     """
     moves = _moves(clips, shares)
     summed = _aligned_sum(clips, shares, moves)
-    features, spectrum = _analysed(summed, config)
+    sides = [] if stereo is None else [_aligned_sum(stereo[:, side], shares, moves) for side in (0, 1)]
+    features, spectrum, balance_db = _analysed(np.concatenate([summed, *sides]), config)
     frames = [round(move / config.hop_length) for move in moves]
     moved = np.stack([_shifted(part, by) for part, by in zip(residuals, frames, strict=True)])
     residual = np.tensordot(shares, moved, 1) / max(float(np.linalg.norm(shares)), 1e-9)
     rise = _envelope(summed[0, : onset(summed[0])], config) / max(float(np.abs(summed).max()), 1e-9)
-    return Detail(float(amount), residual[None].astype(np.float32), features, spectrum if phase else None, rise)
+    parts = residual[None].astype(np.float32), features, spectrum if phase else None, rise
+    return Detail(float(amount), *parts, balance_db if sides else None)
 
 
 def sizes(shares: Float[np.ndarray, " sources"]) -> Float[np.ndarray, " sources"]:
@@ -93,22 +106,27 @@ def onset(clip: np.ndarray) -> int:
 
 
 def samples(features: Features, detail: Detail, config: AudioConfig) -> Samples:
-    """Samples of decoded features with their sources' detail: (1, samples)."""
+    """Samples of decoded features with their sources' detail: mono (1, samples), or mono, left, right (3, samples).
+
+    All are lowered alike where the mono ones would rise before their onset.
+    """
     rendered = np.array(_rendered(features, detail, config))
-    before = rendered[0, : len(detail.rise)]
-    allowed = detail.rise * np.abs(rendered).max()
-    before *= np.minimum(1, allowed / np.maximum(_envelope(before, config), 1e-9))
+    before = rendered[:, : len(detail.rise)]
+    allowed = detail.rise * np.abs(rendered[0]).max()
+    before *= np.minimum(1, allowed / np.maximum(_envelope(before[0], config), 1e-9))
     return rendered
 
 
 def _rendered(features: Features, detail: Detail, config: AudioConfig) -> Samples:
     if detail.spectrum is None:
         return spectral.invert(jnp.clip(features + detail.amount * detail.residual, 0, 1), config)
-    if detail.amount == 0:
+    if detail.amount == 0 and detail.balance_db is None:
         return spectral.invert(features, config, jnp.angle(detail.spectrum))
+    if detail.amount == 0:
+        return _in_balance(features, detail.spectrum, detail.balance_db, spectral.filterbank(config), config)
     if detail.amount == 1:
         return _from_sum(features, detail.residual, detail.features, detail.spectrum, config)
-    parts = (detail.amount, detail.residual, detail.features, detail.spectrum)
+    parts = (detail.amount, detail.residual, detail.features, detail.spectrum, detail.balance_db)
     return _blended(features, *parts, spectral.filterbank(config), config)
 
 
@@ -118,12 +136,26 @@ def _from_sum(features: Features, residual: Features, sum_features: Features, sp
 
 
 @partial(jax.jit, static_argnames="config")
+def _in_balance(
+    features: Features,
+    spectrum: Spectrum,
+    balance_db: Features,
+    filters: Float[Array, "mels bins"],
+    config: AudioConfig,
+) -> Samples:
+    """As `spectral.invert` with a phase, for each of several spectra that stand in a balance."""
+    smooth = spectral.magnitudes(features, filters, config, spectral.MEL_UPDATES_WITH_PHASE)
+    return spectral.istft(spectral.equalise(smooth, balance_db, config) * jnp.exp(1j * jnp.angle(spectrum)), config)
+
+
+@partial(jax.jit, static_argnames="config")
 def _blended(
     features: Features,
     amount: ArrayLike,
     residual: Features,
     sum_features: Features,
     spectrum: Spectrum,
+    balance_db: Features | None,
     filters: Float[Array, "mels bins"],
     config: AudioConfig,
 ) -> Samples:
@@ -131,6 +163,8 @@ def _blended(
     target = jnp.clip(features + amount * residual, 0, 1)
     imposed = _imposed(target, sum_features, spectrum, config)
     smooth = spectral.magnitudes(target, filters, config, spectral.MEL_UPDATES_WITH_PHASE)
+    if balance_db is not None:
+        smooth = spectral.equalise(smooth, balance_db, config)
     ratio = jnp.maximum(smooth, LEAST_MAGNITUDE) / jnp.maximum(jnp.abs(imposed), LEAST_MAGNITUDE)
     return spectral.istft(imposed * ratio ** (1 - amount), config)
 
@@ -142,9 +176,15 @@ def _imposed(target: Features, features: Features, spectrum: Spectrum, config: A
 
 
 @partial(jax.jit, static_argnames="config")
-def _analysed(samples: Samples, config: AudioConfig) -> tuple[Features, Spectrum]:
+def _analysed(samples: Samples, config: AudioConfig) -> tuple[Features, Spectrum, Features]:
+    """Features of the first row of samples, the spectra of all at its level, and their balance in dB.
+
+    Where bands are too quiet for features, their balance is that of the loudest bands.
+    """
     features, level_db = spectral.mel(samples, config)
-    return features, spectral.stft(samples, config) * 10 ** (-level_db / 20)[:, None, None]
+    heights = level_db[:, None, None] + config.top_db * features
+    spectrum = spectral.stft(samples, config) * 10 ** (-level_db[:1] / 20)[:, None, None]
+    return features[:1], spectrum, heights - heights[:1]
 
 
 def _moves(clips: Samples, shares: Float[np.ndarray, " sources"]) -> list[int]:

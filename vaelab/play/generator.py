@@ -66,6 +66,7 @@ class Generator:
         offsets: Sequence[float] | None = None,
         phase: bool = True,
         detail: float | None = None,
+        channels: str = "mono",
         count: int = 1,
         seed: int | None = None,
         directions: Mapping[str, float] | None = None,
@@ -93,6 +94,8 @@ class Generator:
             detail: 0 to 1: how much of what the decodings of the files lack is put back (`play.detail`); at 1 a single
                 file comes back as it is. Random sounds borrow it from the nearest sound of the tool's library, which
                 their recipe names as a source. None is 1 for mixes of one clip, else 0.
+            channels: "mono"; or "source", which makes two where a source has two, of one latent: each keeps its own
+                phase and its level against the mono sum, and a mono source is in the middle.
             count: How many.
             seed: Of all that is random; None takes a fresh one, prints it and keeps it in the recipe.
             directions: Amounts by name, added to the embedding, as in {"brightness": 1.0}; see `directions`.
@@ -108,7 +111,7 @@ class Generator:
             AudioError: A source cannot be read, or the file cannot be written.
             LatentError: The weights, the variance, the spread or the temperature do not fit.
             DirectionError: A direction that is not known.
-            ToolError: The count, the offsets, the length, the prior, the label or the detail do not fit.
+            ToolError: The count, the offsets, the length, the prior, the label, the detail or the channels do not fit.
         """
         if count < 1:
             raise ToolError(f"count: expected at least 1, found {count}")
@@ -122,6 +125,7 @@ class Generator:
         prior = priors.checked(prior, bool(audio_files), self.reference, self.path)
         priors.check_label(label, prior, self.reference, self.model.config.classes, self.path)
         detail = checks.detail_of(detail, bool(audio_files), seconds, self._lends())
+        checks.check_channels(channels, phase and bool(audio_files or detail), seconds)
         if seed is None:
             seed = secrets.randbits(31)
             if not audio_files or variance > 0 or spread > 0 or seconds is not None:
@@ -143,7 +147,8 @@ class Generator:
                 residuals = np.zeros_like(features)
                 if detail:
                     residuals = rendering.residuals(self.model, clips, embeddings)
-                details = details_of.of_sources(clips, shares, residuals, detail, self.model.audio, phase)
+                stereo = rendering.read_stereo(audio_files, offsets, self.model.audio, channels)
+                details = details_of.of_sources(clips, shares, residuals, detail, self.model.audio, phase, stereo)
         elif prior == "sounds":
             z = priors.around(
                 priors.remembered(self.reference, self.model.config.classes, label), key, count, temperature
@@ -158,7 +163,7 @@ class Generator:
             if seconds is None:
                 own = {"index": index}
                 if detail and not audio_files:
-                    details, own["sources"] = self._borrowed(point, detail)
+                    details, own["sources"] = self._borrowed(point, detail, channels)
                 sounds.append(rendering.sound(self.model, {**recipe, **own}, point, level, details))
             else:
                 steps = 1 + int(np.ceil(seconds / self.model.audio.clip_seconds))
@@ -178,6 +183,7 @@ class Generator:
         offsets: Sequence[float] | None = None,
         straight: bool = False,
         detail: float | None = None,
+        channels: str = "mono",
         bits: int = 16,
     ) -> list[Sound] | Sound:
         """Go from sound to sound in equal steps: one sound a step, or one long sound that changes on the way.
@@ -192,6 +198,7 @@ class Generator:
             straight: Straight lines instead of great arcs (slerp).
             detail: 0 to 1, as in `generate`: at 1 the way begins and ends with the files as they are. None is 1 for
                 steps between files, else 0.
+            channels: "mono" or "source", as in `generate`; of steps with detail.
             bits: Of the written files.
 
         Returns:
@@ -200,19 +207,21 @@ class Generator:
         Raises:
             AudioError: A source cannot be read, or a file cannot be written.
             LatentError: Fewer than two sounds or steps.
-            ToolError: Files and points, or neither; offsets, a length or a detail that do not fit.
+            ToolError: Files and points, or neither; offsets, a length, a detail or channels that do not fit.
         """
         if (audio_files is None) == (points is None):
             raise ToolError("interpolate: expected either audio_files or points")
         checks.check_output(out_file, bits, seconds, self.model.audio)
         offsets = checks.offsets_of(audio_files or (), offsets)
         amount = checks.detail_of(detail, audio_files is not None, seconds)
+        checks.check_channels(channels, amount > 0, seconds)
         clips, levels = None, None
         if audio_files is not None:
             clips = self._read(audio_files, offsets)
             features, levels = rendering.stored_features(clips, self.model.audio)
             points = rendering.embed(self.model, features)
             residuals = rendering.residuals(self.model, clips, points)
+            stereo = rendering.read_stereo(audio_files, offsets, self.model.audio, channels)
         way = latent.path(self.checked_latents(points), steps, straight=straight)
         settings = {"call": "interpolate", "steps": steps, "straight": bool(straight), "phase": False}
         recipe = self._recipe(settings, audio_files or (), offsets)
@@ -227,8 +236,9 @@ class Generator:
                 shares = latent.normalized(len(clips), weights)
                 level = rendering.mean_level(levels, shares)
             if amount:
-                details = details_of.of_sources(clips, shares, residuals, amount, self.model.audio)
-                own |= {"phase": True, "detail": amount, "weights": weights, "normalize_weights": True}
+                details = details_of.of_sources(clips, shares, residuals, amount, self.model.audio, stereo=stereo)
+                own |= {"phase": True, "detail": amount, "channels": channels}
+                own |= {"weights": weights, "normalize_weights": True}
             sounds.append(rendering.sound(self.model, {**recipe, **own}, point, level, details))
         _save(sounds, out_file, bits)
         return sounds
@@ -325,12 +335,15 @@ class Generator:
         """The sound that lends its detail to a point (latent,): its file, and where it starts, seconds."""
         raise NotImplementedError  # without a library `_lends` is false
 
-    def _borrowed(self, z: np.ndarray, amount: float) -> tuple[details_of.Detail, list[dict[str, Any]]]:
+    def _borrowed(
+        self, z: np.ndarray, amount: float, channels: str = "mono"
+    ) -> tuple[details_of.Detail, list[dict[str, Any]]]:
         """Detail for a point (latent,), and the source that lends it."""
         path, start = self._lender(z)
         clips = self._read([path], [start])
         residuals = rendering.residuals(self.model, clips, self._encode(clips))
-        details = details_of.of_sources(clips, np.ones(1, np.float32), residuals, amount, self.model.audio)
+        stereo, share = rendering.read_stereo([path], [start], self.model.audio, channels), np.ones(1, np.float32)
+        details = details_of.of_sources(clips, share, residuals, amount, self.model.audio, stereo=stereo)
         return details, [provenance.source(path, start, self.model.audio.clip_seconds)]
 
     def _read(self, audio_files: Sequence[str | os.PathLike], offsets: Sequence[float]) -> np.ndarray:

@@ -133,7 +133,21 @@ def clips(sources: Sequence[dict[str, Any]], config: AudioConfig) -> np.ndarray:
                 f"{name}: expected the content {source['sha256'][:12]}, found {sha256[:12]}: the source has changed; "
                 "restore it, or regenerate with phase=False"
             )
-    return rendering.read_clips([source["path"] for source in sources], [source["start"] for source in sources], config)
+    return rendering.read_clips(*_places(sources), config)
+
+
+def stereo(recipe: Recipe, config: AudioConfig) -> np.ndarray | None:
+    """Both channels of `clips` of a recipe (n, 2, samples), if its sound has two; recipes of before have none.
+
+    Raises:
+        AudioError: A source cannot be read.
+    """
+    return rendering.read_stereo(*_places(recipe["sources"]), config, recipe.get("channels", "mono"))
+
+
+def _places(sources: Sequence[dict[str, Any]]) -> tuple[list[str], list[float]]:
+    """Paths and starts (seconds) of a recipe's sources."""
+    return [source["path"] for source in sources], [source["start"] for source in sources]
 
 
 def other_versions(recipe: dict[str, Any]) -> str:

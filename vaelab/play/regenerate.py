@@ -22,7 +22,8 @@ def regenerate(
         path: A sound that `generate` or `interpolate` wrote.
         model: Its model, or a tool that has it open; None looks among the shipped ones, then where the model was as
             seen from the file.
-        phase: False leaves out the sources' phase and detail, so that they need not be there; None is as recorded.
+        phase: False leaves out the sources' phase, detail and channels, so that they need not be there; None is as
+            recorded.
 
     Raises:
         AudioError: The file is missing or has no recipe.
@@ -41,7 +42,7 @@ def regenerate(
     if changed := provenance.other_versions(recipe):
         warnings.warn(f"{printable(path)}: made with {changed}; its last bits may differ", stacklevel=2)
     if phase is not None:
-        recipe |= {"phase": phase} if phase else {"phase": False, "detail": 0.0}
+        recipe |= {"phase": phase} if phase else {"phase": False, "detail": 0.0, "channels": "mono"}
     try:
         return _follow(recipe, tool)
     except (KeyError, ValueError, TypeError) as error:
@@ -59,6 +60,7 @@ def _follow(recipe: Recipe, tool: SoundSampleTool) -> Sound:
         features, _ = rendering.stored_features(clips, tool.model.audio)
         embeddings = rendering.embed(tool.model, features, recipe.get("refine", 0))
         residuals = rendering.residuals(tool.model, clips, embeddings)
-        details = detail.of_sources(clips, shares, residuals, amount, tool.model.audio, recipe["phase"])
+        stereo = provenance.stereo(recipe, tool.model.audio)
+        details = detail.of_sources(clips, shares, residuals, amount, tool.model.audio, recipe["phase"], stereo)
     (z,) = tool.checked_latents(recipe["latent"])
     return rendering.sound(tool.model, recipe, z, recipe["level_db"], details)

@@ -40,6 +40,29 @@ def read_clips(paths: Sequence[str | os.PathLike], offsets: Sequence[float], con
     return np.stack([spectral.fit_length(samples, config) for samples in read])
 
 
+def read_stereo(
+    paths: Sequence[str | os.PathLike], offsets: Sequence[float], config: AudioConfig, channels: str = "source"
+) -> np.ndarray | None:
+    """Both channels of the clips of `read_clips`, alike where a file does not have two: (n, 2, samples).
+
+    None for channels "mono", and where no file has two.
+
+    Raises:
+        AudioError: A file cannot be read.
+        ValueError: Other channels than `audio.CHANNELS`.
+    """
+    if channels == "mono":
+        return None
+    read = [
+        audio.read(path, config.sample_rate, at, config.clip_seconds, channels=channels)
+        for path, at in zip(paths, offsets, strict=True)
+    ]
+    if all(samples.ndim == 1 for samples in read):
+        return None
+    sides = [np.broadcast_to(samples.T, (2, len(samples))) for samples in read]
+    return np.stack([[spectral.fit_length(side, config) for side in both] for both in sides])
+
+
 def stored_features(clips: np.ndarray, config: AudioConfig) -> tuple[np.ndarray, np.ndarray]:
     """Features rounded as the store keeps them, so that a file has one embedding; and levels in dB."""
     parts = [spectral.mel(part, config) for part in padded(clips)]
@@ -125,18 +148,19 @@ def render(
     level_db: float | None = None,
     details: Detail | None = None,
 ) -> np.ndarray:
-    """The sound of one latent (latent,): float32 (samples,).
+    """The sound of one latent (latent,): float32 (samples,), or (samples, 2) where the details are in stereo.
 
     Args:
         model: Decodes.
         z: A point of its latent space.
-        level_db: Largest mel power, dB; lowered where the true peak would exceed -1 dBFS. None peaks there.
+        level_db: Largest mel power of the mono sound, dB; lowered where the true peak would exceed -1 dBFS. None peaks
+            there.
         details: Of the sources, and their phase; None finds a phase.
     """
     config = model.audio
     features = model.decode(jnp.asarray(z, jnp.float32)[None])
     samples = spectral.invert(features, config) if details is None else detail.samples(features, details, config)
-    return finished(np.array(samples[0]), level_db, config)
+    return finished(np.array(samples[0]), level_db, config, np.array(samples[1:]).T if len(samples) == 3 else None)
 
 
 def render_path(model: Model, points: np.ndarray, seconds: float) -> np.ndarray:
@@ -161,7 +185,7 @@ def render_path(model: Model, points: np.ndarray, seconds: float) -> np.ndarray:
 
 
 def true_peak(samples: np.ndarray) -> float:
-    """The largest magnitude of the waveform through the samples (samples,), four times oversampled."""
+    """The largest magnitude of the waveform through samples, in stereo of both channels, four times oversampled."""
     return max(float(np.abs(samples).max()), float(np.abs(signal.resample_poly(samples, OVERSAMPLING, 1)).max()))
 
 
@@ -179,15 +203,22 @@ def padded(array: np.ndarray) -> list[np.ndarray]:
     return [*parts[:-1], np.concatenate([parts[-1], filler])]
 
 
-def finished(samples: np.ndarray, level_db: float | None, config: AudioConfig) -> np.ndarray:
-    """Samples (samples,) with faded ends, at a level (lowered where they would clip) or at -1 dBFS."""
-    samples = samples * _fades(len(samples), config)
-    gain = PEAK / max(true_peak(samples), 1e-9)
+def finished(
+    samples: np.ndarray, level_db: float | None, config: AudioConfig, stereo: np.ndarray | None = None
+) -> np.ndarray:
+    """Samples (samples,) with faded ends, at a level (lowered where they would clip) or at -1 dBFS.
+
+    Stereo samples (samples, 2) take their place with the gain that gives the mono ones their level.
+    """
+    fades = _fades(len(samples), config)
+    samples = samples * fades
+    played = samples if stereo is None else stereo * fades[:, None]
+    gain = PEAK / max(true_peak(played), 1e-9)
     if level_db is not None:
         # Decoded features seldom reach 1, so the level is measured and not taken from them.
         _, measured = spectral.mel(jnp.asarray(samples)[None], config)
         gain = min(gain, 10 ** ((level_db - float(measured[0])) / 20))
-    return (samples * gain).astype(np.float32)
+    return (played * gain).astype(np.float32)
 
 
 @lru_cache(maxsize=8)

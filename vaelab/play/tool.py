@@ -285,7 +285,7 @@ class SoundSampleTool(Generator):
         if not isinstance(target, Sound):
             return self._read([target], [offset])
         config = self.model.audio
-        samples = audio.resampled(target.samples, target.sample_rate, config.sample_rate)
+        samples = audio.resampled(target.mono, target.sample_rate, config.sample_rate)
         return spectral.fit_length(samples[round(offset * config.sample_rate) :], config)[None]
 
     def _check_classifier(self) -> None:
