@@ -137,6 +137,12 @@ def test_random_sounds_of_a_class_are_about_its_training_sounds(remembering):
         tool.generate(label=tool.class_names[0])
 
 
+def test_borrowed_detail_comes_without_its_phase_where_asked(tool, tmp_path):
+    made = tool.generate(seed=3, detail=1.0, phase=False, out_file=tmp_path / "r.wav")
+    assert np.abs(made.samples - tool.generate(seed=3, detail=1.0).samples).max() > 0.01
+    np.testing.assert_array_equal(regenerate(tmp_path / "r.wav", tool).samples, made.samples)
+
+
 def test_random_sounds_borrow_detail_from_the_library(tool, logdir, tmp_path):
     made = tool.generate(seed=3, count=2, detail=1.0, out_file=tmp_path / "r.wav")
     for number, (sound, smooth) in enumerate(zip(made, tool.generate(seed=3, count=2), strict=True), 1):

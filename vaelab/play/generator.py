@@ -163,7 +163,7 @@ class Generator:
             if seconds is None:
                 own = {"index": index}
                 if detail and not audio_files:
-                    details, own["sources"] = self._borrowed(point, detail, channels)
+                    details, own["sources"] = self._borrowed(point, detail, phase, channels)
                 sounds.append(rendering.sound(self.model, {**recipe, **own}, point, level, details))
             else:
                 steps = 1 + int(np.ceil(seconds / self.model.audio.clip_seconds))
@@ -336,14 +336,14 @@ class Generator:
         raise NotImplementedError  # without a library `_lends` is false
 
     def _borrowed(
-        self, z: np.ndarray, amount: float, channels: str = "mono"
+        self, z: np.ndarray, amount: float, phase: bool = True, channels: str = "mono"
     ) -> tuple[details_of.Detail, list[dict[str, Any]]]:
         """Detail for a point (latent,), and the source that lends it."""
         path, start = self._lender(z)
         clips = self._read([path], [start])
         residuals = rendering.residuals(self.model, clips, self._encode(clips))
         stereo, share = rendering.read_stereo([path], [start], self.model.audio, channels), np.ones(1, np.float32)
-        details = details_of.of_sources(clips, share, residuals, amount, self.model.audio, stereo=stereo)
+        details = details_of.of_sources(clips, share, residuals, amount, self.model.audio, phase, stereo)
         return details, [provenance.source(path, start, self.model.audio.clip_seconds)]
 
     def _read(self, audio_files: Sequence[str | os.PathLike], offsets: Sequence[float]) -> np.ndarray:
