@@ -88,6 +88,21 @@ def test_each_control_is_what_generate_gets(mixer, files):
     assert mixer.player.turn == 7
 
 
+def test_stereo_is_a_box_to_tick(tool, files, tmp_path):
+    samples, rate = soundfile.read(files[0])
+    soundfile.write(tmp_path / "s.wav", samples[:, None] * [1, 0.25], rate)
+    mixer = Mixer(tool, [tmp_path / "s.wav", files[1]], folder=tmp_path, sync=True)
+    assert mixer.sound.samples.ndim == 1
+    mixer.stereo.value = True
+    assert same(mixer, audio_files=[tmp_path / "s.wav", files[1]], seed=0, channels="source")
+    assert mixer.player.channels == mixer.sound.samples.ndim == 2
+    mixer.rows[0].play.click()
+    assert mixer.original.channels == 2
+    mixer.undo.click()
+    assert not mixer.stereo.value
+    assert mixer.player.channels == mixer.sound.samples.ndim == 1
+
+
 def test_muted_soloed_and_weight_0(mixer, files):
     mixer.rows[1].mute.value = True
     assert same(mixer, audio_files=[files[0], files[2]], weights=[1, 1], seed=0)

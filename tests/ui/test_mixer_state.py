@@ -28,7 +28,9 @@ def test_all_of_it_reaches_generate():
         "spread": 2.0,
         "seed": 3,
         "detail": 0.25,
+        "channels": "mono",
     }
+    assert replace(setting, stereo=True).arguments() == {**setting.arguments(), "channels": "source"}
     assert setting.words() == "1 kick − 0.5 snare + 1 clap"
 
 

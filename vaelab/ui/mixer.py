@@ -83,6 +83,7 @@ class Mixer(ipywidgets.VBox):
         spread: Scale of draws from each sound's posterior.
         detail: How much of the sounds' own detail is put back.
         normalize: Whether weights are divided by their sum.
+        stereo: Whether mixes and originals have two channels where a sound has two.
         label: Class of the random sounds that a mixer without rows makes; there only where the model has classes.
         seed: Of all that is random.
         dice: Button that takes a new seed.
@@ -131,7 +132,8 @@ class Mixer(ipywidgets.VBox):
         """The setting that the controls show."""
         rows = tuple(row.channel for row in self.rows)
         chance = round(self.variance.value, 6), round(self.spread.value, 6), self.seed.value
-        return Setting(rows, self.normalize.value, *chance, round(self.detail.value, 6), self.label.value or None)
+        detail, label, stereo = round(self.detail.value, 6), self.label.value or None, self.stereo.value
+        return Setting(rows, self.normalize.value, *chance, detail, label, stereo)
 
     def add_sounds(self, paths: Iterable[str | os.PathLike], offsets: Iterable[float] | None = None) -> str:
         """Add sounds that are not there yet, `MOST_ROWS` in all at most, and make the new mix; says what it did."""
@@ -149,6 +151,7 @@ class Mixer(ipywidgets.VBox):
         self.spread = amount("spread", 3.0)
         self.detail = amount("detail", 1.0)
         self.normalize = check("normalise weights", True, "12em")
+        self.stereo = check("stereo", False, "6em")
         self.seed = ipywidgets.BoundedIntText(value=0, min=0, max=SEEDS, description="seed", layout=wide("14em"))
         names = [("any class", ""), *((name, name) for name in self.tool.class_names)]
         self.label = ipywidgets.Dropdown(options=names, layout=wide("12em"))
@@ -175,7 +178,7 @@ class Mixer(ipywidgets.VBox):
             self._rows_box,
             line(self.file, self.add, *similar),
             line(self.variance, self.spread, self.detail),
-            line(self.seed, self.dice, *label, self.normalize, self.autoplay),
+            line(self.seed, self.dice, *label, self.normalize, self.stereo, self.autoplay),
             line(self.slot, self.undo, self.progress, self.cancel),
             self.status,
             self.player,
@@ -184,7 +187,7 @@ class Mixer(ipywidgets.VBox):
         ]
 
     def _listen(self) -> None:
-        for control in (self.variance, self.spread, self.detail, self.normalize, self.label, self.seed):
+        for control in (self.variance, self.spread, self.detail, self.normalize, self.stereo, self.label, self.seed):
             control.observe(self._changed, names="value")
         self.slot.observe(self._switched, names="value")
         self.dice.on_click(lambda _: setattr(self.seed, "value", secrets.randbelow(SEEDS)))
@@ -221,6 +224,7 @@ class Mixer(ipywidgets.VBox):
             self.normalize.value, self.seed.value = setting.normalize, setting.seed
             self.variance.value, self.spread.value = setting.variance, setting.spread
             self.detail.value, self.label.value = setting.detail, setting.label or ""
+            self.stereo.value = setting.stereo
         finally:
             self._setting_rows = False
 
@@ -273,10 +277,13 @@ class Mixer(ipywidgets.VBox):
         self.status.say("stopped; the sound before is still there")
 
     def _play(self, channel: Channel) -> None:
+        wanted = "source" if self.stereo.value else "mono"
+
         def job(stopped: Stopped) -> None:
             with self.status.failing("cannot play", stopped):
                 config = self.tool.model.audio
-                samples = audio.read(channel.path, config.sample_rate, channel.offset, config.clip_seconds)
+                stretch = channel.offset, config.clip_seconds
+                samples = audio.read(channel.path, config.sample_rate, *stretch, channels=wanted)
                 self._original_box.children = [self.original]
                 self.original.hear(Sound(samples, config.sample_rate), f"original: {short_name(channel.path)}")
 

@@ -44,6 +44,7 @@ class Setting:
         seed: Of all that is random.
         label: Class of the random sounds that a mixer without channels makes; None is any.
         detail: How much of the sounds' own detail is put back, 0 to 1.
+        stereo: Whether a mix has two channels where a sound of it has two.
     """
 
     channels: tuple[Channel, ...]
@@ -53,6 +54,7 @@ class Setting:
     seed: int = 0
     detail: float = 1.0
     label: str | None = None
+    stereo: bool = False
 
     def audible(self) -> list[Channel]:
         """The channels that take part.
@@ -84,6 +86,7 @@ class Setting:
             "spread": self.spread,
             "seed": self.seed,
             "detail": self.detail,
+            "channels": "source" if self.stereo else "mono",
         }
 
     def words(self) -> str:
