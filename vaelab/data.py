@@ -117,6 +117,7 @@ def dataset_of_tapes(
     config: SliceConfig | None = None,
     metadata: Mapping[str, str] | None = None,
     drop: cutting.Drop | None = None,
+    overwrite: bool = False,
     home: str | os.PathLike = HOME,
     **choices: Any,
 ) -> Dataset:
@@ -130,7 +131,7 @@ def dataset_of_tapes(
         raise segments.CutError(f"tapes: expected a name of its own for each, found {twice[0]!a} twice; rename one")
     root = Path(home) / name / "segments"
     for tape, stem in zip(tapes, names, strict=True):
-        cutting.cut_tape(tape, root / stem, config, metadata=metadata, drop=drop)
+        cutting.cut_tape(tape, root / stem, config, metadata=metadata, drop=drop, overwrite=overwrite)
     return make_dataset([*data_dirs, *(root / stem for stem in names)], name, home=home, **choices)
 
 

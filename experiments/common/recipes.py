@@ -85,7 +85,7 @@ def _industrial(name: str, home: Path, size: int) -> data.Dataset:
     for side, seed, seconds in zip(BUILT_IN, SEEDS, TAPE_SECONDS, strict=True):
         performance = built_in_tape.perform(seconds * size, seed, kinds=INDUSTRIAL)
         path = home / f"{side}_tape.wav"
-        audio.write(path, performance.samples, performance.sample_rate)
+        audio.write(path, performance.samples, performance.sample_rate, overwrite=True)
         folder = roots[0] / side / "tape"
         cutting.cut_tape(path, folder, slicing.PRESETS["one_shots"], metadata={"title": "built-in tape"})
     return data.make_dataset(roots, name, hold_out=(BUILT_IN[1],), home=home, progress=False)

@@ -87,7 +87,7 @@ def test_generate_in_stereo(here, capsys, sounds):
 def test_generate_offers_every_setting_of_the_tool():
     command = """generate a.wav --model m --out-file x.wav --weights 1 --no-normalize-weights --variance 1 --spread 1
         --temperature 1 --prior normal --count 1 --offsets 0
-        --no-phase --detail 1 --channels source --label kick --refine 1 --seconds 1 --bits 16 --seed 1"""
+        --no-phase --detail 1 --channels source --label kick --refine 1 --seconds 1 --bits 16 --seed 1 --overwrite"""
     options = vars(cli.parser().parse_args(command.split()))
     settings = inspect.signature(SoundSampleTool.generate).parameters
     assert options.keys() - {"model", "run"} == settings.keys() - {"self", "directions"}

@@ -256,6 +256,7 @@ def test_a_name_too_long_for_a_sidecar_leaves_nothing(tmp_path):
 
 def test_a_sound_without_recipe_does_not_keep_an_old_one(tmp_path):
     audio.write(tmp_path / "a.flac", SAMPLES, 44100, {"seed": 1})
+    assert audio.read_recipe(tmp_path / "a.flac") == {"seed": 1}
     audio.write(tmp_path / "a.flac", SAMPLES, 44100)
     with pytest.raises(audio.AudioError, match="expected a recipe, found none"):
         audio.read_recipe(tmp_path / "a.flac")

@@ -11,6 +11,7 @@ from vaelab.audio import riff
 from vaelab.audio.reading import AudioError, regular
 
 CHUNK = b"vlab"
+BESIDE = "file_sha256"  # key of a recipe beside a file: the content that it belongs to
 
 
 class Recipe(dict[str, Any]):
@@ -64,6 +65,18 @@ def has_recipe(path: str | os.PathLike) -> bool:
     return _text(Path(path)) is not None
 
 
+def is_ours(path: str | os.PathLike) -> bool:
+    """True if vaelab wrote a readable file: a recipe is in it, or beside it and of this very content."""
+    path, text = Path(path), _text(Path(path))
+    if text is None or path.suffix.lower() == ".wav":
+        return text is not None
+    try:
+        recipe = json.loads(text)
+        return isinstance(recipe, dict) and recipe.get(BESIDE) == files.content_hash(path)
+    except (ValueError, RecursionError):
+        return False
+
+
 def read_recipe(path: str | os.PathLike) -> dict[str, Any]:
     """Read the recipe in or beside a sound file.
 
@@ -79,17 +92,17 @@ def read_recipe(path: str | os.PathLike) -> dict[str, Any]:
         raise AudioError(path, f"expected a recipe in JSON, found damaged text: {error}") from error
     if not isinstance(recipe, dict):
         raise AudioError(path, f"expected a recipe, found a JSON {type(recipe).__name__}")
+    recipe.pop(BESIDE, None)
     return recipe
 
 
 def write_recipe(recipe: Recipe, unfinished: Path, path: Path) -> None:
     """Put a recipe into a sound file that is not yet in its place, or beside that place; an empty one is none."""
-    text = json.dumps(recipe.relative_to(path.parent)).encode("ascii") if recipe else None
-    if text and path.suffix.lower() == ".wav":
-        riff.append_chunk(unfinished, CHUNK, text)
-    elif text:  # before the sound, so that a name too long for a recipe leaves nothing behind
-        with files.replacing(_sidecar(path)) as beside:
-            beside.write_bytes(text)
+    relative = recipe.relative_to(path.parent)
+    if recipe and path.suffix.lower() == ".wav":
+        riff.append_chunk(unfinished, CHUNK, json.dumps(relative).encode("ascii"))
+    elif recipe:  # before the sound, so that a name too long for a recipe leaves nothing behind
+        files.write_text(_sidecar(path), json.dumps({**relative, BESIDE: files.content_hash(unfinished)}))
     elif os.path.exists(_sidecar(path)):  # of a file which this one replaces
         _sidecar(path).unlink()
 

@@ -5,7 +5,7 @@ Samples are float32 in [-1, 1]: mono (samples,), or stereo (samples, 2), left fi
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 
 from vaelab import files
+from vaelab.audio.guard import check_replaceable, sources_of
 from vaelab.audio.reading import AudioError
 from vaelab.audio.recipe import Recipe, write_recipe
 from vaelab.text import printable
@@ -47,9 +48,9 @@ class Sound:
         """The samples mixed down: the mean of both channels (samples,)."""
         return self.samples if self.samples.ndim == 1 else self.samples @ np.full(2, 0.5, np.float32)
 
-    def save(self, path: str | os.PathLike, *, bits: int = 16) -> Path:
+    def save(self, path: str | os.PathLike, *, bits: int = 16, overwrite: bool = False) -> Path:
         """Write the sound with its recipe; see `write`."""
-        return write(path, self.samples, self.sample_rate, self.recipe, bits=bits)
+        return write(path, self.samples, self.sample_rate, self.recipe, bits=bits, overwrite=overwrite)
 
     def _repr_html_(self) -> str:
         """A player, where the sound is the last value of a notebook cell."""
@@ -65,6 +66,7 @@ def write(
     recipe: Mapping[str, Any] | None = None,
     *,
     bits: int = 16,
+    overwrite: bool = False,
 ) -> Path:
     """Write samples as wav, flac or aiff (by suffix): the whole file or none of it.
 
@@ -78,16 +80,18 @@ def write(
         sample_rate: Hz.
         recipe: Plain JSON values.
         bits: 16, 24, or 32 (float; not in flac).
+        overwrite: Also replace a file that vaelab did not write, or that is a source of the sound.
 
     Returns:
         The path written.
 
     Raises:
         AudioError: Unknown suffix or bits, nothing to write, or samples that are not finite.
+        TakenError: The file there must stay; see `check_replaceable`.
     """
     path = Path(path)
     samples = np.asarray(samples, np.float32)
-    check_writable(path, bits)
+    check_writable(path, bits, sources_of(recipe or {}), overwrite=overwrite)
     if samples.ndim == 0 or samples.shape[1:] not in ((), (2,)) or not samples.size:
         raise AudioError(path, f"expected samples of shape (samples,) or (samples, 2), found shape {samples.shape}")
     if not np.isfinite(samples).all():
@@ -101,14 +105,18 @@ def write(
     return path
 
 
-def check_writable(path: str | os.PathLike, bits: int = 16) -> None:
+def check_writable(
+    path: str | os.PathLike, bits: int = 16, sources: Iterable[Any] = (), *, overwrite: bool = False
+) -> None:
     """Refuse a name or a format that `write` cannot write, before any work.
 
     Raises:
         AudioError: Unknown suffix, or bits that the format does not have.
+        TakenError: The file there must stay; see `check_replaceable`, also for `sources` and `overwrite`.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in WRITABLE:
         raise AudioError(path, f"expected a name ending in .wav, .flac or .aiff, found {suffix or 'none'}")
     if bits not in WRITABLE[suffix]:
         raise AudioError(path, f"expected {', '.join(map(str, WRITABLE[suffix]))} bits for {suffix}, found {bits}")
+    check_replaceable(path, sources, overwrite=overwrite)

@@ -13,12 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from scipy import fft, signal
 
 from vaelab import files
+from vaelab.audio.guard import check_replaceable
+from vaelab.audio.reading import AudioError, read
 from vaelab.audio.sound import write
 from vaelab.progress import progress_bar
 
+TRUTH = "parameters.json"
 _NEPERS = 3 * math.log(10)  # exp(-_NEPERS) is -60 dB
 _MIN_SAMPLE_RATE = 8000  # Hz: below 0.45 of it, every kind still has a tone
 _SEEDS_PER_SET = 1_000_000  # sound i of a set with seed s is sound(kind, s * _SEEDS_PER_SET + i)
@@ -294,19 +298,21 @@ def write_dataset(
     sample_rate: int = 44100,
     kinds: Iterable[str] | None = None,
     progress: bool = True,
+    overwrite: bool = False,
 ) -> Path:
     """Write sounds as ROOT/KIND/KIND_0001.wav and so on, and their ground truth as ROOT/parameters.json.
 
     The latter lists `path` (below ROOT, with slashes), `kind`, `seed` and `parameters` of each sound, which
     is `sound(kind, seed, sample_rate)`. Sound i of a kind depends on `seed`, the kind and i alone, so that a
-    larger set begins with the smaller one. Files of the same names are replaced, others left alone. Without `kinds`
-    all are written, `per_class` sounds (at most 999,999) of each.
+    larger set begins with the smaller one. Built-in sounds of the same names are replaced, others only with
+    `overwrite`. Without `kinds` all are written, `per_class` sounds (at most 999,999) of each.
 
     Returns:
         The root.
 
     Raises:
         ValueError: An unknown kind, or a number out of range.
+        TakenError: A file of such a name is no built-in sound; nothing is written.
     """
     root, kinds = Path(root), list(KINDS if kinds is None else kinds)
     if not 1 <= per_class < _SEEDS_PER_SET:
@@ -314,14 +320,45 @@ def write_dataset(
     for kind in kinds:
         _checked_kinds(kind)
     wanted = [(kind, index) for kind in kinds for index in range(1, per_class + 1)]
+    earlier = _seeds(root / TRUTH)
+    for kind, index in wanted:
+        path, sound_seed = _place(kind, index, seed)
+        if not _is_built_in(root / path, kind, earlier.get(path, sound_seed)):
+            check_replaceable(root / path, overwrite=overwrite)
     truth = []
     for kind, index in progress_bar(wanted, show=progress, desc="synthesising", unit="sound"):
-        path, sound_seed = f"{kind}/{kind}_{index:04d}.wav", seed * _SEEDS_PER_SET + index
+        path, sound_seed = _place(kind, index, seed)
         samples, parameters = sound(kind, sound_seed, sample_rate)
-        write(root / path, samples, sample_rate)
+        write(root / path, samples, sample_rate, overwrite=True)  # checked above
         truth.append({"path": path, "kind": kind, "seed": sound_seed, "parameters": parameters})
-    files.write_text(root / "parameters.json", json.dumps(truth, indent=1))
+    files.write_text(root / TRUTH, json.dumps(truth, indent=1))
     return root
+
+
+def _place(kind: str, index: int, seed: int) -> tuple[str, int]:
+    """Path in a set, and seed, of a sound."""
+    return f"{kind}/{kind}_{index:04d}.wav", seed * _SEEDS_PER_SET + index
+
+
+def _seeds(path: Path) -> dict[str, int]:
+    """The seeds of an earlier set's sounds, by path; none where nothing of the sort can be read."""
+    try:
+        return {row["path"]: int(row["seed"]) for row in json.loads(path.read_bytes())}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+
+
+def _is_built_in(path: Path, kind: str, seed: int) -> bool:
+    """True if a file is this very sound, as `write_dataset` wrote it at whatever rate."""
+    if not path.is_file() or path.is_symlink():
+        return False
+    try:
+        rate = soundfile.info(path).samplerate
+        samples, _ = sound(kind, max(0, seed), max(rate, _MIN_SAMPLE_RATE))
+        stored = read(path, rate)
+    except (AudioError, soundfile.LibsndfileError):
+        return False
+    return len(stored) == len(samples) and bool(np.allclose(stored, samples, rtol=0, atol=2 / 32768))
 
 
 def _checked_kinds(kind: str) -> Kind:

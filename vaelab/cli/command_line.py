@@ -108,6 +108,7 @@ def _generate_options(command) -> None:
     command.add_argument("--seconds", type=float, help="length (default: one clip)")
     command.add_argument("--bits", type=int, choices=(16, 24, 32), help="of the file; 32 is float")
     command.add_argument("--seed", type=_natural)
+    _overwrite_option(command)
 
 
 def _regenerate_options(command) -> None:
@@ -118,12 +119,20 @@ def _regenerate_options(command) -> None:
         "--no-phase", action="store_true", help="without the sources' phase, detail and channels, if they are gone"
     )
     command.add_argument("--bits", type=int, choices=(16, 24, 32), default=16, help="of the file; 32 is float")
+    _overwrite_option(command)
+
+
+def _overwrite_option(command) -> None:
+    command.add_argument(
+        "--overwrite", action="store_true", help="also replace files that vaelab did not write, and sources"
+    )
 
 
 def _synth_options(command) -> None:
     command.add_argument("--out-dir", required=True, metavar="DIR")
     command.add_argument("--per-class", type=_positive, default=40, help="sounds of each kind (default 40)")
     command.add_argument("--seed", type=_natural, default=0)
+    _overwrite_option(command)
 
 
 def _similar_options(command) -> None:
@@ -170,6 +179,7 @@ def _slicing_options(command) -> None:
     command.add_argument(
         "--metadata", nargs="+", default=[], metavar="KEY=VALUE", help="title=... date=... of the tape"
     )
+    _overwrite_option(command)
 
 
 def _map_options(command) -> None:

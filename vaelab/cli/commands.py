@@ -66,9 +66,11 @@ def regenerate(options) -> None:
     from vaelab import audio
     from vaelab.play import regenerate
 
-    audio.check_writable(options.out_file, options.bits)
+    recipe = audio.Recipe(audio.read_recipe(options.file)).absolute(os.path.dirname(options.file))
+    audio.check_writable(options.out_file, options.bits, audio.sources_of(recipe), overwrite=options.overwrite)
     sound = regenerate(options.file, options.model, phase=False if options.no_phase else None)
-    print(f"wrote {sound.seconds:.2f} s: {sound.save(options.out_file, bits=options.bits)}")
+    path = sound.save(options.out_file, bits=options.bits, overwrite=options.overwrite)
+    print(f"wrote {sound.seconds:.2f} s: {path}")
 
 
 def find_similar(options) -> None:
@@ -91,6 +93,8 @@ def classify(options) -> None:
     from vaelab.cli import tables
     from vaelab.play import SoundSampleTool
 
+    if options.out_file:
+        tables.check_csv(options.out_file)
     rows = tables.classes(SoundSampleTool(options.model), options.files)
     if options.out_file:
         rows = list(rows)
@@ -111,7 +115,8 @@ def synth(options) -> None:
     """Built-in sounds."""
     from vaelab.audio import synth
 
-    print(f"wrote {synth.write_dataset(options.out_dir, options.per_class, seed=options.seed)}")
+    root = synth.write_dataset(options.out_dir, options.per_class, seed=options.seed, overwrite=options.overwrite)
+    print(f"wrote {root}")
 
 
 def _keywords(function: Callable, options) -> dict[str, Any]:
@@ -133,6 +138,7 @@ def _slicing(options) -> dict[str, Any]:
         "config": dataclasses.replace(slicing.PRESETS[name], **knobs),
         "metadata": segments.metadata(options.metadata),
         "drop": cutting.Drop(options.drop_silence, options.drop_duplicates),
+        "overwrite": options.overwrite,
     }
 
 

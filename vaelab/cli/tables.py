@@ -47,13 +47,24 @@ def as_json(rows: Rows) -> str:
 
 
 def write_csv(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Write a table, whole or not at all; names that cannot be printed are escaped."""
+    """Write a table, whole or not at all; names that cannot be printed are escaped.
+
+    Raises:
+        OSError: A name that does not end in .csv, such as that of a sound.
+    """
+    check_csv(path)
     with files.replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([printable(name) for name in rows[0]])
         for row in rows:
             writer.writerow([_cell(value) for value in row.values()])
     return Path(path)
+
+
+def check_csv(path: str | os.PathLike) -> None:
+    """Refuse a table's name that does not end in .csv, before any work."""
+    if Path(path).suffix.lower() != ".csv":
+        raise OSError(f"{printable(path)}: expected a name in .csv; choose another")
 
 
 def _cell(value: Any) -> Any:

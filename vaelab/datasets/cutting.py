@@ -37,6 +37,7 @@ def cut_tape(
     references: bool = False,
     drop: Drop | None = None,
     labels: str | os.PathLike | None = None,
+    overwrite: bool = False,
 ) -> tuple[CutTape, slicing.BandLevels]:
     """Slice a tape into a folder: a wav for each segment, `tape.json`, and `labels.txt` for Audacity.
 
@@ -51,17 +52,21 @@ def cut_tape(
         references: Write no wavs: `tape.json` alone says where the segments are.
         drop: What to leave out; nothing that a person made is.
         labels: Another label file, to be used as it is, without slicing.
+        overwrite: Also replace or remove segments of before that another program has changed.
 
     Returns:
         The segments, and the recording's levels, for a picture.
 
     Raises:
         AudioError: The tape cannot be read.
+        TakenError: A segment would take the place of a sound that vaelab did not write.
         CutError: It is silent or shorter than a clip, `labels` cannot be read, or the folder belongs to another tape.
     """
     path, folder, config = Path(path), Path(out_dir), config or SliceConfig()
     sha256 = audio.examine(path).sha256
     before = _before(folder, sha256)
+    if before is None and not overwrite:
+        _check_labels(folder, labels)
     recording = slicing.analyse_file(path)
     if recording.seconds < SHORTEST_S:
         raise CutError(
@@ -89,13 +94,15 @@ def cut_tape(
         (*(segment for segment in wanted if segment.place in automatic and not segment.label), *removed),
         dropped,
     )
+    names = {segment.path for segment in wanted} - {None}
+    stale = {segment.path for segment in before.segments} - {None} - names if before else set()
+    for name in sorted(names | stale):
+        audio.check_replaceable(folder / name, [path], overwrite=overwrite)
     folder.mkdir(parents=True, exist_ok=True)
-    if before:
-        stale = {segment.path for segment in before.segments} - {segment.path for segment in wanted}
-        for name in filter(None, stale):
-            (folder / name).unlink(missing_ok=True)
+    for name in stale:
+        (folder / name).unlink(missing_ok=True)
     if not references:
-        _write_sounds(path, cut, folder)
+        _write_sounds(path, cut, folder, overwrite)
     segments.write(cut, folder)
     return cut, recording
 
@@ -110,6 +117,17 @@ def _before(folder: Path, sha256: str) -> CutTape | None:
             f"{printable(before.path)}; choose another folder"
         )
     return before
+
+
+def _check_labels(folder: Path, labels: str | os.PathLike | None) -> None:
+    """Refuse to replace labels that belong to no cut of before."""
+    place = folder / segments.LABELS
+    if os.path.lexists(place) and not (labels is not None and os.path.samefile(place, labels)):
+        raise CutError(
+            f"{printable(place)}: expected none, since no tape was cut into this folder, found a file; choose "
+            "another folder, cut at these labels (labels=FILE, --labels FILE), or replace them (overwrite=True, "
+            "--overwrite)"
+        )
 
 
 def _chosen(
@@ -180,11 +198,11 @@ def _name(stem: str, segment: Segment, automatic: set[tuple[float, float]]) -> s
     return f"{stem}_{start}.wav" if segment.place in automatic else f"{stem}_{start}_{end}.wav"
 
 
-def _write_sounds(path: Path, cut: CutTape, folder: Path) -> None:
+def _write_sounds(path: Path, cut: CutTape, folder: Path, overwrite: bool) -> None:
     for segment, (samples, rate) in zip(cut.segments, _pieces(path, cut.segments), strict=True):
         stretch = cut.stretch(segment.start, round(segment.seconds, 6))
         recipe = {"format": 1, "call": "slice", "label": segment.label, "sources": [stretch]}
-        audio.write(folder / segment.path, np.clip(samples, -1, 1), rate, recipe)
+        audio.write(folder / segment.path, np.clip(samples, -1, 1), rate, recipe, overwrite=overwrite)
 
 
 def _pieces(path: Path, wanted: Sequence[Segment]) -> Iterator[tuple[np.ndarray, int]]:

@@ -32,15 +32,37 @@ def offsets_of(audio_files: Sequence[str | os.PathLike], offsets: Sequence[float
     return offsets
 
 
-def check_output(out_file: str | os.PathLike | None, bits: int, seconds: float | None, config: AudioConfig) -> None:
-    """Refuse what cannot be written or is too long.
+def outputs(out_file: str | os.PathLike | None, count: int) -> list[Path]:
+    """Files of `count` sounds: the path itself for one, NAME_1, NAME_2, ... for several; none without a path."""
+    if out_file is None:
+        return []
+    path = Path(out_file)
+    if count == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(1, count + 1)]
+
+
+def check_output(
+    paths: Sequence[Path],
+    bits: int,
+    seconds: float | None,
+    config: AudioConfig,
+    sources: Sequence[Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Refuse what cannot be written, must not be replaced or is too long.
 
     Raises:
         AudioError: Unknown suffix, or bits that the format does not have.
+        TakenError: A file that vaelab did not write, or a source.
         ToolError: A length that cannot be made.
     """
-    if out_file is not None:
-        audio.check_writable(out_file, bits)
+    try:
+        for path in paths:
+            audio.check_writable(path, bits, sources or (), overwrite=overwrite)
+    except audio.TakenError as error:
+        hint = "" if sources else "; sounds to mix are named in audio_files, after out_file"
+        raise audio.TakenError(error.path, error.reason + hint) from error
     shortest, longest = config.n_fft / config.sample_rate, rendering.LONGEST_S
     if seconds is not None and not shortest <= seconds <= longest:
         raise ToolError(f"seconds: expected {shortest:.2g} to {longest:g}, found {seconds}; join longer ones")

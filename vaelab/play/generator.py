@@ -20,7 +20,7 @@ from vaelab.play.directions import Directions
 from vaelab.play.rendering import BATCH, in_batches
 
 # Files, offsets and length are recorded as sources and points; the others change no samples.
-NOT_RECORDED = ("self", "out_file", "audio_files", "offsets", "seconds", "bits")
+NOT_RECORDED = ("self", "out_file", "audio_files", "offsets", "seconds", "bits", "overwrite")
 WALK = 0.3  # step of the walk that makes a generated sound longer than a clip, one step a clip
 
 
@@ -73,6 +73,7 @@ class Generator:
         refine: int = 0,
         seconds: float | None = None,
         bits: int = 16,
+        overwrite: bool = False,
     ) -> Sound | list[Sound]:
         """Make new sounds: from random points of latent space, or from a weighted mix of files.
 
@@ -102,6 +103,7 @@ class Generator:
             refine: Gradient steps on each file's embedding before it is mixed; see `refine`.
             seconds: Length of the sound, at most 300; None is one clip. A longer sound wanders about its point.
             bits: Of the written file: 16, 24, or 32 (float).
+            overwrite: Also replace a file that vaelab did not write, or that is one of the sources.
 
         Returns:
             A Sound; for count > 1 a list.
@@ -109,6 +111,7 @@ class Generator:
         Raises:
             TypeError: An unknown keyword.
             AudioError: A source cannot be read, or the file cannot be written.
+            TakenError: The file to write is there and is not vaelab's, or is a source: it stays as it is.
             LatentError: The weights, the variance, the spread or the temperature do not fit.
             DirectionError: A direction that is not known.
             ToolError: The count, the offsets, the length, the prior, the label, the detail or the channels do not fit.
@@ -120,7 +123,8 @@ class Generator:
         for name, value in {"spread": spread, "temperature": temperature}.items():
             if not (value >= 0 and np.isfinite(value)):
                 raise latent.LatentError(f"{name}: expected a number of at least 0, found {value}")
-        checks.check_output(out_file, bits, seconds, self.model.audio)
+        paths = checks.outputs(out_file, count)
+        checks.check_output(paths, bits, seconds, self.model.audio, audio_files, overwrite)
         offsets = checks.offsets_of(audio_files or (), offsets)
         prior = priors.checked(prior, bool(audio_files), self.reference, self.path)
         priors.check_label(label, prior, self.reference, self.model.config.classes, self.path)
@@ -169,7 +173,7 @@ class Generator:
                 steps = 1 + int(np.ceil(seconds / self.model.audio.clip_seconds))
                 points = latent.walk(jax.random.fold_in(walk_key, index), point, steps, WALK)
                 sounds.append(rendering.long_sound(self.model, {**recipe, "index": index}, points, seconds))
-        _save(sounds, out_file, bits)
+        _save(sounds, paths, bits, overwrite)
         return sounds if count > 1 else sounds[0]
 
     def interpolate(
@@ -185,6 +189,7 @@ class Generator:
         detail: float | None = None,
         channels: str = "mono",
         bits: int = 16,
+        overwrite: bool = False,
     ) -> list[Sound] | Sound:
         """Go from sound to sound in equal steps: one sound a step, or one long sound that changes on the way.
 
@@ -200,18 +205,21 @@ class Generator:
                 steps between files, else 0.
             channels: "mono" or "source", as in `generate`; of steps with detail.
             bits: Of the written files.
+            overwrite: As in `generate`.
 
         Returns:
             A list of `steps` sounds, or one Sound if `seconds` is given.
 
         Raises:
             AudioError: A source cannot be read, or a file cannot be written.
+            TakenError: As in `generate`.
             LatentError: Fewer than two sounds or steps.
             ToolError: Files and points, or neither; offsets, a length, a detail or channels that do not fit.
         """
         if (audio_files is None) == (points is None):
             raise ToolError("interpolate: expected either audio_files or points")
-        checks.check_output(out_file, bits, seconds, self.model.audio)
+        paths = checks.outputs(out_file, steps if seconds is None else 1)
+        checks.check_output(paths, bits, seconds, self.model.audio, audio_files, overwrite)
         offsets = checks.offsets_of(audio_files or (), offsets)
         amount = checks.detail_of(detail, audio_files is not None, seconds)
         checks.check_channels(channels, amount > 0, seconds)
@@ -227,7 +235,7 @@ class Generator:
         recipe = self._recipe(settings, audio_files or (), offsets)
         if seconds is not None:
             sound = rendering.long_sound(self.model, recipe, way, seconds)
-            _save([sound], out_file, bits)
+            _save([sound], paths, bits, overwrite)
             return sound
         sounds = []
         for index, (point, weights) in enumerate(zip(way, latent.weights_along(len(points), steps), strict=True)):
@@ -240,7 +248,7 @@ class Generator:
                 own |= {"phase": True, "detail": amount, "channels": channels}
                 own |= {"weights": weights, "normalize_weights": True}
             sounds.append(rendering.sound(self.model, {**recipe, **own}, point, level, details))
-        _save(sounds, out_file, bits)
+        _save(sounds, paths, bits, overwrite)
         return sounds
 
     def directions(
@@ -383,10 +391,7 @@ def _recorded(arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _save(sounds: Sequence[Sound], out_file: str | os.PathLike | None, bits: int) -> None:
-    """Write the path itself for one sound; NAME_1, NAME_2, ... for several."""
-    if out_file is not None:
-        path = Path(out_file)
-        for number, sound in enumerate(sounds, 1):
-            name = path.name if len(sounds) == 1 else f"{path.stem}_{number}{path.suffix}"
-            sound.save(path.with_name(name), bits=bits)
+def _save(sounds: Sequence[Sound], paths: Sequence[Path], bits: int, overwrite: bool) -> None:
+    """Write each sound to its path, if there are paths; see `checks.outputs`."""
+    for sound, path in zip(sounds, paths, strict=False):
+        sound.save(path, bits=bits, overwrite=overwrite)

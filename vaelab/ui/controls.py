@@ -1,5 +1,6 @@
 """Small widgets of one look, of what ipywidgets 7.7 has; and names for files that are not taken."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,7 +63,7 @@ def wide(width: str) -> ipywidgets.Layout:
 def free(path: Path) -> Path:
     """The path, or the first of NAME_2, NAME_3, ... that is not taken."""
     numbered, number = path, 1
-    while numbered.exists():
+    while os.path.lexists(numbered):
         number += 1
         numbered = path.with_name(f"{path.stem}_{number}{path.suffix}")
     return numbered
