@@ -91,6 +91,19 @@ def test_a_model_is_made_once_and_judged(small, sounds):
     assert {workspace.label(path) for path in with_library.library.files} == set(synth.KINDS)
 
 
+def test_classes_that_a_model_does_not_know_are_named(small, sounds, tmp_path, monkeypatch, capsys):
+    tool = workspace.tool()
+    grown = tmp_path / "grown"
+    for kind in ("kick", "clap"):
+        shutil.copytree(sounds / kind, grown / kind)
+    shutil.copytree(sounds / "tom", grown / "whistle")
+    dataset = data.make_dataset([grown], "grown", classes=True, progress=False)
+    monkeypatch.setattr(workspace, "dataset", lambda: dataset)
+    capsys.readouterr()
+    workspace.judge(tool)
+    assert "and not counted: whistle; train in a new folder to learn them" in capsys.readouterr().out
+
+
 def test_average_error_is_that_of_the_mean_training_sound(small, tiny):
     tool = workspace.tool()
     sides = {}

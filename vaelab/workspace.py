@@ -31,6 +31,7 @@ from vaelab.model import Model
 from vaelab.models import devices, evaluate
 from vaelab.play import SoundSampleTool
 from vaelab.spectral import LEVELS
+from vaelab.text import printable
 
 BUILT_IN = Path("sounds")
 MODELS = Path("models")
@@ -177,7 +178,13 @@ def features(sounds: Sequence[Sound], config: AudioConfig) -> np.ndarray:
 
 
 def judge(trained: SoundSampleTool) -> tuple[dict[str, float], np.ndarray]:
-    """Metrics and the confusion matrix of a model on the held-out sounds; see `evaluate.evaluate`."""
+    """Metrics and the confusion matrix of a model on the held-out sounds; see `evaluate.evaluate`.
+
+    Classes of the dataset that the model does not know do not count, and are named.
+    """
+    names = trained.class_names
+    if unknown := [printable(name) for name in dataset().class_names if names and name not in names]:
+        print(f"unknown to {trained.path}, and not counted: {', '.join(unknown)}; train in a new folder to learn them")
     return evaluate.evaluate(trained.model, _side("validation", trained.model), config().train, jax.random.key(0))
 
 

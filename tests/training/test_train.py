@@ -160,6 +160,16 @@ def test_a_damaged_state_is_passed_over(tiny, home, tmp_path, capsys):
         loop.train(tmp_path / "a", num_steps=20, home=home, progress=False)
 
 
+def test_metrics_that_a_killed_process_left_are_those_of_its_state(straight, home, tmp_path):
+    """It was killed after the state was written, and before they were."""
+    shutil.copytree(straight, tmp_path / "m")
+    metrics = tmp_path / "m" / "metrics.jsonl"
+    text = metrics.read_text()
+    metrics.write_text(text[: text.rindex("{")])
+    loop.train(tmp_path / "m", num_steps=30, home=home, progress=False)
+    assert metrics.read_text() == text
+
+
 def test_only_the_newest_states_are_kept(trained):
     logdir, _, seen = trained
     newest = [f"state-{step:08d}" for step in (seen[-2].step, seen[-1].step)]

@@ -1,6 +1,7 @@
 """Files of a run in its logdir: settings, newest states, metrics, and the best model.
 
 run.json                     dataset, config and seed
+dataset.json                 the sounds that the newest state was trained on
 state-STEP.safetensors       all that is needed to go on as if nothing had happened; the newest two
 metrics.jsonl                one line for each evaluation
 best.safetensors             the model with the lowest held-out loss
@@ -26,6 +27,9 @@ from vaelab import model as models
 from vaelab.config import Config, TrainConfig
 from vaelab.data import Dataset, load_dataset
 from vaelab.models import checkpoint, devices
+from vaelab.text import printable
+from vaelab.training import learnt
+from vaelab.training.learnt import LearntSounds
 from vaelab.training.schedule import Schedule
 
 LABEL_SET = "class"
@@ -69,7 +73,9 @@ def open_run(
             )
         if config is not None and _labelled(config, settings.config.model.labels) != settings.config:
             raise TrainError(f"{logdir}: holds a run with another config; use another logdir")
-        return settings, load_dataset(settings.dataset, home)
+        loaded = load_dataset(settings.dataset, home)
+        _check_classes(logdir, settings, loaded)
+        return settings, loaded
     if dataset is None:
         raise TrainError(f"{logdir}: holds no run to resume; name a dataset to start one (--dataset NAME)")
     config, loaded = config or Config(), load_dataset(dataset, home)
@@ -80,6 +86,19 @@ def open_run(
         with writing(logdir):
             files.write_text(path, text)
     return settings, loaded
+
+
+def _check_classes(logdir: Path, settings: RunSettings, loaded: Dataset) -> None:
+    """Refuse to go on with classes that the run's model cannot have: its outputs are fixed when it begins."""
+    classes, names = settings.config.model.classes, loaded.class_names
+    new = sorted(set(names) - set(classes)) if classes or len(names) > 1 else []
+    if new:
+        old_names, new_names = (", ".join(map(printable, group)) for group in (classes, new))
+        raise TrainError(
+            f"{logdir}: expected the classes that this run began with ({old_names or 'none'}), found also {new_names} "
+            f"in dataset {settings.dataset!r}; its model cannot learn "
+            "them: train in a new logdir, or take their sounds out of the dataset"
+        )
 
 
 def _read_settings(path: Path) -> RunSettings:
@@ -98,6 +117,9 @@ class RunState:
     schedule: Schedule  # of the rate and the end
     history: list[dict[str, float]]  # metrics of the evaluations so far
     pending: list[dict[str, Any]]  # metrics since the last evaluation, (steps,) each, possibly still on the device
+    sounds: LearntSounds | None = None  # that it learns from; None if they are in no dataset
+    changed: str = ""  # in words, since the state was saved
+    recorded: bool = False  # the sounds stand in the logdir
 
     def means(self) -> dict[str, float]:
         """The pending metrics' means over steps."""
@@ -114,14 +136,18 @@ class RunState:
         return self.schedule.update(seen.metrics[config.follow], seen.step, config)
 
 
-def restore(logdir: Path, start: Any) -> RunState:
-    """The newest run in `logdir` that is whole, or the start; a damaged one is named and passed over."""
+def restore(logdir: Path, start: Any, sounds: LearntSounds | None = None) -> RunState:
+    """The newest run in `logdir` that is whole, or the start; a damaged one is named and passed over.
+
+    It goes on with `sounds`, and says what has changed if it learnt from others.
+    """
     saved = sorted(logdir.glob("state-*.safetensors"), reverse=True)
     for path in saved:
         try:
             tensors, meta = checkpoint.load(path)
             state = checkpoint.fill(start, tensors, path)
-            run = RunState(state, Schedule(**meta["schedule"]), meta["history"], meta["pending"])
+            run = RunState(state, Schedule(**meta["schedule"]), meta["history"], meta["pending"], sounds)
+            run.changed = _changes(logdir, meta.get("sounds"), sounds)
         except checkpoint.CheckpointError as error:
             print(f"passed over: {error}")
         except (KeyError, TypeError) as error:
@@ -131,7 +157,15 @@ def restore(logdir: Path, start: Any) -> RunState:
             return run
     if saved:
         raise TrainError(f"{logdir}: expected a whole state to resume from, found all damaged; start in a new logdir")
-    return RunState(start, Schedule(), [], [])
+    return RunState(start, Schedule(), [], [], sounds)
+
+
+def _changes(logdir: Path, then: str | None, sounds: LearntSounds | None) -> str:
+    """The changes since sounds with a digest, in words; none if either is not known, as in states of before."""
+    if sounds is None or then is None or then == sounds.digest:
+        return ""
+    earlier = learnt.load(logdir)
+    return sounds.since(earlier if earlier is not None and earlier.digest == then else None)
 
 
 @contextmanager
@@ -165,10 +199,22 @@ def save_run(logdir: Path, run: RunState) -> None:
         "history": run.history,
         "pending": run.pending,
     }
+    if run.sounds is not None:
+        meta["sounds"] = run.sounds.digest
     checkpoint.save(logdir / f"state-{int(run.state.step):08d}.safetensors", run.state, meta)
     for old in sorted(logdir.glob("state-*.safetensors"))[:-STATES_KEPT]:
         old.unlink()
-    files.write_text(logdir / "metrics.jsonl", "".join(json.dumps(metrics) + "\n" for metrics in run.history))
+    write_metrics(logdir, run)
+    if run.sounds is not None and not run.recorded:
+        run.sounds.save(logdir)
+        run.recorded = True
+
+
+def write_metrics(logdir: Path, run: RunState) -> None:
+    """Write the run's metrics unless they stand there already; a process that is killed may leave those of before."""
+    path, text = logdir / "metrics.jsonl", "".join(json.dumps(metrics) + "\n" for metrics in run.history)
+    if not path.exists() or path.read_bytes() != text.encode("ascii"):
+        files.write_text(path, text)
 
 
 def machine() -> dict[str, Any]:
@@ -187,6 +233,25 @@ def save_best(logdir: Path, seen: Evaluation, seed: int, tapes: Sequence[dict[st
     """Write the evaluated model as the best, with the tapes that it learned from."""
     meta = {"metrics": seen.metrics, "seed": seed} | ({"trained_on": list(tapes)} if tapes else {})
     checkpoint.save_model(logdir / "best.safetensors", seen.model, meta)
+
+
+def best_so_far(logdir: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """Tensors and metadata of the best model, as `checkpoint.load`; None if there is none, or a damaged one, named."""
+    path = logdir / "best.safetensors"
+    if not path.exists():
+        return None
+    try:
+        return checkpoint.load(path)
+    except checkpoint.CheckpointError as error:
+        print(f"passed over: {error}")
+        return None
+
+
+def learnt_tapes(logdir: Path, tapes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Tapes, and those that the best model so far has learnt from, which may be in its dataset no more."""
+    best, named = best_so_far(logdir), {tape["sha256"] for tape in tapes}
+    before = best[1].get("trained_on", []) if best else []
+    return [*tapes, *(tape for tape in before if tape["sha256"] not in named)]
 
 
 def _warn_of_differences(path: Path, meta: dict[str, Any]) -> None:

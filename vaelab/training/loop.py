@@ -30,9 +30,22 @@ from vaelab.pca import fit as fit_principal
 from vaelab.training import classifier, train_step
 from vaelab.training.augment import varying
 from vaelab.training.batches import StoredRows, feed, fits
-from vaelab.training.logdir import Evaluation, RunState, TrainError, open_run, restore, save_best, save_run, writing
+from vaelab.training.learnt import LearntSounds, of_dataset
+from vaelab.training.logdir import (
+    Evaluation,
+    RunState,
+    TrainError,
+    best_so_far,
+    learnt_tapes,
+    open_run,
+    restore,
+    save_best,
+    save_run,
+    write_metrics,
+    writing,
+)
 from vaelab.training.progress_bar import Bar
-from vaelab.training.schedule import warm_up
+from vaelab.training.schedule import Schedule, warm_up
 
 DISPATCH_SECONDS = 0.5  # of work dispatched at a time, so that a stop takes effect soon
 
@@ -50,6 +63,9 @@ def train(
 ) -> models.Model:
     """Train a model on a dataset, or go on with the one in `logdir`, until it stops by itself; return the best.
 
+    A run whose dataset has changed since says so, judges its best model anew on the sounds held out now, and goes on at
+    the first rate. Classes that it did not begin with are refused.
+
     Args:
         logdir: Folder of the model. If it holds a run already, that run is resumed with its own dataset,
             config and seed.
@@ -62,7 +78,7 @@ def train(
         progress: Show bars.
 
     Raises:
-        TrainError: A new run without a dataset, or a resumed one with another dataset or config.
+        TrainError: A new run without a dataset, or a resumed one with another dataset or config, or new classes.
         DatasetError: No such dataset.
     """
     logdir = Path(logdir)
@@ -83,7 +99,8 @@ def train(
         num_steps=num_steps,
         on_evaluation=on_evaluation,
         progress=progress,
-        tapes=loaded.named_tapes(),
+        tapes=learnt_tapes(logdir, loaded.named_tapes()),
+        sounds=of_dataset(loaded, store),
     )
     if devices.is_first():
         with writing(logdir):
@@ -121,6 +138,7 @@ def fit(
     progress: bool = True,
     create: Callable[..., models.Model] = models.create,
     tapes: Sequence[dict[str, Any]] = (),
+    sounds: LearntSounds | None = None,
 ) -> models.Model:
     """Train until the schedule ends, `num_steps` are done, or a signal asks to stop; keep the best.
 
@@ -130,7 +148,8 @@ def fit(
 
     All held-out sounds are evaluated each time, with the same noise. `create` makes the model to start from, as
     `vaelab.model.create` does. `tapes`, those that the sounds were cut from, are stored in the model file and in the
-    recipes of generated sounds. The other arguments are those of `train`. Returned is the best model by held-out loss.
+    recipes of generated sounds. `sounds` says which they are, so that a run notices when they have changed. The other
+    arguments are those of `train`. Returned is the best model by held-out loss.
 
     Raises:
         TrainError: The loss is no longer finite, another process trains here, or the logdir cannot be written to.
@@ -141,8 +160,12 @@ def fit(
     mesh = devices.mesh(config.train.batch_size)
     last_step = np.inf if num_steps is None else num_steps
     with writing(logdir) if devices.is_first() else nullcontext():
-        model = start(training, config, logdir, jax.random.fold_in(jax.random.key(seed), 0), create)
-        trainer = _Trainer(model, held_out, config, logdir, seed, mesh, on_evaluation, tapes)
+        model = start(training, config, logdir, jax.random.fold_in(jax.random.key(seed), 0), create, sounds)
+        trainer = _Trainer(model, held_out, config, logdir, seed, mesh, on_evaluation, tapes, sounds)
+        if trainer.run.changed:
+            trainer.judge_anew()
+        if trainer.run.history and devices.is_first():
+            write_metrics(logdir, trainer.run)
         rows = feed(training, seed, config.train, mesh)
         show = progress and devices.is_first()
         with stop_on_signal() as stopped, Bar(trainer.step, num_steps, config.train, show) as bar, closing(rows):
@@ -171,13 +194,26 @@ def fit(
 
 
 def start(
-    training: Sounds, config: Config, logdir: Path, key: jax.Array, create: Callable[..., models.Model] = models.create
+    training: Sounds,
+    config: Config,
+    logdir: Path,
+    key: jax.Array,
+    create: Callable[..., models.Model] = models.create,
+    sounds: LearntSounds | None = None,
 ) -> models.Model:
-    """The model that a run starts from, kept as `start.safetensors` so that a resumed run has the very same."""
+    """The model that a run starts from, kept as `start.safetensors` so that a resumed run has the very same.
+
+    For other `sounds` than those that it was made from, a run that has begun keeps it, with a new classifier.
+    """
     path = logdir / "start.safetensors"
+    meta = {} if sounds is None else {"sounds": sounds.digest}
     if path.exists():
         try:
-            return _load(path, jax.eval_shape(partial(create, config.model, config.audio), key))
+            model = _load(path, jax.eval_shape(partial(create, config.model, config.audio), key))
+            if sounds is None or checkpoint.load(path)[1].get("sounds") == sounds.digest:
+                return model
+            if any(logdir.glob("state-*.safetensors")):
+                return _saved(path, _classifying(model, training), meta)
         except checkpoint.CheckpointError as error:
             print(f"made again from the sounds: {error}")
     sizes, principal = config.model, None
@@ -185,13 +221,20 @@ def start(
         logits = sizes.likelihood == "cross_entropy"
         vary, variants = varying(jax.random.fold_in(key, 1)), config.train.variants
         principal = fit_principal(training.features, sizes.components, sizes.latent_dim, logits, vary, variants)
-    model = create(sizes, config.audio, key, principal)
-    if "timbre" in model.params:
-        scale = timbre.fit(training.features, sizes.cepstra)._asdict()
-        model = dataclasses.replace(model, params={**model.params, "timbre": scale})
-        model = classifier.fitted(model, training)
+    return _saved(path, _classifying(create(sizes, config.audio, key, principal), training), meta)
+
+
+def _classifying(model: models.Model, training: Sounds) -> models.Model:
+    """The model with a classifier of these sounds, if it has any."""
+    if "timbre" not in model.params:
+        return model
+    scale = timbre.fit(training.features, model.config.cepstra)._asdict()
+    return classifier.fitted(dataclasses.replace(model, params={**model.params, "timbre": scale}), training)
+
+
+def _saved(path: Path, model: models.Model, meta: dict[str, Any]) -> models.Model:
     if devices.is_first():
-        checkpoint.save_model(path, model, {})
+        checkpoint.save_model(path, model, meta)
     return model
 
 
@@ -214,6 +257,7 @@ class _Trainer:
         mesh: Mesh,
         on_evaluation: Callable[[Evaluation], None] | None,
         tapes: Sequence[dict[str, Any]],
+        sounds: LearntSounds | None,
     ):
         self.model, self.config, self.logdir, self.seed, self.mesh = model, config, logdir, seed, mesh
         self.held_out, self.on_evaluation, self.tapes = held_out, on_evaluation, tapes
@@ -222,7 +266,7 @@ class _Trainer:
         trained, fixed = models.trainable(model.params)
         self.noise_key = devices.place_key(jax.random.fold_in(key, 1), mesh)
         self.evaluation_key = jax.random.fold_in(key, 2)
-        self.run: RunState = restore(logdir, train_step.start(trained, config.train))
+        self.run: RunState = restore(logdir, train_step.start(trained, config.train), sounds)
         self.step = int(self.run.state.step)
         if not devices.agree(self.step):
             raise TrainError(f"{logdir}: expected one logdir that all hosts see, found different states")
@@ -274,6 +318,25 @@ class _Trainer:
         self._save(save_run, self.run)
         bar.evaluated(evaluation.metrics)
         self._report(evaluation)
+
+    def judge_anew(self) -> None:
+        """Begin the schedule again, with the best model so far as it does on the sounds held out now."""
+        if devices.is_first():
+            count = len(self.held_out.features)
+            print(
+                f"{self.logdir}: the dataset has changed since step {self.step}: {self.run.changed}; training goes on, "
+                f"with its best model judged anew on the {count} sounds held out now"
+            )
+        self.run.schedule = Schedule()
+        if (best := best_so_far(self.logdir)) is None:
+            return
+        tensors, meta = best
+        params = checkpoint.fill(self.model.params, checkpoint.split(tensors)[0], self.logdir / "best.safetensors")
+        model = dataclasses.replace(self.model, params={**params, **self.fixed})  # the classifier is that of now
+        metrics, confusion = evaluate(model, self.held_out, self.config.train, self.evaluation_key)
+        seen = Evaluation(self.step, {**meta["metrics"], **metrics}, confusion, self.run.history, model)
+        if self.run.schedule.update(metrics[self.config.train.follow], self.step, self.config.train):
+            self._save(save_best, seen, self.seed, meta.get("trained_on", ()))
 
     def finish(self) -> None:
         """Save and evaluate a run that ends between evaluations.
