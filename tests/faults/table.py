@@ -5,6 +5,7 @@ reason for skipping it must match. Names are bytes where they are not UTF-8.
 """
 
 import os
+import struct
 
 import numpy as np
 
@@ -79,7 +80,13 @@ FAULTS = [
     ("4 GB.wav", patched(patched(sound("WAV", seconds=0.43), 4, b"\xff" * 4), 40, b"\xff" * 4), 0.43),
     ("256 GiB.flac", flac_claiming(2**36 - 1), 0.25),
     ("unknown length.flac", flac_claiming(0), 0.25),
-    ("no data size.wav", patched(sound("WAV", seconds=0.44), 40, bytes(4)), "found an empty file|libsndfile says"),
+    ("no data size.wav", patched(sound("WAV", seconds=0.44), 40, bytes(4)), 0.44),
+    ("half the data size.wav", patched(sound("WAV", seconds=0.47), 40, struct.pack("<I", 20_000)), 0.47),
+    ("joined.mp3", sound("MP3", seconds=0.3) + sound("MP3", seconds=0.35), (0.64, 0.7)),
+    ("joined.ogg", sound("OGG", seconds=0.3) + sound("OGG", seconds=0.35), 0.65),
+    ("joined.opus", 2 * sound("OGG", "OPUS", 48_000, seconds=0.3), 0.6),
+    ("joined rates.ogg", sound("OGG") + sound("OGG", rate=48_000), r"2 that were joined \(0.2 s \+ 0.2 s\)"),
+    ("joined and cut.ogg", sound("OGG") + sound("OGG", seconds=0.3)[:80], "only the first 0.2 s can be decoded"),
     ("0 channels.wav", wav_header(channels=0), "libsndfile says"),
     ("1024 channels.wav", wav_header(channels=1024, data=bytes(1024 * 2 * 50)), "1 to 64 channels, found 1024"),
     ("65535 channels.wav", wav_header(channels=65535), "libsndfile says"),

@@ -7,13 +7,14 @@ file named as a sound cannot make FFmpeg open a playlist, other files or a netwo
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 
 import numpy as np
 import soundfile
 
 from vaelab import VaelabError
+from vaelab.audio import joined
 
 VIDEO = (".aac", ".m4a", ".mp4", ".mkv", ".mov", ".avi")
 FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3", "CAF", "AU")  # of libsndfile's
@@ -73,6 +74,62 @@ class ForwardSound(soundfile.SoundFile):
     def seekable(self) -> bool:
         """Not between blocks."""
         return False
+
+
+class JoinedSound:
+    """Sounds that were joined in one file, read forwards as one.
+
+    Attributes:
+        samplerate: Hz.
+        channels: Of each part.
+        frames: Samples per channel of all parts.
+    """
+
+    def __init__(self, parts: Sequence[ForwardSound]):
+        """Join open parts.
+
+        Raises:
+            DecodeError: They are of several rates or numbers of channels.
+        """
+        self._parts = list(parts)
+        kinds = [f"{part.samplerate} Hz with {part.channels} channels" for part in parts]
+        if other := next((kind for kind in kinds if kind != kinds[0]), None):
+            lengths = " + ".join(f"{part.frames / part.samplerate:.1f} s" for part in parts[:8])
+            raise DecodeError(
+                f"expected one sound, found {len(parts)} that were joined ({lengths}), of {kinds[0]} and of {other}; "
+                "cut them apart"
+            )
+        self.samplerate, self.channels = parts[0].samplerate, parts[0].channels
+        self.frames = sum(part.frames for part in parts)
+        self._number = 0
+
+    def __enter__(self) -> "JoinedSound":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all parts; the file stays open."""
+        for part in self._parts:
+            part.close()
+
+    def seek(self, frame: int) -> None:
+        """Go to a sample, counted from the start of the first part."""
+        self._number = 0
+        while frame >= self._parts[self._number].frames and self._number < len(self._parts) - 1:
+            frame -= self._parts[self._number].frames
+            self._number += 1
+        for number, part in enumerate(self._parts[self._number :]):
+            part.seek(0 if number else frame)
+
+    def read(self, frames: int, dtype: str = "float32", always_2d: bool = True) -> np.ndarray:
+        """The next samples, float32 (n, channels): n is `frames`, or fewer at the end of a part; 0 at the very end."""
+        while True:
+            block = self._parts[self._number].read(frames, dtype=dtype, always_2d=always_2d)
+            if len(block) or self._number == len(self._parts) - 1:
+                return block
+            self._number += 1
 
 
 class VideoSound:
@@ -169,16 +226,36 @@ class VideoSound:
         return round((frame.pts - (self._stream.start_time or 0)) * frame.time_base * self.samplerate)
 
 
-Source = ForwardSound | VideoSound
+Source = ForwardSound | JoinedSound | VideoSound
 
 
 def _open(path: str | os.PathLike, handle: int) -> Source:
+    views = joined.views(handle)
+    os.lseek(handle, 0, os.SEEK_SET)
     try:
-        return ForwardSound(handle, closefd=False)
+        return _open_views(views) if views else ForwardSound(handle, closefd=False)
     except soundfile.LibsndfileError:
         if not _is_video(path):
             raise
     return VideoSound(path)
+
+
+def _open_views(views: Sequence[joined.View]) -> ForwardSound | JoinedSound:
+    """Open the sounds in a file; a DecodeError says which of several is damaged."""
+    parts: list[ForwardSound] = []
+    for view in views:
+        try:
+            parts.append(ForwardSound(view))
+            _check(parts[-1])
+        except (soundfile.LibsndfileError, DecodeError) as error:
+            if not parts:
+                raise
+            seconds = sum(part.frames / part.samplerate for part in parts)
+            raise DecodeError(
+                f"expected one sound, found {len(views)} that were joined, of which only the first {seconds:.1f} s can "
+                f"be decoded ({error_text(error)}); cut them apart"
+            ) from error
+    return parts[0] if len(parts) == 1 else JoinedSound(parts)
 
 
 def _check(source: Source) -> None:
