@@ -39,7 +39,7 @@ ROWS = {
         {"slicing"},
         {"audio"},
         {"spectral"},
-        {"config", "files", "progress", "tensorfile", "text"},
+        {"config", "files", "numba_cache", "progress", "tensorfile", "text"},
     ],
     "experiments": [
         {"house"},

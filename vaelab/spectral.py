@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Inexact, Int, UInt8
 
+from vaelab import numba_cache
 from vaelab.config import AudioConfig
 
 BATCH = 64  # stored features that are mapped at a time
@@ -49,6 +50,7 @@ Spectrum = Complex[Array | np.ndarray, "batch frames bins"]
 @lru_cache
 def filterbank(config: AudioConfig) -> Float[np.ndarray, "mels bins"]:
     """Slaney mel filters over n_fft // 2 + 1 bins."""
+    numba_cache.provide()
     from librosa.filters import mel as mel_filters  # slow to import, and only needed once per config
 
     return mel_filters(

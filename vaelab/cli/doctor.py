@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import soundfile
 
-from vaelab import data, files, library
+from vaelab import data, files, library, numba_cache
 from vaelab.audio import decoders
 from vaelab.library import index
 from vaelab.models import checkpoint, pretrained
@@ -46,6 +46,11 @@ def examine(home: str | os.PathLike = data.HOME) -> dict[str, Any]:
     if state["decoders"][".m4a"] is None:
         unread = " ".join(suffix for suffix, version in state["decoders"].items() if version is None)
         state["problems"].append(f"{unread} cannot be read: pip install 'vaelab[video]'")
+    if not os.environ.get(numba_cache.VARIABLE) and (places := numba_cache.lacking()):
+        state["problems"].append(
+            f"numba cannot write to {', '.join(map(str, places))}: each run compiles in a temporary folder; set "
+            f"{numba_cache.VARIABLE} to a folder that can be written"
+        )
     for cache, problems in (*_datasets(home), *_stores(home), *_libraries(home)):
         state["caches"].append(cache)
         state["problems"] += problems

@@ -21,7 +21,7 @@ import numpy as np
 import safetensors
 from safetensors import numpy as st
 
-from vaelab import files, tensorfile
+from vaelab import files, numba_cache, tensorfile
 from vaelab.library.index import LibraryError
 from vaelab.library.library import Library
 from vaelab.text import printable
@@ -62,6 +62,7 @@ def fit_umap(
     """
     if len(embeddings) < 4:
         raise LibraryError(f"map: expected at least 4 sounds, found {len(embeddings)}")
+    numba_cache.provide()
     try:
         import umap
     except ImportError as error:
