@@ -17,6 +17,7 @@ import soxr
 
 from vaelab import VaelabError, files
 from vaelab.audio import decoders, riff
+from vaelab.audio.downmix import Downmix
 from vaelab.text import printable
 
 CHANNELS = ("mono", "source")  # as `read` gives them
@@ -189,7 +190,7 @@ def _blocks(
         return
     if start:
         source.seek(start)
-    equal_parts = np.full(source.channels, 1 / source.channels, np.float32)
+    to_mono = Downmix(source.channels)
     longest = max(1, (values or BLOCK_VALUES) // source.channels)
     left = source.frames - start
     while frames > 0:
@@ -204,10 +205,7 @@ def _blocks(
             raise AudioError(path, "expected finite samples, found NaN or infinity; export the sound again")
         if peak > MAX_LEVEL:
             raise AudioError(path, f"expected samples near full scale (1), found {peak:.3g}; export the sound again")
-        if both:
-            yield block
-        else:
-            yield block[:, 0] if source.channels == 1 else block @ equal_parts  # ten times faster than mean(axis=1)
+        yield block if both else to_mono(block)
 
 
 def _measure(path: str | os.PathLike, handle: int) -> float:
