@@ -183,8 +183,13 @@ def _checked_labels(classes: bool, labels: str | None, group_by: str | None) -> 
 def _roots(data_dirs: Sequence[str | os.PathLike]) -> list[Path]:
     if isinstance(data_dirs, str | os.PathLike):
         raise DatasetError(f"data_dirs: expected a list of folders, found one: [{os.fsdecode(data_dirs)!r}]")
-    roots = [Path(folder).resolve() for folder in data_dirs]
+    roots = [files.from_home(folder).resolve() for folder in data_dirs]
     for folder, root in zip(data_dirs, roots, strict=True):
+        if root.is_file():
+            raise DatasetError(
+                f"{printable(folder)}: expected a folder of sounds, found a file; name its folder, or cut a recording "
+                "with `vaelab slice` or `make-dataset --tape`"
+            )
         if not root.is_dir():
             raise DatasetError(f"{printable(folder)}: expected a folder of sounds, found none")
     for index, root in enumerate(roots):

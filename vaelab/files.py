@@ -145,6 +145,12 @@ def regular(path: str | os.PathLike) -> Iterator[int]:
         os.close(handle)
 
 
+def from_home(path: str | os.PathLike) -> Path:
+    """The path, with ~ at its beginning as the user's home, as in a shell."""
+    text = os.fsdecode(path)
+    return Path(os.path.expanduser(text) if text == "~" or text.startswith("~/") else path)
+
+
 def content_hash(path: str | os.PathLike) -> str:
     """The sha256 of a file's bytes, as 64 hexadecimal digits."""
     with open(path, "rb") as file:

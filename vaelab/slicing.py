@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import fft, ndimage
 
-from vaelab import audio
+from vaelab import audio, files
 from vaelab.audio import decoders
 from vaelab.config import SliceConfig
 from vaelab.text import printable, timecode
@@ -102,6 +102,7 @@ def analyse(samples: np.ndarray, sample_rate: int) -> BandLevels:
 
 def analyse_file(path: str | os.PathLike) -> BandLevels:
     """Compute the band levels of a sound file or the sound of a video, reading it in blocks; see `slice_file`."""
+    path = files.from_home(path)
     with audio.stream(path) as (rate, claimed, blocks):
         counted = _Counted(path, rate, claimed, blocks)
         return BandLevels(*band_levels(counted, rate), counted.seconds)

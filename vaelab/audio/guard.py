@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from vaelab import files
 from vaelab.audio.reading import AudioError
 from vaelab.audio.recipe import is_ours
 
@@ -26,7 +27,7 @@ def check_replaceable(path: str | os.PathLike, sources: Iterable[Any] = (), *, o
     Raises:
         TakenError: The file there must stay.
     """
-    path = Path(path)
+    path = files.from_home(path)
     if not os.path.lexists(path):
         return
     if not overwrite and any(_same(path, source) for source in sources):
@@ -56,6 +57,6 @@ def _same(path: Path, source: Any) -> bool:
     if not isinstance(source, str | os.PathLike):
         return False
     try:
-        return os.path.samefile(path, source)
+        return os.path.samefile(path, files.from_home(source))
     except (OSError, ValueError):  # one of them is not there
         return os.path.abspath(path) == os.path.abspath(os.fsdecode(source))

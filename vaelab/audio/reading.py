@@ -78,6 +78,7 @@ def read(
         raise ValueError(f"offset: expected at least 0 seconds, found {offset}")
     if channels not in CHANNELS:
         raise ValueError(f"channels: expected {' or '.join(CHANNELS)}, found {channels!r}")
+    path = files.from_home(path)
     seconds = MAX_SECONDS if seconds is None else min(seconds, MAX_SECONDS)
     with _steady(path) as handle:
         if sha256 is not None and _hash(handle) != sha256:
@@ -109,6 +110,7 @@ def stream(path: str | os.PathLike) -> Iterator[tuple[int, int, Iterator[np.ndar
         AudioError: As `read`. Where a decoder gives up in the middle, its error (`decoders.ERRORS`) first reaches who
             reads the blocks.
     """
+    path = files.from_home(path)
     with _steady(path) as handle, _decoder(path, handle) as source:
         yield source.samplerate, source.frames, _blocks(path, source, 0, MAX_FRAMES, STREAMED_VALUES)
 
@@ -121,6 +123,7 @@ def claimed_seconds(path: str | os.PathLike, frames: int, rate: int) -> float:
 
 def examine(path: str | os.PathLike) -> Facts:
     """Hash a file and make sure that it is a sound of at least `MIN_SECONDS`, whose first `PROBE_SECONDS` decode."""
+    path = files.from_home(path)
     with _steady(path) as handle:
         seconds = _measure(path, handle)  # first, as what is no sound need not be hashed
         if (size := os.fstat(handle).st_size) > MAX_BYTES:

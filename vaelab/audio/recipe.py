@@ -9,8 +9,10 @@ from typing import Any
 from vaelab import files
 from vaelab.audio import riff
 from vaelab.audio.reading import AudioError, regular
+from vaelab.text import printable
 
 CHUNK = b"vlab"
+MOST_WORDS = 6  # sources that are named
 BESIDE = "file_sha256"  # key of a recipe beside a file: the content that it belongs to
 
 
@@ -29,6 +31,20 @@ class Recipe(dict[str, Any]):
         channels: "mono", or "source" if it takes as many from its sources as they have; "mono" where it is missing.
         points, seconds: Of a longer one.
     """
+
+    def words(self) -> str:
+        """The sum of the sources, as in "1 kick + 2 snare"; of sounds without any, the call that made them."""
+        sources = [source for source in self.get("sources") or () if isinstance(source, dict)]
+        weights, call = self.get("weights") or [1] * len(sources), str(self.get("call", ""))
+        if call not in ("generate", "interpolate") or not all(isinstance(weight, int | float) for weight in weights):
+            return call
+        if not sources or len(weights) != len(sources):
+            return "random"
+        names = [printable(Path(str(source.get("path", "?"))).stem) for source in sources[:MOST_WORDS]]
+        terms = [f"{weight:+.3g} {name}" for weight, name in zip(weights, names, strict=False)]
+        more = len(sources) - len(names)
+        text = " ".join(f"{term[0]} {term[1:]}" for term in terms).removeprefix("+ ")
+        return text + (f" and {more} more" if more else "")
 
     def relative_to(self, folder: str | os.PathLike) -> "Recipe":
         """The recipe with the full paths of its sources, their tapes and its model as seen from a folder."""
@@ -67,7 +83,7 @@ def has_recipe(path: str | os.PathLike) -> bool:
 
 def is_ours(path: str | os.PathLike) -> bool:
     """True if vaelab wrote a readable file: a recipe is in it, or beside it and of this very content."""
-    path, text = Path(path), _text(Path(path))
+    path, text = files.from_home(path), _text(Path(path))
     if text is None or path.suffix.lower() == ".wav":
         return text is not None
     try:
@@ -108,6 +124,7 @@ def write_recipe(recipe: Recipe, unfinished: Path, path: Path) -> None:
 
 
 def _text(path: Path) -> bytes | None:
+    path = files.from_home(path)
     with regular(path):
         if path.suffix.lower() == ".wav":
             return riff.find_chunk(path, CHUNK)

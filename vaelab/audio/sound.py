@@ -52,6 +52,10 @@ class Sound:
         """Write the sound with its recipe; see `write`."""
         return write(path, self.samples, self.sample_rate, self.recipe, bits=bits, overwrite=overwrite)
 
+    def __repr__(self) -> str:
+        words = self.recipe.words() if isinstance(self.recipe, Recipe) else ""
+        return f"Sound({self.seconds:.2f} s, {self.sample_rate} Hz" + (f', "{words}")' if words else ")")
+
     def _repr_html_(self) -> str:
         """A player, where the sound is the last value of a notebook cell."""
         from IPython.display import Audio
@@ -89,7 +93,7 @@ def write(
         AudioError: Unknown suffix or bits, nothing to write, or samples that are not finite.
         TakenError: The file there must stay; see `check_replaceable`.
     """
-    path = Path(path)
+    path = files.from_home(path)
     samples = np.asarray(samples, np.float32)
     check_writable(path, bits, sources_of(recipe or {}), overwrite=overwrite)
     if samples.ndim == 0 or samples.shape[1:] not in ((), (2,)) or not samples.size:

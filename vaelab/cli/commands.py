@@ -53,12 +53,16 @@ def train(options) -> None:
 
 def generate(options) -> None:
     """New sounds."""
-    from vaelab.play import SoundSampleTool
+    from vaelab.play import SoundSampleTool, outputs
 
     tool = SoundSampleTool(options.model)
-    sounds = tool.generate(**_keywords(tool.generate, options))
+    settings = _keywords(tool.generate, options)
+    if not settings.get("audio_files"):
+        settings["audio_files"] = None
+    sounds = tool.generate(**settings)
     sounds = sounds if isinstance(sounds, list) else [sounds]
-    print(f"wrote {len(sounds)} of {sounds[0].seconds:.2f} s: {options.out_file}")
+    paths = ", ".join(map(str, outputs(options.out_file, len(sounds))))
+    print(f"wrote {len(sounds)} of {sounds[0].seconds:.2f} s: {paths}")
 
 
 def regenerate(options) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vaelab import audio, slicing
+from vaelab import audio, files, slicing
 from vaelab.config import AudioConfig, SliceConfig
 from vaelab.datasets import segments
 from vaelab.datasets.segments import CutError, CutTape, Segment
@@ -62,7 +62,7 @@ def cut_tape(
         TakenError: A segment would take the place of a sound that vaelab did not write.
         CutError: It is silent or shorter than a clip, `labels` cannot be read, or the folder belongs to another tape.
     """
-    path, folder, config = Path(path), Path(out_dir), config or SliceConfig()
+    path, folder, config = files.from_home(path), files.from_home(out_dir), config or SliceConfig()
     sha256 = audio.examine(path).sha256
     before = _before(folder, sha256)
     if before is None and not overwrite:

@@ -112,6 +112,9 @@ class Dataset:
             return []
         counts = Counter(entry.label for entry in self.entries)
         named = ", ".join(f"{printable(name)} {counts[name]}" for name in self.class_names)
+        if len(self.class_names) == 1:
+            remark = "one class cannot be told apart from others, so that a model gets no classifier"
+            return [f"  1 class: {named}; unlabelled {counts[None]}; {remark}"]
         lines = [f"  {len(self.class_names)} classes: {named}; unlabelled {counts[None]}"]
         for side, remark in (("validation", "nothing to hold out, all in train"), ("train", "nothing to train on")):
             present = {entry.label for entry in self.side(side)}

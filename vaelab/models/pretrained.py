@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from vaelab import files
 from vaelab.models import checkpoint
 
 FOLDER = Path(__file__).parents[1] / "pretrained"
@@ -14,7 +15,7 @@ def find(model: str | os.PathLike) -> Path:
     Raises:
         CheckpointError: None of these exists.
     """
-    path = Path(model)
+    path = files.from_home(model)
     places = [path, path / "best.safetensors", _place(path.name.removeprefix("model_"))]
     for place in places:
         if place.is_file():

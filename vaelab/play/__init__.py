@@ -15,5 +15,5 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["detail", "directions", "latent", "prior", "provenance", "rendering", "transcode"],
-    submod_attrs={"checks": ["ToolError"], "regenerate": ["regenerate"], "tool": ["SoundSampleTool"]},
+    submod_attrs={"checks": ["ToolError", "outputs"], "regenerate": ["regenerate"], "tool": ["SoundSampleTool"]},
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vaelab import VaelabError, audio
+from vaelab import VaelabError, audio, files
 from vaelab.config import AudioConfig
 from vaelab.play import rendering
 from vaelab.play.detail import DEFAULT as DETAIL
@@ -32,11 +32,17 @@ def offsets_of(audio_files: Sequence[str | os.PathLike], offsets: Sequence[float
     return offsets
 
 
+def check_some(audio_files: Sequence[Any] | None) -> None:
+    """Refuse an empty list of sounds, which would become a random sound: a folder without sounds gives one."""
+    if audio_files is not None and not len(audio_files):
+        raise ToolError("audio_files: expected at least one sound, found none; leave them out for a random sound")
+
+
 def outputs(out_file: str | os.PathLike | None, count: int) -> list[Path]:
     """Files of `count` sounds: the path itself for one, NAME_1, NAME_2, ... for several; none without a path."""
     if out_file is None:
         return []
-    path = Path(out_file)
+    path = files.from_home(out_file)
     if count == 1:
         return [path]
     return [path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(1, count + 1)]

@@ -118,6 +118,7 @@ class Generator:
         """
         if count < 1:
             raise ToolError(f"count: expected at least 1, found {count}")
+        checks.check_some(audio_files)
         if not audio_files and weights is not None:
             raise latent.LatentError("weights: expected none without audio_files")
         for name, value in {"spread": spread, "temperature": temperature}.items():
@@ -134,7 +135,7 @@ class Generator:
             seed = secrets.randbits(31)
             if not audio_files or variance > 0 or spread > 0 or seconds is not None:
                 print(f"seed {seed}")
-        weights = None if weights is None else [float(weight) for weight in weights]
+        weights = latent.numbers(weights)
         directions = {name: float(amount) for name, amount in (directions or {}).items()}
         settings = {"call": "generate", **_recorded(locals()), "seed": int(seed)}  # as the signature lists them
         key, walk_key = jax.random.split(jax.random.key(seed))

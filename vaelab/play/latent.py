@@ -16,6 +16,22 @@ class LatentError(VaelabError, ValueError):
     """Weights or a variance that cannot be used; the message says why and what to do."""
 
 
+def numbers(weights: Sequence[float] | None) -> list[float] | None:
+    """Weights as plain numbers.
+
+    Raises:
+        LatentError: They are no list of numbers.
+    """
+    try:
+        if isinstance(weights, str):
+            raise TypeError
+        return None if weights is None else [float(weight) for weight in weights]
+    except (TypeError, ValueError) as error:
+        raise LatentError(
+            f"weights: expected a list of numbers, one for each sound, found {weights!r}; write [1, 2]"
+        ) from error
+
+
 def normalized(count: int, weights: Sequence[float] | None, normalize: bool = True) -> np.ndarray:
     """The shares of embeddings in their weighted sum: float32 (count,).
 
@@ -28,9 +44,10 @@ def normalized(count: int, weights: Sequence[float] | None, normalize: bool = Tr
     Raises:
         LatentError: The wrong number of weights, a weight that is not finite, or normalising by a sum near 0.
     """
+    weights = numbers(weights)
     values = np.ones(count) if weights is None else np.asarray(weights, float)
     if values.shape != (count,):
-        raise LatentError(f"weights: expected {count} numbers, one for each sound, found {list(weights)}")
+        raise LatentError(f"weights: expected {count} numbers, one for each sound, found {weights}")
     if not np.isfinite(values).all():
         raise LatentError(f"weights: expected finite numbers, found {values.tolist()}")
     if normalize or weights is None:

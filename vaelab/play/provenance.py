@@ -28,6 +28,7 @@ def source(path: str | os.PathLike, start: float = 0.0, seconds: float | None = 
 
     One that comes from tapes, at whatever remove, also names the stretches of these: "tapes".
     """
+    path = files.from_home(path)
     folder, name = os.path.split(os.fsdecode(path))
     place = os.path.join(os.path.realpath(folder), name)
     named = {"path": place, "sha256": files.content_hash(path), "start": float(start), "seconds": seconds}
@@ -157,4 +158,4 @@ def other_versions(recipe: dict[str, Any]) -> str:
 
 
 def _absolute(path: str | os.PathLike) -> Recipe:
-    return Recipe(audio.read_recipe(path)).absolute(os.path.dirname(os.fsdecode(path)))
+    return Recipe(audio.read_recipe(path)).absolute(os.path.dirname(files.from_home(path)))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from vaelab import audio, data, library, slicing, spectral
+from vaelab import audio, data, files, library, slicing, spectral
 from vaelab.audio import Sound, timbre
 from vaelab.models import familiarity
 from vaelab.models.familiarity import Familiarity, Newness, Reference
@@ -98,7 +98,7 @@ class SoundSampleTool(Generator):
     ) -> library.Library:
         """Open the library of another folder; arguments and errors as for the tool itself."""
         self._open = {
-            "folder": library_dir,
+            "folder": files.from_home(library_dir),
             "home": Path(home) / library.FOLDER,
             "slicer": slicing.slice_file if library_segmentation else None,
             "progress": progress,

@@ -19,6 +19,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from vaelab import files
 from vaelab import model as models
 from vaelab.audio import timbre
 from vaelab.config import Config, ModelConfig, TrainConfig
@@ -81,7 +82,7 @@ def train(
         TrainError: A new run without a dataset, or a resumed one with another dataset or config, or new classes.
         DatasetError: No such dataset.
     """
-    logdir = Path(logdir)
+    logdir = files.from_home(logdir)
     settings, loaded = open_run(logdir, dataset, config, seed, home)
     config = settings.config
     store = FeatureStore(Path(home) / ".store", config.audio)
