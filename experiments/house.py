@@ -38,6 +38,7 @@ ROWS = {
         {"pca"},
         {"slicing"},
         {"audio"},
+        {"texture"},
         {"spectral"},
         {"config", "files", "numba_cache", "progress", "tensorfile", "text"},
     ],

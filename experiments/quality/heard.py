@@ -255,17 +255,23 @@ def error_db(tool: SoundSampleTool, clips: np.ndarray) -> float:
     )
 
 
-def late_sounds(judge: Judge, folder: Path) -> list[tuple[Path, int]]:
-    """Files of some real sounds that begin after silence, and their onsets in samples."""
+def begin_late(judge: Judge) -> list[tuple[np.ndarray, int]]:
+    """Some real sounds, peaking at 1, that begin after silence, and their onsets in samples."""
     pad, late = round(PADDED_S * judge.rate), []
-    for number, clip in enumerate(judge.clips):
+    for clip in judge.clips:
         samples = np.concatenate([np.zeros(pad, np.float32), clip])[: len(clip)]
         onset = pad + detail.onset(clip)
         if hearing.echo_before_onset_db(samples, judge.rate, onset) <= QUIET_DB and len(late) < MOST_LATE:
-            late.append(
-                (audio.write(folder / f"{number}.wav", samples / np.abs(samples).max(), judge.rate, bits=32), onset)
-            )
+            late.append((samples / np.abs(samples).max(), onset))
     return late
+
+
+def late_sounds(judge: Judge, folder: Path) -> list[tuple[Path, int]]:
+    """Files of some real sounds that begin after silence, and their onsets in samples."""
+    return [
+        (audio.write(folder / f"{number}.wav", samples, judge.rate, bits=32), onset)
+        for number, (samples, onset) in enumerate(begin_late(judge))
+    ]
 
 
 def echo_db(

@@ -30,7 +30,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 from scipy import ndimage
 
-from vaelab import spectral
+from vaelab import spectral, texture
 from vaelab.config import AudioConfig
 from vaelab.spectral import Features, Samples, Spectrum
 
@@ -119,7 +119,7 @@ def samples(features: Features, detail: Detail, config: AudioConfig) -> Samples:
 
 def _rendered(features: Features, detail: Detail, config: AudioConfig) -> Samples:
     if detail.spectrum is None:
-        return spectral.invert(jnp.clip(features + detail.amount * detail.residual, 0, 1), config)
+        return texture.synthesise(jnp.clip(features + detail.amount * detail.residual, 0, 1), config)
     if detail.amount == 0 and detail.balance_db is None:
         return spectral.invert(features, config, jnp.angle(detail.spectrum))
     if detail.amount == 0:

@@ -24,7 +24,7 @@ from vaelab.play.checks import ToolError, unfinished
 
 PRIORS = ("sounds", "normal")
 NEIGHBOURS = 10
-WIDTH = 0.75
+WIDTH = 0.5  # `python -m experiments.quality.texture`: nearer to real sounds than 0.75, and no more copies
 
 
 def checked(prior: str | None, of_files: bool, reference: Reference | None, path: Path) -> str | None:
@@ -74,7 +74,9 @@ def remembered(reference: Reference, classes: Sequence[str], label: str | None) 
     return reference.embeddings if label is None else reference.embeddings[reference.labels == classes.index(label)]
 
 
-def around(embeddings: np.ndarray, key: jax.Array, count: int, temperature: float = 1.0) -> np.ndarray:
+def around(
+    embeddings: np.ndarray, key: jax.Array, count: int, temperature: float = 1.0, neighbours: int = NEIGHBOURS
+) -> np.ndarray:
     """Random points about training sounds.
 
     Args:
@@ -82,13 +84,14 @@ def around(embeddings: np.ndarray, key: jax.Array, count: int, temperature: floa
         key: Of the draw.
         count: How many.
         temperature: Scale of the distance from a training sound; 0 is the sounds themselves.
+        neighbours: k.
 
     Returns:
         float32 (count, latent).
     """
     which_key, noise_key = jax.random.split(key)
     points = np.asarray(embeddings, np.float32)
-    kernels = min(NEIGHBOURS, len(points) - 1)
+    kernels = min(neighbours, len(points) - 1)
     chosen = points[np.asarray(jax.random.randint(which_key, (count,), 0, len(points)))]
     if not kernels:
         return chosen

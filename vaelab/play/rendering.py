@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import signal
 
-from vaelab import audio, spectral
+from vaelab import audio, spectral, texture
 from vaelab.audio import Recipe, Sound
 from vaelab.config import AudioConfig
 from vaelab.model import Model
@@ -159,7 +159,7 @@ def render(
     """
     config = model.audio
     features = model.decode(jnp.asarray(z, jnp.float32)[None])
-    samples = spectral.invert(features, config) if details is None else detail.samples(features, details, config)
+    samples = texture.synthesise(features, config) if details is None else detail.samples(features, details, config)
     return finished(np.array(samples[0]), level_db, config, np.array(samples[1:]).T if len(samples) == 3 else None)
 
 
@@ -180,7 +180,7 @@ def render_path(model: Model, points: np.ndarray, seconds: float) -> np.ndarray:
         total[index * hop :][: 4 * hop] += window[:, None] * clip[: 4 * hop]
     decibels = 10 * np.log10(total[3 * hop :][: long.frames])
     features = np.clip(1 + (decibels - decibels.max()) / config.top_db, 0, 1).astype(np.float32)
-    samples = np.array(spectral.invert(features[None], long)[0])
+    samples = np.array(texture.synthesise(features[None], long, begins=False)[0])
     return finished(samples[: round(seconds * config.sample_rate)], None, long)
 
 
