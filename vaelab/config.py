@@ -156,7 +156,7 @@ class ModelConfig(_JsonConfig):
     flow_steps: int = 5
     flow_hidden: int = 256
     flow_offset: float = 2.0
-    likelihood: str = "laplace"
+    likelihood: str = "censored"
     cepstra: int = 20
     labels: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
@@ -235,7 +235,7 @@ class TrainConfig(_JsonConfig):
     adam_b2: float = 0.95
     average: float = 0.99
     evaluate_every: int = 100
-    follow: str = "loss"
+    follow: str = "audible_db"
     patience: int = 2
     min_improvement: float = 2e-3
     decay: float = 0.3

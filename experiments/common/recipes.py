@@ -102,8 +102,7 @@ RECIPES = {
         sounds=("hydrogen", "sonic_pi", "built_in"),
         gather=_general,
         config=Config(
-            model=ModelConfig(latent_dim=512, components=512, likelihood="censored"),
-            train=TrainConfig(learning_rate=1e-4, vary=0.75, follow="audible_db"),
+            model=ModelConfig(latent_dim=512, components=512), train=TrainConfig(learning_rate=1e-4, vary=0.75)
         ),
         results=("heard", "prior"),
     ),

@@ -17,15 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from experiments.common import commands, real_sounds, samplevae_2d
 from experiments.common.latents import describe
 from experiments.common.results import CONFIGS, RESULTS, write
 from experiments.common.trained import TINY_EVALUATE_EVERY, shrink
 from vaelab import model as models
+from vaelab import training
 from vaelab.config import AudioConfig, Config
 from vaelab.models import checkpoint
 from vaelab.models.evaluate import Sounds
+from vaelab.spectral import dequantise, map_stored
 from vaelab.training import Evaluation, fit
 
 COMMAND = "python -m experiments.quality.run"
@@ -34,6 +37,7 @@ PRESETS = {"default": AudioConfig(), "samplevae": AudioConfig.samplevae()}
 MAKERS = {"vaelab": models.create, "samplevae_2d": samplevae_2d.create}
 # No run of a table ends before its number of steps: a plateau lowers the rate, but never to the end.
 ENDLESS = {"stop_rate": 1e-9}
+FIGURES = ("loss", "recon", "kl", "bits_per_dim", "error_db", "audible_db")
 
 
 def questions() -> list[str]:
@@ -63,7 +67,7 @@ def learn(
     start = time.perf_counter()
 
     def note(seen: Evaluation) -> None:
-        metrics = {name: seen.metrics[name] for name in ("loss", "recon", "kl", "bits_per_dim", "error_db")}
+        metrics = {name: seen.metrics[name] for name in FIGURES}
         curve.append({"step": seen.step, "seconds": round(time.perf_counter() - start, 2), **metrics})
 
     with tempfile.TemporaryDirectory() as logdir:
@@ -71,18 +75,31 @@ def learn(
         model = fit(
             *sides, config, logdir, seed=seed, num_steps=steps, on_evaluation=note, progress=progress, create=create
         )
-    best = min(curve, key=lambda seen: seen["loss"])
+        begun = training.start(sides[0], config, Path(logdir), jax.random.key(seed), create)
+    best = min(curve, key=lambda seen: seen[config.train.follow])
     return {
         "run": run["name"],
         "seed": seed,
         "steps": curve[-1]["step"],
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(models.trainable(model.params)[0])),
         "best": best,
+        "audible_db": {"start": audible_db(begun, sides[1]), "best": audible_db(model, sides[1])},
         "seconds": curve[-1]["seconds"],
         "latents": describe(model, sides[1]),
         "curve": curve,
         "config": config.to_dict(),
     }
+
+
+def audible_db(model: models.Model, sounds: Sounds) -> float:
+    """Mean error of reconstructions (at eps = 0) where sounds are audible, mean of the sounds, dB."""
+
+    def error(levels: np.ndarray) -> jax.Array:
+        features = dequantise(levels)
+        away = np.abs(np.asarray(model.decode(model.encode(features))) - features)
+        return away.mean(axis=(1, 2), where=features > models.AUDIBLE)
+
+    return float(map_stored(error, sounds.features).mean() * model.audio.top_db)
 
 
 def answer(question: str, only: Sequence[str] = (), tiny: bool = False, progress: bool = True) -> dict[str, Any]:
@@ -132,11 +149,11 @@ def answer(question: str, only: Sequence[str] = (), tiny: bool = False, progress
 
 def summary(record: dict[str, Any]) -> str:
     """A record in a line."""
-    best = record["best"]
+    best, audible = record["best"], record["audible_db"]
     return (
         f"{record['run']:28s} seed {record['seed']}  step {best['step']:5d} of {record['steps']}  "
         f"{record['seconds']:7.1f} s  loss {best['loss']:9.1f} = {best['recon']:9.1f} + {best['kl']:5.1f}  "
-        f"{best['error_db']:.2f} dB"
+        f"{best['error_db']:.2f} dB, audible {audible['start']:.2f} to {audible['best']:.2f} dB"
     )
 
 

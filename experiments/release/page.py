@@ -66,6 +66,7 @@ COLUMNS = (
     "KL",
     "bits/dim",
     "error dB",
+    "where audible: start, best",
     "active",
     "KL of a latent",
     "gap",
@@ -134,11 +135,19 @@ def row(name: str, records: list[dict[str, Any]]) -> list[str]:
         spread([seen["kl"] for seen in best], 1),
         f"{np.mean([seen['bits_per_dim'] for seen in best]):.4f}",
         spread([seen["error_db"] for seen in best], 2),
+        audible([record["audible_db"] for record in records if "audible_db" in record]),
         f"{np.mean([seen['active'] for seen in latents]):.0f} of {latents[0]['of']}",
         f"{np.mean([seen[0] for seen in nats]):.1f} to {np.mean([seen[-1] for seen in nats]):.2f}",
         f"{np.mean([seen['gap_nats'] for seen in latents]):.1f}",
         f"{np.mean([seen['scale'] for seen in latents]):.2f}",
     ]
+
+
+def audible(errors: Sequence[dict[str, float]]) -> str:
+    """Mean errors where sounds are audible, of the models that runs start from and of their best ones."""
+    if not errors:
+        return ""
+    return " to ".join(f"{np.mean([error[which] for error in errors]):.2f}" for which in ("start", "best"))
 
 
 def spread(values: Sequence[float], digits: int) -> str:
