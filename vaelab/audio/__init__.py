@@ -6,6 +6,7 @@ Free of JAX but for timbre, since worker processes import it. Public names:
     check_replaceable, TakenError             recordings that stay as they are
     Recipe                                    everything that made a sound
     decoders, workers                         which formats can be read; reading in processes of their own
+    soundfont                                 sound fonts and how they play their samples
     descriptors, timbre                       measurements of a sound
     synth, built_in_tape                      sounds and a recording made in code, with their ground truth
 """
@@ -14,7 +15,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["built_in_tape", "decoders", "descriptors", "synth", "timbre", "workers"],
+    submodules=["built_in_tape", "decoders", "descriptors", "soundfont", "synth", "timbre", "workers"],
     submod_attrs={
         "guard": ["TakenError", "check_replaceable", "sources_of"],
         "reading": ["CHANNELS", "AudioError", "Facts", "claimed_seconds", "examine", "read", "resampled", "stream"],

@@ -21,9 +21,10 @@ class Recipe(dict[str, Any]):
 
     Keys, in addition to the settings of the call:
         format, versions: 1, and the versions of vaelab and of the libraries that it computes with.
-        call: "generate", "interpolate", "decode", "transcode", "slice" or "read".
+        call: "generate", "interpolate", "decode", "transcode", "slice", "unpack" or "read".
         sources: Files or stretches of tapes, each with "path", "sha256", "start" and "seconds"; a file that was cut
             from tapes also has "tapes", a list of stretches with "timecode" and "metadata".
+            That of an unpacked sound is a sound font, with "metadata", and "samples" by number and name.
         model: "path", "sha256", and "name", which only a shipped model has.
         trained_on: The tapes that the model learned from.
         index: Of the sound among those that the call made.
