@@ -12,8 +12,9 @@ from safetensors import numpy as st
 
 from vaelab import audio, config, data
 from vaelab import model as models
+from vaelab.audio import soundfont
 from vaelab.config import ModelConfig
-from vaelab.datasets import hydrogen
+from vaelab.datasets import hydrogen, unpacking
 from vaelab.datasets.feature_store import FeatureStore
 from vaelab.models import checkpoint
 from vaelab.play import SoundSampleTool, ToolError
@@ -85,6 +86,10 @@ def load_kit(path, _):
     return hydrogen.read_kit(path)
 
 
+def load_sound_font(path, folder):
+    return unpacking.unpack(path, folder / "sounds", progress=False)
+
+
 def load_recipe(path, folder):
     (folder / "g.flac").write_bytes(b"")
     path.rename(folder / "g.flac.recipe.json")
@@ -103,6 +108,7 @@ LOADERS = {
     load_model: checkpoint.CheckpointError,
     load_tool: (ToolError, checkpoint.CheckpointError),
     load_kit: hydrogen.KitError,
+    load_sound_font: soundfont.SoundFontError,
     load_recipe: audio.AudioError,
     load_sound: audio.AudioError,
 }

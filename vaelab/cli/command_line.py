@@ -52,7 +52,9 @@ def _positive(text: str) -> int:
 
 
 def _make_dataset_options(command) -> None:
-    command.add_argument("--data-dir", nargs="+", default=[], metavar="DIR", help="searched with sub-folders")
+    command.add_argument(
+        "--data-dir", nargs="+", default=[], metavar="DIR", help="searched with sub-folders; or a sound font (.sf2)"
+    )
     command.add_argument("--dataset-name", required=True, metavar="NAME")
     command.add_argument("--classes", action="store_true", help="folders directly below DIR are class names")
     command.add_argument(
@@ -182,6 +184,14 @@ def _slicing_options(command) -> None:
     _overwrite_option(command)
 
 
+def _unpack_options(command) -> None:
+    command.argument_default = argparse.SUPPRESS  # the defaults are those of `unpacking.unpack`
+    command.add_argument("path", metavar="FONT", help="a sound font, .sf2 or .sf3")
+    command.add_argument("--out-dir", required=True, metavar="DIR", help="of the sounds, one folder a preset")
+    command.add_argument("--seconds", type=float, help="length of notes that loop (default 2)")
+    _overwrite_option(command)
+
+
 def _map_options(command) -> None:
     command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
     command.add_argument("--library-dir", required=True, metavar="DIR", help="sounds, searched with sub-folders")
@@ -213,6 +223,7 @@ COMMANDS = {
         "sounds, or folders of them -> classes, and how well the model knows them",
     ),
     "synth": (_synth_options, actions.synth, "write built-in sounds, one folder a class"),
+    "unpack": (_unpack_options, actions.unpack, "a sound font -> its sounds, one folder a preset"),
     "slice": (_slice_options, actions.slice_tape, "a long recording -> segments with time codes"),
     "doctor": (_doctor_options, actions.tell_state, "versions, devices, decoders, caches, and what is wrong with them"),
 }

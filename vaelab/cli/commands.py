@@ -11,7 +11,7 @@ from typing import Any
 
 
 def make_dataset(options) -> None:
-    """Folders and tapes to a dataset."""
+    """Folders, sound fonts and tapes to a dataset."""
     from vaelab import data
 
     if not options.data_dir and not options.tape:
@@ -21,8 +21,7 @@ def make_dataset(options) -> None:
             options.tape,
             options.dataset_name,
             data_dirs=options.data_dir,
-            **_slicing(options),
-            **_keywords(data.make_dataset, options),
+            **{**_slicing(options), **_keywords(data.make_dataset, options)},
         )
     print(dataset.report())
 
@@ -121,6 +120,13 @@ def synth(options) -> None:
 
     root = synth.write_dataset(options.out_dir, options.per_class, seed=options.seed, overwrite=options.overwrite)
     print(f"wrote {root}")
+
+
+def unpack(options) -> None:
+    """A sound font to a folder of sounds."""
+    from vaelab.datasets import unpacking
+
+    print(unpacking.unpack(**_keywords(unpacking.unpack, options)).report(options.out_dir))
 
 
 def _keywords(function: Callable, options) -> dict[str, Any]:

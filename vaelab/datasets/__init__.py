@@ -5,6 +5,7 @@ Public names:
     manifest, splitting            what a dataset is, as a file; training and validation sides
     scan, scan_cache               sound files below folders; what an earlier scan read of them
     segments, cutting              segments of a tape, as files and labels
+    unpacking                      a sound font as a folder of sounds
     feature_rows, feature_store    mel features in batches, computed once and kept
 """
 
@@ -12,6 +13,16 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["cutting", "feature_rows", "feature_store", "manifest", "scan", "scan_cache", "segments", "splitting"],
+    submodules=[
+        "cutting",
+        "feature_rows",
+        "feature_store",
+        "manifest",
+        "scan",
+        "scan_cache",
+        "segments",
+        "splitting",
+        "unpacking",
+    ],
     submod_attrs={},
 )
