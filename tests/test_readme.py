@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import soundfonts
 
 import vaelab
 from vaelab import audio, cli
@@ -63,7 +64,7 @@ def run(command: str) -> None:
 def folder(tmp_path_factory, sounds, tiny):
     """A folder as the pages suppose it, with their model, which stands for those that ship as well.
 
-    It holds MySamples with class folders, kick.wav, snare.wav, clap.wav and tapes.
+    It holds MySamples with class folders, kick.wav, snare.wav, clap.wav, tapes and a sound font.
     """
     folder = tmp_path_factory.mktemp("readme")
     shutil.copytree(sounds, folder / "MySamples")
@@ -73,6 +74,7 @@ def folder(tmp_path_factory, sounds, tiny):
         made = built_in_tape.perform(12, number, 8000)
         audio.write(folder / f"{name}.wav", made.samples, made.sample_rate)
     (folder / "tiny.json").write_text(json.dumps(tiny.to_dict()))
+    (folder / "FluidR3_GM.sf2").write_bytes(soundfonts.simple())
     (folder / "shipped").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -126,7 +128,8 @@ def test_the_guides(folder, followed):
     for name in ("remembered", "relatives"):
         assert (folder / f"{name}.wav").exists()
     made = {path.name for path in (folder / "datasets").iterdir()}
-    assert {"IndustrialDataset", "Packs", "HeldOut", "Tapes"} <= made
+    assert {"IndustrialDataset", "Packs", "HeldOut", "Tapes", "Instruments"} <= made
+    assert len(list((folder / "Instruments").glob("*/*.wav"))) == 4
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -1,4 +1,4 @@
-"""Datasets of folders of sounds: which files are used, which are skipped and why, and which are held out.
+"""Datasets of folders and sound fonts: which sounds are used, which are skipped and why, and which are held out.
 
 A sound is identified by the sha256 of its bytes; each content is used once, so that no duplicate is both trained on and
 held out. Making a dataset of the same name again refreshes it: sounds that were in it keep their side, and files that
@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vaelab import audio, files
+from vaelab.audio import soundfont
 from vaelab.config import SliceConfig
-from vaelab.datasets import cutting, manifest, scan_cache, segments, splitting
+from vaelab.datasets import cutting, manifest, scan_cache, segments, splitting, unpacking
 from vaelab.datasets.manifest import HOME, Dataset, DatasetError, Entry, check_name, load_dataset
 from vaelab.datasets.scan import LABELS, ScannedSound, Skipped, candidates, scan
 from vaelab.text import printable
@@ -46,11 +47,13 @@ def make_dataset(
     labels: str | None = None,
     group_by: str | None = None,
     hold_out: Sequence[str] = (),
+    overwrite: bool = False,
 ) -> Dataset:
     """Scan folders for sounds, split them, and write the manifest.
 
     Args:
-        data_dirs: Folders, searched with their sub-folders; none may lie in another.
+        data_dirs: Folders, searched with their sub-folders; none may lie in another. Sound fonts (.sf2, .sf3) are
+            unpacked into HOME/NAME/sounds, with their presets as folders; see `unpacking.unpack`.
         name: Of the dataset.
         classes: Take the folders directly below a root as class names; the same as labels="folder".
         train_ratio: Share of each class that is trained on; the rest is held out.
@@ -64,9 +67,11 @@ def make_dataset(
         group_by: "folder" keeps whole packs on one side. A pack is the folder directly below a root (with
             folders as labels: below the class; with Hydrogen labels: the kit's folder).
         hold_out: Names of folders to hold out, and nothing else, instead of a share.
+        overwrite: Also replace unpacked sounds of before that another program has changed.
 
     Raises:
         DatasetError: A folder is missing, a choice is impossible, or fewer than two different sounds can be read.
+        AudioError: A sound font cannot be unpacked.
     """
     labels = _checked_labels(classes, labels, group_by)
     check_name(name)
@@ -74,11 +79,12 @@ def make_dataset(
         raise DatasetError(f"train ratio: expected between 0 and 1, found {train_ratio}")
     if isinstance(hold_out, str):
         raise DatasetError(f"hold out: expected a list of folders' names, found one: [{hold_out!r}]")
-    roots = _roots(data_dirs)
+    roots = _roots(data_dirs, Path(home) / name)
     _check_place(Path(home) / name)  # before a scan that may take long
+    unplayable = list(_unpacked(data_dirs, roots, overwrite, progress))
     contents = Path(home) / name / "seen.json"
     known_contents = scan_cache.Seen() if fresh else scan_cache.load(contents)
-    scanned = list(scan(roots, labels, known_contents, progress))
+    scanned = [*unplayable, *scan(roots, labels, known_contents, progress)]
     skipped = [_skip(item) for item in scanned if isinstance(item, Skipped)]
     sounds = [item for item in scanned if isinstance(item, ScannedSound)]
     entries, repeated = _one_per_content([_entry(sound) for sound in sounds])
@@ -132,7 +138,8 @@ def dataset_of_tapes(
     root = Path(home) / name / "segments"
     for tape, stem in zip(tapes, names, strict=True):
         cutting.cut_tape(tape, root / stem, config, metadata=metadata, drop=drop, overwrite=overwrite)
-    return make_dataset([*data_dirs, *(root / stem for stem in names)], name, home=home, **choices)
+    folders = [*data_dirs, *(root / stem for stem in names)]
+    return make_dataset(folders, name, home=home, overwrite=overwrite, **choices)
 
 
 def sound_files(root: str | os.PathLike) -> Iterator[Path]:
@@ -180,17 +187,20 @@ def _checked_labels(classes: bool, labels: str | None, group_by: str | None) -> 
     return "folder" if classes else labels
 
 
-def _roots(data_dirs: Sequence[str | os.PathLike]) -> list[Path]:
+def _roots(data_dirs: Sequence[str | os.PathLike], place: Path) -> list[Path]:
+    """The folders to scan, absolute: for a sound font, that below `place` which its sounds are unpacked into."""
     if isinstance(data_dirs, str | os.PathLike):
         raise DatasetError(f"data_dirs: expected a list of folders, found one: [{os.fsdecode(data_dirs)!r}]")
     roots = [files.from_home(folder).resolve() for folder in data_dirs]
-    for folder, root in zip(data_dirs, roots, strict=True):
-        if root.is_file():
+    for number, (folder, root) in enumerate(zip(data_dirs, roots, strict=True)):
+        if root.is_file() and soundfont.is_font(root):
+            roots[number] = place.resolve() / "sounds" / root.stem
+        elif root.is_file():
             raise DatasetError(
                 f"{printable(folder)}: expected a folder of sounds, found a file; name its folder, or cut a recording "
                 "with `vaelab slice` or `make-dataset --tape`"
             )
-        if not root.is_dir():
+        elif not root.is_dir():
             raise DatasetError(f"{printable(folder)}: expected a folder of sounds, found none")
     for index, root in enumerate(roots):
         for other in roots[:index] + roots[index + 1 :]:
@@ -200,6 +210,16 @@ def _roots(data_dirs: Sequence[str | os.PathLike]) -> list[Path]:
                     f"{printable(other)}; name one of the two"
                 )
     return roots
+
+
+def _unpacked(
+    data_dirs: Sequence[str | os.PathLike], roots: Sequence[Path], overwrite: bool, progress: bool
+) -> Iterator[Skipped]:
+    """Unpack the sound fonts among what is to be scanned; what of them is not used."""
+    for number, (path, root) in enumerate(zip(data_dirs, roots, strict=True)):
+        if files.from_home(path).is_file():
+            font = unpacking.unpack(path, root, overwrite=overwrite, progress=progress)
+            yield from (Skipped(number, name, reason) for name, reason in font.skipped.items())
 
 
 def _tapes(roots: Sequence[Path], entries: Sequence[Entry]) -> tuple[list[dict], dict[tuple[int, str], dict]]:

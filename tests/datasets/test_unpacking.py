@@ -1,4 +1,4 @@
-"""A sound font as a folder of sounds: names, recipes, what stays, what is refused."""
+"""A sound font as a folder of sounds: names, recipes, what stays, what is refused; and as a dataset."""
 
 import json
 import os
@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 import soundfonts
-from soundfonts import INSTRUMENT, RATE, SAMPLE, Instrument, Preset, Sample, tone
+from soundfonts import INSTRUMENT, MODE, RATE, SAMPLE, Instrument, Preset, Sample, tone
 
 from vaelab import audio, cli, files
 from vaelab.audio import TakenError
 from vaelab.audio.soundfont import SoundFontError
+from vaelab.data import DatasetError, load_dataset, make_dataset
 from vaelab.datasets import unpacking
 
 
@@ -236,3 +237,75 @@ def test_the_command(tmp_path, monkeypatch, capsys):
         assert cli.main(["unpack", name, "--out-dir", "other"]) == 1
         assert f"vaelab: {name}: {reason}" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
+
+
+def make(path, home, **options):
+    return make_dataset([path], "set", home=home, progress=False, **options)
+
+
+def test_a_dataset_of_a_sound_font(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    zones = [{MODE: number % 2, SAMPLE: number} for number in range(8)]
+    samples = [Sample(f"Tone {number}", tone(number), (0, 800)) for number in range(8)] + [
+        Sample("Rom", tone(9), kind=0x8001)
+    ]
+    instruments = [Instrument("Low", zones[:4]), Instrument("High", zones[4:])]
+    presets = [Preset("Piano", [{INSTRUMENT: 0}]), Preset("Organ", [{INSTRUMENT: 1}], program=16)]
+    put(tmp_path / "Font.SF2", soundfonts.font(samples, instruments, presets))
+    command = [
+        "make-dataset",
+        "--data-dir",
+        "Font.SF2",
+        "--dataset-name",
+        "Notes",
+        "--classes",
+        "--train-ratio",
+        "0.75",
+    ]
+    for _ in range(2):
+        assert cli.main(command) == 0
+        printed = capsys.readouterr().out
+        assert "dataset Notes: 9 scanned = 8 used + 1 skipped" in printed
+        assert "2 classes: Organ 4, Piano 4; unlabelled 0" in printed
+        assert "skipped 1: sample 8, 'Rom': expected a sample in the file" in printed
+    dataset = load_dataset("Notes")
+    assert dataset.roots == (str(tmp_path / "datasets/Notes/sounds/Font"),)
+    assert all(dataset.source(entry).is_file() for entry in dataset.entries)
+    assert {entry.split for entry in dataset.entries} == {"train", "validation"}
+
+
+def test_sound_fonts_beside_folders(tmp_path):
+    put(tmp_path / "font.sf2")
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in/a.wav", tone(20), RATE)
+    dataset = make_dataset([tmp_path / "in", tmp_path / "font.sf2"], "set", home=tmp_path / "out", progress=False)
+    assert [entry.root for entry in dataset.entries] == [0, 1, 1, 1, 1]
+
+
+def test_changed_sounds_of_a_font_are_replaced_on_purpose_only(tmp_path):
+    path = put(tmp_path / "font.sf2")
+    make(path, tmp_path)
+    place = tmp_path / "set/sounds/font"
+    (place / "soundfont.json").unlink()
+    soundfile.write(place / "Piano/Tone 1_0001.wav", tone(30), RATE)
+    with pytest.raises(TakenError, match=r"Tone 1_0001.wav: expected a free name"):
+        make(path, tmp_path)
+    make(path, tmp_path, overwrite=True)
+    assert audio.read_recipe(place / "Piano/Tone 1_0001.wav")["call"] == "unpack"
+
+
+def test_two_fonts_need_two_names(tmp_path):
+    paths = [tmp_path / "a" / "font.sf2", tmp_path / "b" / "font.sf2"]
+    for path in paths:
+        path.parent.mkdir()
+        put(path)
+    with pytest.raises(DatasetError, match=r"sounds/font: expected folders apart from each other"):
+        make_dataset(paths, "set", home=tmp_path, progress=False)
+    assert not (tmp_path / "set").exists()
+
+
+def test_impossible_choices_cost_no_unpacking(tmp_path):
+    path = put(tmp_path / "font.sf2")
+    with pytest.raises(DatasetError, match="train ratio"):
+        make(path, tmp_path, train_ratio=2)
+    assert not (tmp_path / "set").exists()
