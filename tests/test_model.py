@@ -171,7 +171,7 @@ def test_density_of_a_draw_is_the_density_it_was_drawn_with(float64):
 
 
 def test_laplace_is_that_of_scipy(float64):
-    model = random_model()
+    model = random_model(dataclasses.replace(TINY, likelihood="laplace"))
     features = batch()[0]
     output = np.random.default_rng(3).standard_normal(features.shape)
     scale = 0.5 + np.exp(model.params["log_scale"])

@@ -15,7 +15,7 @@ RNG = np.random.default_rng(0)
 @pytest.fixture(scope="module")
 def sides(tiny):
     """Sounds of one family: a few shapes, mixed; half of them held out."""
-    shapes = RNG.uniform(0, 60, size=(4, tiny.audio.frames, tiny.audio.n_mels))
+    shapes = RNG.uniform(80, 200, size=(4, tiny.audio.frames, tiny.audio.n_mels))
     mixed = np.einsum("ns,sfm->nfm", RNG.dirichlet(np.ones(4), 400), shapes) + RNG.uniform(0, 4, (400, 1, 1))
     levels = np.clip(mixed, 0, 255).astype(np.uint8)
     labels = (levels[:, 0, 0].astype(int) > np.median(levels[:, 0, 0])).astype(np.int32)
