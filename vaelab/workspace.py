@@ -167,8 +167,8 @@ def label(path: Path) -> str | None:
 
 def sounds_at_rate(paths: Iterable[Path], config: AudioConfig) -> list[Sound]:
     """Sounds at the model's sample rate: mono, padded or cut to one clip."""
-    read = [audio.read(path, config.sample_rate, seconds=config.clip_seconds) for path in paths]
-    return [Sound(spectral.fit_length(samples, config), config.sample_rate) for samples in read]
+    read = [audio.read_clip(path, config.sample_rate, None, config.clip_seconds) for path in paths]
+    return [Sound(spectral.fit_length(samples, config), config.sample_rate) for _, samples in read]
 
 
 def features(sounds: Sequence[Sound], config: AudioConfig) -> np.ndarray:

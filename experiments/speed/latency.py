@@ -56,7 +56,7 @@ def generate(options: argparse.Namespace) -> None:
 def parts(tool: SoundSampleTool, pair: list[Path]) -> dict[str, Callable]:
     """The stages of `generate`, each as a function to be timed."""
     model, config = tool.model, tool.model.audio
-    clips = rendering.read_clips(pair, [0.0, 0.0], config)
+    _, clips = rendering.read_clips(pair, [0.0, 0.0], config)
     weights = latent.normalized(2, [1, 2])
     features, levels = rendering.stored_features(clips, config)
     embeddings = rendering.embed(model, features)

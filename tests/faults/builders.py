@@ -38,6 +38,24 @@ def silence(container: str, seconds: float = 0.25) -> bytes:
     return encode(np.zeros(round(seconds * RATE), np.float32), container)
 
 
+def dither(seconds: float) -> np.ndarray:
+    """What is left of silence in 16 bits: some last bits."""
+    return np.random.default_rng(1).integers(-1, 2, round(seconds * RATE)).astype(np.float32) / 32768
+
+
+def after_silence(container: str, seconds: float) -> bytes:
+    """A sound of a quarter of a second that begins late."""
+    return encode(np.concatenate([np.zeros((round(seconds * RATE), 1), np.float32), tone(9)]), container)
+
+
+def ogg_in_wav(seconds: float) -> bytes:
+    """Ogg Vorbis behind the header of a wav, as some synthesisers keep their samples."""
+    ogg = encode(tone(round(100 * seconds), seconds), "OGG")
+    form = struct.pack("<HHIIHHHII", 0x674F, 1, RATE, 11000, 1, 16, 8, 0x20020201, 0x20011231)
+    body = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(ogg)) + ogg
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
 def wav_of(value: float) -> bytes:
     """A float wav in which one sample has this value."""
     samples = tone(zlib.crc32(str(value).encode()))
@@ -139,6 +157,23 @@ def aac_track(samples: np.ndarray, container: str) -> bytes:
     return buffer.getvalue()
 
 
+def coded(codec: str, container: str, seconds: float = 0.3) -> bytes:
+    """A sound in one of FFmpeg's codecs and containers."""
+    import av
+
+    buffer, samples = io.BytesIO(), tone(zlib.crc32(repr((codec, container, seconds)).encode()), seconds)
+    with av.open(buffer, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=RATE, layout="mono")
+        stream.bit_rate = 64_000
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), format="fltp", layout="mono")
+        frame.sample_rate = RATE
+        convert = av.AudioResampler(stream.codec_context.codec.audio_formats[0].name, "mono", RATE)
+        for raw in [*convert.resample(frame), *convert.resample(None)]:
+            output.mux(stream.encode(raw))
+        output.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
 def cut_track(container: str, seconds: float, share: float) -> bytes:
     return cut(track(container, seconds=seconds), share)
 
@@ -161,6 +196,7 @@ def pictures(container: str) -> bytes:
     return buffer.getvalue()
 
 
+RESOURCE_FORK = b"\0\5\x16\7\0\2\0\0Mac OS X" + bytes(4000)
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\10\2\0\0\0\x90wS\xde" + bytes(400)
 PLAYLIST = b"#EXTM3U\n#EXTINF:10,stolen\nhttp://127.0.0.1:9/secret.wav\nfile:///etc/hostname\n"
 CONCAT_SCRIPT = b"ffconcat version 1.0\nfile '/etc/hostname'\nfile 'http://127.0.0.1:9/x.wav'\n"

@@ -1,7 +1,7 @@
 """The corpus: one line per fault, with the verdict that it must get.
 
 A row is (name, what it holds, verdict). The verdict is the seconds of a sound that is used, or a pattern that the
-reason for skipping it must match. Names are bytes where they are not UTF-8.
+reason for skipping it must match; None is left out without a word. Names are bytes where they are not UTF-8.
 """
 
 import os
@@ -13,8 +13,12 @@ from faults.builders import (
     CONCAT_SCRIPT,
     PLAYLIST,
     PNG,
+    RESOURCE_FORK,
+    after_silence,
+    coded,
     cut,
     cut_track,
+    dither,
     encode,
     fifo,
     flac_claiming,
@@ -22,6 +26,7 @@ from faults.builders import (
     later,
     link,
     link_to_outside,
+    ogg_in_wav,
     patched,
     pictures,
     silence,
@@ -59,11 +64,20 @@ FAULTS = [
     ("playlist.wav", PLAYLIST, NO_FORMAT),
     ("concat script.wav", CONCAT_SCRIPT, NO_FORMAT),
     ("archive.aiff", b"PK\3\4" + bytes(2000), NO_FORMAT),
-    ("._resource fork.wav", b"\0\5\x16\7\0\2\0\0Mac OS X" + bytes(4000), NO_FORMAT),
+    ("._resource fork.wav", RESOURCE_FORK, None),
+    ("._no fork.wav", sound("WAV", seconds=0.65), 0.65),
+    ("._.DS_Store", RESOURCE_FORK, None),
+    (".DS_Store", b"\0\0\0\1Bud1" + bytes(2000), None),
+    ("Thumbs.db", b"\xd0\xcf\x11\xe0" + bytes(2000), None),
+    ("desktop.ini", b"[.ShellClassInfo]\r\n", None),
+    ("__MACOSX/kick.wav", RESOURCE_FORK, None),
+    ("@eaDir/kick.wav", b"thumbnail", None),
     ("matlab.wav", encode(tone(2), "MAT5"), "found MAT5"),
     # another format than the name says is still a sound
     ("mp3 called.wav", sound("MP3", seconds=0.4), 0.4),
     ("flac called.mp3", sound("FLAC", seconds=0.41), 0.41),
+    ("ogg in a wav.wav", ogg_in_wav(0.43), 0.43),
+    ("ogg in a wav called.ogg", ogg_in_wav(0.44), 0.44),
     ("LOUD NAME.WAV", sound("WAV", seconds=0.42), 0.42),
     # damaged: used as far as the decoder is sure of it
     ("truncated.wav", cut(sound("WAV", seconds=0.5), 0.5), 0.25),
@@ -109,9 +123,13 @@ FAULTS = [
     ("infinity.wav", wav_of(float("inf")), "found NaN or infinity"),
     ("1e30.wav", wav_of(1e30), r"near full scale \(1\), found 1e\+30"),
     ("float of 16 bits.wav", wav_of(32768.0), 0.25),
-    ("silence.wav", silence("WAV"), 0.25),
-    ("silence.mp3", silence("MP3"), 0.25),
-    ("an hour of silence.flac", later(silence, "FLAC", 3600.0), 3600.0),
+    ("silence.wav", silence("WAV"), "expected sound, found silence$"),
+    ("silence.mp3", silence("MP3"), "expected sound, found silence$"),
+    ("dither.wav", encode(dither(0.3), "WAV"), "expected sound, found silence$"),
+    ("a minute of silence.flac", later(silence, "FLAC", 60.0), "expected sound, found silence$"),
+    ("an hour of silence.flac", later(silence, "FLAC", 3600.0), "expected sound, found silence in its first 600 s"),
+    ("a sound after 20 s.flac", later(after_silence, "FLAC", 20.0), 20.25),
+    ("very quiet.wav", encode(2e-4 * tone(7), "WAV", "FLOAT"), 0.25),
     # every width, rate and number of channels
     ("8 bit.wav", sound("WAV", "PCM_U8"), 0.25),
     ("16 bit.wav", sound("WAV", "PCM_16"), 0.25),
@@ -121,6 +139,7 @@ FAULTS = [
     ("double.wav", sound("WAV", "DOUBLE"), 0.25),
     ("adpcm.wav", sound("WAV", "IMA_ADPCM"), (0.24, 0.3)),
     ("u-law.wav", sound("WAV", "ULAW"), 0.25),
+    ("sound.caf", sound("CAF"), 0.25),
     ("float.aifc", sound("AIFF", "FLOAT"), 0.25),
     ("24 bit.flac", sound("FLAC", "PCM_24"), 0.25),
     *((f"{rate} Hz.wav", sound("WAV", rate=rate), 0.25) for rate in (8000, 11025, 22050, 48000, 96000, 192000)),
@@ -166,6 +185,13 @@ VIDEO_FAULTS = [
     ("concat script.aac", CONCAT_SCRIPT, "FFmpeg says"),
     ("wav called.m4a", sound("WAV", seconds=0.64), 0.64),
     ("empty.aac", b"", "FFmpeg says"),
+    ("mp3 in a wav.wav", later(coded, "libmp3lame", "wav"), (0.3, 0.4)),
+    ("wma in a wav.wav", later(coded, "wmav2", "wav"), (0.27, 0.4)),
+    ("wma in a wav called.ogg", later(coded, "wmav2", "wav", 0.4), (0.37, 0.5)),
+    ("alac in a caf.caf", later(coded, "alac", "caf"), 0.3),
+    ("sound.wma", later(coded, "wmav2", "asf"), (0.27, 0.4)),
+    ("sound.wv", later(coded, "wavpack", "wv"), 0.3),
+    ("unknown to all.wav", patched(sound("WAV", seconds=0.66), 20, b"\x34\x12"), "an encoding that it does not know"),
 ]
 
 

@@ -127,6 +127,7 @@ def test_without_two_channels_there_is_one(stereo):
     np.testing.assert_array_equal(stereo("three").samples, stereo("three", channels="mono").samples)
 
 
+@pytest.mark.filterwarnings("ignore:.*found silence")
 @pytest.mark.parametrize("names", [["silent"], ["cancelling"], ["silent", "wide"], ["cancelling", "panned"]])
 @AMOUNTS
 def test_extreme_stereo_is_finite_and_below_full_scale(stereo, names, amount):

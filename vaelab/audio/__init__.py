@@ -2,7 +2,7 @@
 
 Free of JAX but for timbre, since worker processes import it. Public names:
 
-    Sound, read, stream, write, read_recipe   a file's samples and recipe, and back
+    Sound, read, read_clip, stream, write, read_recipe   a file's samples and recipe, and back
     check_replaceable, TakenError             recordings that stay as they are
     Recipe                                    everything that made a sound
     decoders, workers                         which formats can be read; reading in processes of their own
@@ -15,10 +15,20 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["built_in_tape", "decoders", "descriptors", "soundfont", "synth", "timbre", "workers"],
+    submodules=["built_in_tape", "decoders", "descriptors", "silence", "soundfont", "synth", "timbre", "workers"],
     submod_attrs={
         "guard": ["TakenError", "check_replaceable", "sources_of"],
-        "reading": ["CHANNELS", "AudioError", "Facts", "claimed_seconds", "examine", "read", "resampled", "stream"],
+        "reading": [
+            "CHANNELS",
+            "AudioError",
+            "Facts",
+            "claimed_seconds",
+            "examine",
+            "read",
+            "read_clip",
+            "resampled",
+            "stream",
+        ],
         "recipe": ["Recipe", "has_recipe", "read_recipe"],
         "sound": ["EXTENSIONS", "Sound", "check_writable", "write"],
     },

@@ -1,8 +1,9 @@
 """Decoders: an open file descriptor or path to blocks of samples, within policy.
 
-libsndfile comes first. For the suffixes in `VIDEO` that it does not read, the optional PyAV follows: a file is
-opened by its absolute path, with no protocol but the file's own and no format but those named, so that a
-file named as a sound cannot make FFmpeg open a playlist, other files or a network address.
+libsndfile comes first. The optional PyAV follows for the suffixes in `VIDEO`, where that fails, and for encodings in
+a wav or caf that it does not know: a file is opened by its absolute path, with no protocol but the file's own and no
+format but those named, so that a file named as a sound cannot make FFmpeg open a playlist, other files or a network
+address.
 """
 
 import math
@@ -16,9 +17,10 @@ import soundfile
 from vaelab import VaelabError
 from vaelab.audio import joined
 
-VIDEO = (".aac", ".m4a", ".mp4", ".mkv", ".mov", ".avi")
+VIDEO = (".aac", ".m4a", ".mp4", ".mkv", ".mov", ".avi", ".wma", ".wv")
 FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3", "CAF", "AU")  # of libsndfile's
-FFMPEG_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "aac,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"}
+FFMPEG_FORMATS = "aac,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,wv"  # for the suffixes above
+WAV_FORMATS = (1, 3, 0xFFFE)  # plain numbers: if libsndfile refuses those, the file is damaged
 MIN_RATE, MAX_RATE = 1000, 384_000
 MAX_CHANNELS = 64
 
@@ -141,7 +143,8 @@ class VideoSound:
         frames: Samples per channel that the header claims; 0 if it claims none.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike, container: str | None = None):
+        """Open a file in one of `FFMPEG_FORMATS`, or in the format of FFmpeg's that `container` names."""
         try:
             import av
         except ImportError as error:
@@ -149,7 +152,10 @@ class VideoSound:
         self._errors = (av.FFmpegError, ValueError)
         try:
             self._container = av.open(
-                os.path.abspath(os.fsdecode(path)), options=FFMPEG_OPTIONS, metadata_errors="replace"
+                os.path.abspath(os.fsdecode(path)),
+                format=container,
+                options={"protocol_whitelist": "file", "format_whitelist": container or FFMPEG_FORMATS},
+                metadata_errors="replace",
             )
         except self._errors as error:
             raise DecodeError(f"expected a sound or video file; FFmpeg says: {_ffmpeg_said(error)}") from error
@@ -157,6 +163,9 @@ class VideoSound:
             self._container.close()
             raise DecodeError("expected sound, found none beside the pictures")
         self._stream = self._container.streams.audio[0]
+        if self._stream.codec_context is None:
+            self._container.close()
+            raise DecodeError("expected a sound that FFmpeg can decode, found an encoding that it does not know")
         self.samplerate, self.channels = self._stream.rate, self._stream.channels
         self.frames = self._claimed_frames(av.time_base)
         self._begin_at(0)
@@ -235,9 +244,18 @@ def _open(path: str | os.PathLike, handle: int) -> Source:
     try:
         return _open_views(views) if views else ForwardSound(handle, closefd=False)
     except soundfile.LibsndfileError:
-        if not _is_video(path):
+        container = _foreign(handle)
+        if not (container or _is_video(path)):
             raise
-    return VideoSound(path)
+    return VideoSound(path, container)
+
+
+def _foreign(handle: int) -> str | None:
+    """FFmpeg's name for the container of an encoding that libsndfile does not know; None of other files."""
+    os.lseek(handle, 0, os.SEEK_SET)
+    if os.read(handle, 4) == b"caff":
+        return "caf"
+    return "wav" if joined.wav_format(handle) not in (None, *WAV_FORMATS) else None
 
 
 def _open_views(views: Sequence[joined.View]) -> ForwardSound | JoinedSound:

@@ -1,7 +1,7 @@
 """Files that hold more than their first header says, as views that a decoder reads to their end.
 
-A wav whose sizes wrapped at 4 GiB, or were never filled in, is seen behind a corrected header. Sounds that were joined
-end to end (mp3, ogg) are seen one by one. Sizes and positions are bytes.
+A wav whose sizes wrapped at 4 GiB, or were never filled in, is seen behind a corrected header; one whose samples are an
+ogg, as that ogg. Sounds that were joined end to end (mp3, ogg) are seen one by one. Sizes and positions are bytes.
 """
 
 import io
@@ -16,6 +16,7 @@ LAST_CHUNKS = (  # that other programs put behind the samples, also where they c
     *(b"iXML", b"axml", b"cart", b"DISP", b"afsp", b"plst", b"PEAK", b"minf", b"elm1", b"regn", b"umid", b"_PMX"),
     *(b"note", b"vlab", b"APET", b"ID3\3", b"ID3\4"),
 )
+VORBIS = (0x674F, 0x6750, 0x6751, 0x676F, 0x6770, 0x6771)  # formats of a wav whose samples are an ogg
 MOST_CHUNKS, MOST_HEADER = 1000, 1 << 20  # of a wav
 MOST_PARTS = 10_000
 SEARCHED = 1 << 16  # for the next mp3
@@ -80,6 +81,16 @@ def views(handle: int) -> list[View]:
     return [View(handle, start, end) for start, end in pairwise(places)] if len(places) > 2 else []
 
 
+def wav_format(handle: int) -> int | None:
+    """The number of the encoding in a wav; None of other files."""
+    head = _at(handle, 0, 12)
+    if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
+        return None
+    place, length = dict(_chunks(handle, 12, os.fstat(handle).st_size)).get(b"fmt ", (0, 0))
+    number = _at(handle, place, 2)
+    return struct.unpack("<H", number)[0] if length >= len(number) == 2 else None
+
+
 def _at(handle: int, position: int, count: int) -> bytes:
     os.lseek(handle, position, os.SEEK_SET)
     return os.read(handle, count)
@@ -91,6 +102,8 @@ def _wav(handle: int, size: int) -> list[View]:
     if b"data" not in places or b"fmt " not in places:
         return []
     start, claimed = places[b"data"]
+    if wav_format(handle) in VORBIS and _at(handle, start, 4) == b"OggS":
+        return [View(handle, start, min(start + claimed, size))]
     if start + claimed >= size - SLACK or start > MOST_HEADER:
         return []
     end = next((end for end in range(start + claimed, size + 1, WRAP) if _is_end(handle, end, size)), size)

@@ -16,7 +16,7 @@ import numpy as np
 import soxr
 
 from vaelab import VaelabError, files
-from vaelab.audio import decoders, riff
+from vaelab.audio import decoders, riff, silence
 from vaelab.audio.downmix import Downmix
 from vaelab.text import printable
 
@@ -94,6 +94,33 @@ def read(
     return samples[: round(seconds * sample_rate)]
 
 
+def read_clip(
+    path: str | os.PathLike,
+    sample_rate: int,
+    offset: float | None,
+    seconds: float,
+    sha256: str | None = None,
+) -> tuple[float, np.ndarray]:
+    """Read a clip: where it starts, seconds, and its samples (samples,).
+
+    Without an `offset` it starts at the file's beginning, or at its first sound where that comes late
+    (`silence.clip_start`). The other arguments and errors are those of `read`.
+    """
+    samples = read(path, sample_rate, offset or 0.0, seconds, sha256)
+    if offset is not None or silence.sounds_early(samples, sample_rate, seconds):
+        return offset or 0.0, samples
+    start = _clip_start(files.from_home(path), seconds)
+    return start, read(path, sample_rate, start, seconds, sha256) if start else samples
+
+
+def _clip_start(path: str | os.PathLike, seconds: float) -> float:
+    """The second at which a file's clip of some seconds begins, by all that is decoded until its first sound."""
+    with _steady(path) as handle, _decoder(path, handle) as source:
+        frames = math.ceil(MAX_SECONDS * source.samplerate)
+        blocks = _blocks(path, source, 0, frames, STREAMED_VALUES)
+        return silence.clip_start(blocks, source.samplerate, seconds)
+
+
 def resampled(samples: np.ndarray, native_rate: int, sample_rate: int) -> np.ndarray:
     """Samples (samples,) or (samples, channels) at another rate, Hz."""
     if not len(samples) or native_rate == sample_rate:
@@ -122,7 +149,11 @@ def claimed_seconds(path: str | os.PathLike, frames: int, rate: int) -> float:
 
 
 def examine(path: str | os.PathLike) -> Facts:
-    """Hash a file and make sure that it is a sound of at least `MIN_SECONDS`, whose first `PROBE_SECONDS` decode."""
+    """Hash a file and make sure that it is a sound of at least `MIN_SECONDS`, whose first `PROBE_SECONDS` decode.
+
+    Raises:
+        AudioError: It is none, or nothing but silence in its first `MAX_SECONDS`.
+    """
     path = files.from_home(path)
     with _steady(path) as handle:
         seconds = _measure(path, handle)  # first, as what is no sound need not be hashed
@@ -216,12 +247,17 @@ def _measure(path: str | os.PathLike, handle: int) -> float:
     with _decoder(path, handle) as source:
         rate, claimed = source.samplerate, source.frames
         wanted = math.ceil(PROBE_SECONDS * rate)
-        frames = sum(map(len, _blocks(path, source, 0, wanted)))
+        frames, silent = 0, True
+        for block in _blocks(path, source, 0, wanted):
+            frames, silent = frames + len(block), silent and silence.is_silent(block)
         reached = frames < wanted or _reaches(source, claimed - rate // 10)
     if frames == 0:
         raise AudioError(path, "expected sound, found an empty file")
     if frames < MIN_SECONDS * rate:
         raise AudioError(path, f"expected at least {1000 * MIN_SECONDS:g} ms of sound, found fewer")
+    if silent and (frames < wanted or _is_silent(path, handle)):
+        beyond = f" in its first {MAX_SECONDS:g} s" if claimed > MAX_SECONDS * rate else ""
+        raise AudioError(path, f"expected sound, found silence{beyond}")
     if not reached:
         os.lseek(handle, 0, os.SEEK_SET)
         return max(frames, _count(path, handle)) / rate
@@ -235,6 +271,15 @@ def _reaches(source: decoders.Source, frame: int) -> bool:
         return len(source.read(1, dtype="float32", always_2d=True)) == 1
     except decoders.ERRORS:
         return False
+
+
+def _is_silent(path: str | os.PathLike, handle: int) -> bool:
+    """True if what decodes of a sound, up to `MAX_SECONDS`, is silence."""
+    os.lseek(handle, 0, os.SEEK_SET)
+    with decoders.open_sound(path, handle) as source, suppress(*decoders.ERRORS):
+        blocks = _blocks(path, source, 0, math.ceil(MAX_SECONDS * source.samplerate))
+        return all(map(silence.is_silent, blocks))
+    return True
 
 
 def _count(path: str | os.PathLike, handle: int) -> int:

@@ -19,7 +19,10 @@ from vaelab.audio.reading import AudioError
 from vaelab.audio.recipe import Recipe, write_recipe
 from vaelab.text import printable
 
-EXTENSIONS = (".wav", ".aiff", ".aif", ".aifc", ".flac", ".ogg", ".opus", ".mp3", ".aac", ".m4a")
+EXTENSIONS = (
+    *(".wav", ".aiff", ".aif", ".aifc", ".flac", ".ogg", ".opus", ".mp3", ".caf"),
+    *(".aac", ".m4a", ".wma", ".wv"),  # with PyAV
+)
 SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 WRITABLE = {".wav": (16, 24, 32), ".flac": (16, 24), ".aiff": (16, 24, 32), ".aif": (16, 24, 32)}
 

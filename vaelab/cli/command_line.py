@@ -100,7 +100,9 @@ def _generate_options(command) -> None:
     )
     command.add_argument("--label", metavar="CLASS", help="of random sounds: about training sounds of this class")
     command.add_argument("--count", type=_positive, help="how many (files are numbered)")
-    command.add_argument("--offsets", nargs="+", type=float, metavar="S", help="start in each file, seconds")
+    command.add_argument(
+        "--offsets", nargs="+", type=float, metavar="S", help="start in each file, seconds (default: as in similar)"
+    )
     command.add_argument(
         "--no-phase", action="store_false", dest="phase", help="find a phase instead of taking the sources'"
     )
@@ -143,7 +145,9 @@ def _similar_options(command) -> None:
     command.add_argument("--library-dir", required=True, metavar="DIR", help="where to search, with sub-folders")
     command.add_argument("--num-similar", type=_positive, default=10, help="how many (default 10)")
     command.add_argument("--weights", nargs="+", type=float, metavar="W", help="one a file (default: the mean)")
-    command.add_argument("--offset", type=float, default=0.0, help="start in the file, seconds")
+    command.add_argument(
+        "--offset", type=float, help="start in the file, seconds (default: its first sound, if that is late)"
+    )
     command.add_argument("--by", choices=("timbre", "embedding"), default="timbre", help="what to compare")
     command.add_argument("--metric", choices=("euclidean", "cosine"), default="euclidean")
     command.add_argument("--folder", metavar="DIR", help="only below this folder of the library")

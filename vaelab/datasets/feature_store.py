@@ -25,7 +25,7 @@ from vaelab.config import AudioConfig
 from vaelab.datasets.feature_rows import BATCH, computed
 from vaelab.progress import progress_bar
 
-READER = 3  # raise when audio.read or spectral.mel changes, or older shards cannot be read any more
+READER = 4  # raise when audio.read_clip or spectral.mel changes, or older shards cannot be read any more
 SHARD_ROWS = 512
 CLIPS_BYTES = 192 << 20  # of decoded clips that may wait for the front end
 DECODED_TOGETHER = 8  # files per message to a worker
@@ -98,12 +98,12 @@ class FeatureStore:
     def _decode(self, sounds: Mapping[str, Path], failed: dict[str, str], bar) -> Iterator[tuple[str, np.ndarray]]:
         """Hash and samples of each sound that can be read, in order; the reasons of the others go to `failed`."""
         config = self.config
-        items = [(path, config.sample_rate, 0.0, config.clip_seconds, sha256) for sha256, path in sounds.items()]
-        outcomes = workers.outcomes(audio.read, items, audio.AudioError, DECODED_TOGETHER, len(items))
-        for sha256, (samples, reason) in zip(sounds, outcomes, strict=True):
+        items = [(path, config.sample_rate, None, config.clip_seconds, sha256) for sha256, path in sounds.items()]
+        outcomes = workers.outcomes(audio.read_clip, items, audio.AudioError, DECODED_TOGETHER, len(items))
+        for sha256, (clip, reason) in zip(sounds, outcomes, strict=True):
             bar.update()
             if reason is None:
-                yield sha256, samples
+                yield sha256, clip[1]
             else:
                 failed[sha256] = reason
 

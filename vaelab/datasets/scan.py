@@ -14,6 +14,8 @@ from vaelab.datasets import hydrogen, scan_cache
 from vaelab.progress import progress_bar
 
 LABELS = ("folder", "hydrogen-instrument", "hydrogen-kit")
+APPLE_DOUBLE = b"\0\5\x16\7"  # the first bytes of `._NAME`, beside NAME on disks that are not macOS's own
+SYSTEM_FOLDERS = ("__MACOSX", "@eaDir")  # of archives made by macOS, and of Synology's disk stations
 EXAMINED_TOGETHER = 64  # files per message to a worker
 
 
@@ -88,7 +90,8 @@ def candidates(root: Path) -> Iterator[tuple[str, str | None]]:
     """Each thing below a folder with a sound's name: its relative path, and the reason if it cannot be used.
 
     Links to folders are named too, whatever they are called, as sounds may be behind them, and so are folders that
-    cannot be listed. No link leads out of the root, and none into a circle.
+    cannot be listed. No link leads out of the root, and none into a circle. What systems leave beside sounds under
+    their names, such as `._kick.wav`, is not named.
     """
     waiting = [""]
     real_root = os.path.realpath(root)
@@ -103,6 +106,8 @@ def candidates(root: Path) -> Iterator[tuple[str, str | None]]:
         folders = []
         for item in inside:
             path = f"{folder}/{item.name}" if folder else item.name
+            if _is_left_by_system(item):
+                continue
             sounding = item.name.lower().endswith(audio.EXTENSIONS)
             if item.is_symlink():
                 if sounding or os.path.isdir(item.path):
@@ -114,6 +119,19 @@ def candidates(root: Path) -> Iterator[tuple[str, str | None]]:
             elif sounding:
                 yield path, None
         waiting.extend(reversed(folders))
+
+
+def _is_left_by_system(item: os.DirEntry) -> bool:
+    """True of what an operating system puts beside sounds under their names: no sound, and nobody's file."""
+    if item.name in SYSTEM_FOLDERS:
+        return item.is_dir(follow_symlinks=False)
+    if not item.name.startswith("._") or not item.is_file(follow_symlinks=False):
+        return False
+    try:
+        with open(item.path, "rb") as file:
+            return file.read(len(APPLE_DOUBLE)) == APPLE_DOUBLE
+    except OSError:
+        return False  # the scan says why it cannot be read
 
 
 def _link_reason(path: str, real_root: str) -> str | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from vaelab import files
 from vaelab.audio import decoders
 
-FORMAT = 1
+FORMAT = 2  # raise when `audio.examine` takes or refuses other files
 SETTLED_NS = 2_000_000_000  # FAT keeps even seconds
 
 Mark = tuple[int, int, int, int]

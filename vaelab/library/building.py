@@ -19,7 +19,7 @@ import numpy as np
 from vaelab import audio
 from vaelab.audio import decoders, timbre, workers
 from vaelab.config import AudioConfig
-from vaelab.datasets import feature_rows, scan, scan_cache
+from vaelab.datasets import feature_rows, feature_store, scan, scan_cache
 from vaelab.library import index
 from vaelab.library.index import Index, LibraryError, Row
 from vaelab.library.library import Library
@@ -78,7 +78,8 @@ def build(
     root = Path(folder).resolve()
     if not root.is_dir():
         raise LibraryError(f"{printable(folder)}: expected a folder of sounds as library, found none")
-    how = {"slicing": slicer is not None, "decoders": [decoders.version("a.wav"), decoders.version("a.m4a")]}
+    versions = [decoders.version("a.wav"), decoders.version("a.m4a")]
+    how = {"slicing": slicer is not None, "decoders": versions, "reader": feature_store.READER}
     place = Path(home) / f"{_key(root, name, how['slicing'])}.safetensors"
     old = _load_index(place, str(root), how)
     before = [] if old is None else [old.row(number) for number in range(len(old))]
@@ -162,12 +163,15 @@ def _computed(
         (root / fresh[sha256].path, rate, onset, min(seconds, longest), None if slicer else sha256)
         for sha256, onset, seconds in segments
     ]
-    outcomes = workers.outcomes(audio.read, items, audio.AudioError, DECODED_TOGETHER)
+    outcomes = workers.outcomes(audio.read_clip, items, audio.AudioError, DECODED_TOGETHER)
+
+    starts: dict[int, float] = {}
 
     def decoded() -> Iterator[tuple[int, np.ndarray]]:
         bar = progress_bar(outcomes, show=progress, desc="embedding", unit="sound", total=len(segments))
-        for number, (samples, reason) in enumerate(bar):
+        for number, (clip, reason) in enumerate(bar):
             if reason is None:
+                starts[number], samples = clip
                 yield number, samples
             else:
                 failed[segments[number][0]] = reason
@@ -175,17 +179,20 @@ def _computed(
     contents: dict[str, list[Embedded]] = {sha256: [] for sha256 in fresh}
     for numbers, embeddings, timbres in _embedded(decoded(), listener):
         for number, embedding, statistics in zip(numbers, embeddings, timbres, strict=True):
-            sha256, onset, seconds = segments[number]
-            contents[sha256].append(Embedded(onset, seconds, embedding, statistics))
+            sha256, _, seconds = segments[number]
+            contents[sha256].append(Embedded(starts[number], seconds, embedding, statistics))
     return {sha256: sorted(parts, key=lambda part: part.onset) for sha256, parts in contents.items()}, failed
 
 
 def _segments(
     root: Path, fresh: Mapping[str, scan.ScannedSound], slicer: Slicer | None
-) -> tuple[list[tuple[str, float, float]], dict[str, str]]:
-    """Content, onset and length of each sound to decode; and the reason for each content that has none."""
+) -> tuple[list[tuple[str, float | None, float]], dict[str, str]]:
+    """Content, onset and length of each sound to decode; and the reason for each content that has none.
+
+    Without a slicer the onset is None: the first sound, where it comes late.
+    """
     if slicer is None:
-        return [(sha256, 0.0, sound.facts.seconds) for sha256, sound in fresh.items()], {}
+        return [(sha256, None, sound.facts.seconds) for sha256, sound in fresh.items()], {}
     segments, failed = [], {}
     for sha256, sound in fresh.items():
         try:

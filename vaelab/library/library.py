@@ -122,13 +122,20 @@ class Library:
         """The paths and onsets in seconds of sounds."""
         return [self.root / self.index.path(number) for number in numbers], self.onsets[numbers]
 
-    def find(self, path: str | os.PathLike, onset: float = 0.0) -> int | None:
-        """The number of a sound by its content, wherever the file is now; None if it is not in the library."""
+    def find(self, path: str | os.PathLike, onset: float | None = None) -> int | None:
+        """The number of a sound by its content, wherever the file is now; None if it is not in the library.
+
+        Args:
+            path: Its file.
+            onset: Where in it the sound starts, seconds; None is where a clip of the file does.
+        """
         try:
             wanted = np.frombuffer(bytes.fromhex(files.content_hash(path)), np.uint8)
         except OSError:  # whoever reads it next says what is wrong with it
             return None
-        same = (self.index.columns["hashes"] == wanted[None]).all(axis=1) & (self.onsets == np.float32(onset))
+        same = (self.index.columns["hashes"] == wanted[None]).all(axis=1)
+        if onset is not None or self.index.how["slicing"]:
+            same &= self.onsets == np.float32(onset or 0.0)
         return int(np.argmax(same)) if same.any() else None
 
     def changed(self, numbers: Iterable[int]) -> list[str]:

@@ -20,14 +20,14 @@ class ToolError(VaelabError):
     """Something asked of a model that it cannot do; the message says what would help."""
 
 
-def offsets_of(audio_files: Sequence[str | os.PathLike], offsets: Sequence[float] | None) -> list[float]:
-    """One offset a file, seconds; None is the start of each."""
+def offsets_of(audio_files: Sequence[str | os.PathLike], offsets: Sequence[float | None] | None) -> list[float | None]:
+    """One offset a file, seconds; None, for one or all, is where the file's clip starts by itself."""
     if isinstance(audio_files, str | os.PathLike):
         raise TypeError(f"audio_files: expected a list of files, found one: [{str(audio_files)!r}]")
-    offsets = [0.0] * len(audio_files) if offsets is None else [float(offset) for offset in offsets]
+    offsets = [None] * len(audio_files) if offsets is None else [at if at is None else float(at) for at in offsets]
     if len(offsets) != len(audio_files):
         raise ToolError(f"offsets: expected {len(audio_files)} numbers, found {len(offsets)}")
-    if not all(0 <= offset < np.inf for offset in offsets):
+    if not all(offset is None or 0 <= offset < np.inf for offset in offsets):
         raise ToolError(f"offsets: expected at least 0 seconds, found {offsets}")
     return offsets
 

@@ -63,7 +63,7 @@ class Generator:
         temperature: float = 1.0,
         prior: str | None = None,
         label: str | None = None,
-        offsets: Sequence[float] | None = None,
+        offsets: Sequence[float | None] | None = None,
         phase: bool = True,
         detail: float | None = None,
         channels: str = "mono",
@@ -90,7 +90,8 @@ class Generator:
                 differ (`play.prior`); or "normal", N(0, I), newer and less like real ones. None is "sounds" where
                 the model remembers its training, else "normal".
             label: Class of random sounds, one of `class_names`: about training sounds of this class. None is any.
-            offsets: Start of the clip in each file, seconds.
+            offsets: Start of the clip in each file, seconds; None is its beginning, or its first sound where more than
+                half of a clip would pass before that. The recipe says which.
             phase: Take the phase of the (mixed) sources instead of finding one.
             detail: 0 to 1: how much of what the decodings of the files lack is put back (`play.detail`); at 1 a single
                 file comes back as it is. Random sounds borrow it from the nearest sound of the tool's library, which
@@ -141,7 +142,7 @@ class Generator:
         key, walk_key = jax.random.split(jax.random.key(seed))
         level, details = None, None
         if audio_files:
-            clips = self._read(audio_files, offsets)
+            offsets, clips = rendering.read_clips(audio_files, offsets, self.model.audio)
             shares = latent.normalized(len(clips), weights, normalize_weights)
             features, levels = rendering.stored_features(clips, self.model.audio)
             embeddings = rendering.embed(self.model, features, refine)
@@ -185,7 +186,7 @@ class Generator:
         out_file: str | os.PathLike | None = None,
         seconds: float | None = None,
         points: np.ndarray | None = None,
-        offsets: Sequence[float] | None = None,
+        offsets: Sequence[float | None] | None = None,
         straight: bool = False,
         detail: float | None = None,
         channels: str = "mono",
@@ -200,7 +201,7 @@ class Generator:
             out_file: Where to write; the steps are numbered NAME_1, NAME_2, ...
             seconds: Length of one long sound, at most 300; None makes `steps` sounds of one clip.
             points: Latents (n, latent) to pass through instead of files, such as `latent.walk` gives.
-            offsets: Start of the clip in each file, seconds.
+            offsets: As in `generate`.
             straight: Straight lines instead of great arcs (slerp).
             detail: 0 to 1, as in `generate`: at 1 the way begins and ends with the files as they are. None is 1 for
                 steps between files, else 0.
@@ -226,7 +227,7 @@ class Generator:
         checks.check_channels(channels, amount > 0, seconds)
         clips, levels = None, None
         if audio_files is not None:
-            clips = self._read(audio_files, offsets)
+            offsets, clips = rendering.read_clips(audio_files, offsets, self.model.audio)
             features, levels = rendering.stored_features(clips, self.model.audio)
             points = rendering.embed(self.model, features)
             residuals = rendering.residuals(self.model, clips, points)
@@ -286,13 +287,13 @@ class Generator:
         self.known.update(directions.find(np.concatenate(embeddings), measured, descriptors.UNITS, labels, expressions))
         return self.known
 
-    def refine(self, target: str | os.PathLike, *, steps: int = 100, offset: float = 0.0) -> Refined:
+    def refine(self, target: str | os.PathLike, *, steps: int = 100, offset: float | None = None) -> Refined:
         """Embed a sound more exactly than the encoder does, by gradient steps on its embedding.
 
         Args:
             target: A sound file.
             steps: How many; 0 is the encoder's embedding.
-            offset: Start of the clip, seconds.
+            offset: Start of the clip, seconds; None as in `generate`.
 
         Raises:
             AudioError: The file cannot be read.
@@ -355,9 +356,9 @@ class Generator:
         details = details_of.of_sources(clips, share, residuals, amount, self.model.audio, phase, stereo)
         return details, [provenance.source(path, start, self.model.audio.clip_seconds)]
 
-    def _read(self, audio_files: Sequence[str | os.PathLike], offsets: Sequence[float]) -> np.ndarray:
+    def _read(self, audio_files: Sequence[str | os.PathLike], offsets: Sequence[float | None]) -> np.ndarray:
         """Clips of files: (n, samples)."""
-        return rendering.read_clips(audio_files, offsets, self.model.audio)
+        return rendering.read_clips(audio_files, offsets, self.model.audio)[1]
 
     def _encode(self, clips: np.ndarray) -> np.ndarray:
         """Deterministic embeddings of clips: (n, samples) -> (n, latent)."""

@@ -134,7 +134,7 @@ def clips(sources: Sequence[dict[str, Any]], config: AudioConfig) -> np.ndarray:
                 f"{name}: expected the content {source['sha256'][:12]}, found {sha256[:12]}: the source has changed; "
                 "restore it, or regenerate with phase=False"
             )
-    return rendering.read_clips(*_places(sources), config)
+    return rendering.read_clips(*_places(sources), config)[1]
 
 
 def stereo(recipe: Recipe, config: AudioConfig) -> np.ndarray | None:

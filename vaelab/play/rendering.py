@@ -5,6 +5,7 @@ Each sound is rendered by itself, so that its bytes do not depend on what else w
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -20,6 +21,7 @@ from vaelab.config import AudioConfig
 from vaelab.model import Model
 from vaelab.play import detail, latent
 from vaelab.play.detail import Detail
+from vaelab.text import printable
 
 BATCH = 32
 PEAK = 10 ** (-1 / 20)  # -1 dBFS, of the waveform between the samples
@@ -28,16 +30,25 @@ FADE_IN_S = 0.0005
 LONGEST_S = 300.0  # rendered in one piece: 1 GB or so of spectra at 44.1 kHz
 
 
-def read_clips(paths: Sequence[str | os.PathLike], offsets: Sequence[float], config: AudioConfig) -> np.ndarray:
-    """The clip that starts at each offset (seconds) of each file: (n, samples).
+def read_clips(
+    paths: Sequence[str | os.PathLike], offsets: Sequence[float | None], config: AudioConfig
+) -> tuple[list[float], np.ndarray]:
+    """The second at which the clip of each file starts, and the clips (n, samples).
+
+    Offsets say where; None is the file's beginning, or its first sound if that comes late (`audio.read_clip`). A clip
+    of silence is told by a warning.
 
     Raises:
         AudioError: A file cannot be read.
     """
-    read = [
-        audio.read(path, config.sample_rate, at, config.clip_seconds) for path, at in zip(paths, offsets, strict=True)
-    ]
-    return np.stack([spectral.fit_length(samples, config) for samples in read])
+    starts, clips = [], []
+    for path, offset in zip(paths, offsets, strict=True):
+        start, samples = audio.read_clip(path, config.sample_rate, offset, config.clip_seconds)
+        if audio.silence.is_silent(samples):
+            warnings.warn(f"{printable(path)}: expected sound from {start:g} s on, found silence", stacklevel=2)
+        starts.append(start)
+        clips.append(spectral.fit_length(samples, config))
+    return starts, np.stack(clips)
 
 
 def read_stereo(

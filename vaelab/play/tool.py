@@ -129,7 +129,7 @@ class SoundSampleTool(Generator):
         num_similar: int = 10,
         *,
         weights: Sequence[float] | None = None,
-        offset: float = 0.0,
+        offset: float | None = None,
         by: str = "timbre",
         metric: str = "euclidean",
         folder: str | os.PathLike | None = None,
@@ -143,7 +143,7 @@ class SoundSampleTool(Generator):
             target: A file; several files, which are mixed; a generated sound; or a point of latent space (latent,).
             num_similar: How many; fewer if there are no more.
             weights: Of several files, as in `generate`.
-            offset: Start of the clip in the file, seconds.
+            offset: Start of the clip in the file, seconds; None is its beginning, or its first sound if that is late.
             by: "timbre" compares statistics over time (`vaelab.audio.timbre`), which sounds of a kind share;
                 "embedding" compares points of latent space, which also depend on when things happen. The timbre of a
                 mix or a point is that of its decoded sound.
@@ -179,12 +179,12 @@ class SoundSampleTool(Generator):
             self.refresh()
         raise library.LibraryError(f"{self.library.root}: expected files that stay as they are, found them changing")
 
-    def predict(self, target: str | os.PathLike | Sound, *, offset: float = 0.0) -> tuple[np.ndarray, str]:
+    def predict(self, target: str | os.PathLike | Sound, *, offset: float | None = None) -> tuple[np.ndarray, str]:
         """Classify a sound.
 
         Args:
             target: A sound file, or a generated sound.
-            offset: Start of the clip, seconds.
+            offset: Start of the clip, seconds; None as in `find_similar`.
 
         Returns:
             Probabilities in the order of `class_names`, and the name of the most probable class.
@@ -226,7 +226,7 @@ class SoundSampleTool(Generator):
         self._check_classifier()
         return self._remembered().calibration[0]
 
-    def how_known(self, target: str | os.PathLike | Sound, *, offset: float = 0.0) -> Familiarity:
+    def how_known(self, target: str | os.PathLike | Sound, *, offset: float | None = None) -> Familiarity:
         """Familiarity of a sound to the model, relative to sounds held out of its training.
 
         Raises:
@@ -251,10 +251,10 @@ class SoundSampleTool(Generator):
         remembered = self._remembered()
         if isinstance(target, Sound) and "latent" in (target.recipe or {}):
             target = np.asarray(target.recipe["latent"], np.float32)
-        point = self._point(target, weights, 0.0)
+        point = self._point(target, weights, None)
         return familiarity.newness(remembered, point[None])[0]
 
-    def _point(self, target: Target, weights: Sequence[float] | None, offset: float) -> np.ndarray:
+    def _point(self, target: Target, weights: Sequence[float] | None, offset: float | None) -> np.ndarray:
         """The latent of whatever can be searched for (latent,)."""
         if isinstance(target, np.ndarray) and target.dtype.kind == "f":
             return self.checked_latents(target)[0]
@@ -266,7 +266,7 @@ class SoundSampleTool(Generator):
         shares = latent.normalized(len(target), weights)
         return shares @ self._encode(self._read(target, checks.offsets_of(target, [offset] * len(target))))
 
-    def _timbre(self, target: Target, weights: Sequence[float] | None, offset: float) -> np.ndarray:
+    def _timbre(self, target: Target, weights: Sequence[float] | None, offset: float | None) -> np.ndarray:
         """The timbre of whatever can be searched for, rounded as a library keeps it (statistics,)."""
         is_file = isinstance(target, str | os.PathLike)
         row = self.library.find(target, offset) if is_file else None
@@ -279,13 +279,15 @@ class SoundSampleTool(Generator):
         statistics = timbre.stored_statistics(np.asarray(spectral.quantise(features)), library.CEPSTRA)[0]
         return statistics.astype(np.float16).astype(np.float32)
 
-    def _clips(self, target: str | os.PathLike | Sound, offset: float) -> np.ndarray:
+    def _clips(self, target: str | os.PathLike | Sound, offset: float | None) -> np.ndarray:
         """The clip of a file or a sound: (1, samples)."""
         (offset,) = checks.offsets_of([target], [offset])
         if not isinstance(target, Sound):
             return self._read([target], [offset])
         config = self.model.audio
         samples = audio.resampled(target.mono, target.sample_rate, config.sample_rate)
+        if offset is None:
+            offset = audio.silence.clip_start([samples], config.sample_rate, config.clip_seconds)
         return spectral.fit_length(samples[round(offset * config.sample_rate) :], config)[None]
 
     def _check_classifier(self) -> None:
@@ -300,7 +302,7 @@ class SoundSampleTool(Generator):
             clips, answers = {}, {}
             for path in paths[start : start + rendering.BATCH]:
                 try:
-                    clips[path] = self._clips(path, 0.0)[0]
+                    clips[path] = self._sounding(path)
                 except audio.AudioError as error:
                     answers[path] = Answer(path, None, None, None, error.reason)
             if clips:
@@ -313,6 +315,14 @@ class SoundSampleTool(Generator):
                 for path, row, familiar in zip(clips, rows, judged, strict=True):
                     answers[path] = Answer(path, self.class_names[int(row.argmax())], row, familiar)
             yield from (answers[path] for path in paths[start : start + rendering.BATCH])
+
+    def _sounding(self, path: Path) -> np.ndarray:
+        """The clip of a file (samples,); an AudioError for silence, which is of no class."""
+        config = self.model.audio
+        _, samples = audio.read_clip(path, config.sample_rate, None, config.clip_seconds)
+        if audio.silence.is_silent(samples):
+            raise audio.AudioError(path, "expected sound, found silence")
+        return spectral.fit_length(samples, config)
 
     def _lends(self) -> bool:
         return self.library is not None

@@ -107,7 +107,7 @@ class Confusions(ipywidgets.VBox):
         def job(stopped: Stopped) -> None:
             with self.status.failing("cannot play", stopped):
                 config = self.tool.model.audio
-                samples = audio.read(path, config.sample_rate, seconds=config.clip_seconds)
+                _, samples = audio.read_clip(path, config.sample_rate, None, config.clip_seconds)
                 self._player_box.children = [self.player]
                 title = f"{short_name(path)}: {true} heard as {predicted}, {turn + 1} of {len(files)}"
                 self.player.hear(Sound(samples, config.sample_rate), title)

@@ -14,7 +14,7 @@ from pathlib import Path
 import ipywidgets
 import numpy as np
 
-from vaelab import audio
+from vaelab import audio, files
 from vaelab.audio import Sound
 from vaelab.play import SoundSampleTool
 from vaelab.text import inert, short_name
@@ -119,7 +119,7 @@ class Mixer(ipywidgets.VBox):
         self.sound: Sound | None = None
         self.rows: list[Row] = []
         self._setting_rows = False
-        self._history = History(Setting(tuple(channels(audio_files, [0.0] * len(audio_files)))))
+        self._history = History(Setting(tuple(channels(audio_files, [None] * len(audio_files)))))
         self._build(folder)
         self._listen()
         super().__init__(self._lines())
@@ -138,9 +138,9 @@ class Mixer(ipywidgets.VBox):
     def add_sounds(self, paths: Iterable[str | os.PathLike], offsets: Iterable[float] | None = None) -> str:
         """Add sounds that are not there yet, `MOST_ROWS` in all at most, and make the new mix; says what it did."""
         paths = [Path(path) for path in paths]
-        new = channels(paths, [0.0] * len(paths) if offsets is None else offsets)
-        present = _sounds(row.channel for row in self.rows)
-        new = [channel for channel in new if (channel.path, channel.offset) not in present]
+        new = channels(paths, [None] * len(paths) if offsets is None else offsets)
+        present = {_place(row.channel) for row in self.rows}
+        new = [channel for channel in new if _place(channel) not in present]
         left = max(0, MOST_ROWS - len(self.rows))
         self._show(replace(self.setting, channels=(*self.setting.channels, *new[:left])))
         self._changed()
@@ -282,7 +282,7 @@ class Mixer(ipywidgets.VBox):
         def job(stopped: Stopped) -> None:
             with self.status.failing("cannot play", stopped):
                 config = self.tool.model.audio
-                stretch = channel.offset, config.clip_seconds
+                stretch = self._start(channel), config.clip_seconds
                 samples = audio.read(channel.path, config.sample_rate, *stretch, channels=wanted)
                 self._original_box.children = [self.original]
                 self.original.hear(Sound(samples, config.sample_rate), f"original: {short_name(channel.path)}")
@@ -312,15 +312,28 @@ class Mixer(ipywidgets.VBox):
             row = self.rows[self.target.value or 0] if self.rows else None
             if row is None:
                 raise LookupError("there is no sound yet to look around")
-            files, onsets, _ = self.tool.find_similar(row.channel.path, MOST_ROWS + SIMILAR, offset=row.channel.offset)
-            present = _sounds(row.channel for row in self.rows)
-            new = [pair for pair in zip(map(Path, files), map(float, onsets), strict=True) if pair not in present]
+            paths, onsets, _ = self.tool.find_similar(row.channel.path, MOST_ROWS + SIMILAR, offset=row.channel.offset)
+            present = {_place(replace(part.channel, offset=self._start(part.channel))) for part in self.rows}
+            new = [channel for channel in channels(paths, onsets) if _place(channel) not in present]
             if not new:
                 raise LookupError("every similar sound is here already")
-            self.add_sounds(*zip(*new[:SIMILAR], strict=True))
+            self.add_sounds(*zip(*((channel.path, channel.offset) for channel in new[:SIMILAR]), strict=True))
+
+    def _start(self, channel: Channel) -> float:
+        """The second at which the clip of a channel starts."""
+        if channel.offset is not None:
+            return channel.offset
+        config = self.tool.model.audio
+        return audio.read_clip(channel.path, config.sample_rate, None, config.clip_seconds)[0]
 
 
-def _sounds(entries: Iterable[Channel]) -> list[tuple[Path, float]]:
+def _place(channel: Channel) -> tuple[str, float | None]:
+    """The file of a channel, however it is called, and the offset to a thousandth of a second."""
+    path = os.path.realpath(files.from_home(channel.path))
+    return path, None if channel.offset is None else round(channel.offset, 3)
+
+
+def _sounds(entries: Iterable[Channel]) -> list[tuple[Path, float | None]]:
     return [(channel.path, channel.offset) for channel in entries]
 
 

@@ -19,14 +19,14 @@ class Channel:
 
     Attributes:
         path: Its file.
-        offset: Where in the file it starts, seconds.
+        offset: Where in the file it starts, seconds; None is where its clip does by itself (`audio.read_clip`).
         weight: Its part of the sum.
         mute: Left out.
         solo: While any channel is solo, only those are heard.
     """
 
     path: Path
-    offset: float = 0.0
+    offset: float | None = None
     weight: float = 1.0
     mute: bool = False
     solo: bool = False
@@ -138,6 +138,9 @@ class History:
         self.slot = slot
 
 
-def channels(paths: Iterable[Path], offsets: Iterable[float]) -> list[Channel]:
-    """Channels of weight 1 of sounds and where they start, seconds."""
-    return [Channel(Path(path), float(offset)) for path, offset in zip(paths, offsets, strict=True)]
+def channels(paths: Iterable[Path], offsets: Iterable[float | None]) -> list[Channel]:
+    """Channels of weight 1 of sounds and where they start, seconds or None."""
+    return [
+        Channel(Path(path), None if offset is None else float(offset))
+        for path, offset in zip(paths, offsets, strict=True)
+    ]
