@@ -14,6 +14,7 @@ from vaelab.data import DatasetError
 from vaelab.models import checkpoint
 from vaelab.play import ToolError, outputs
 from vaelab.play.latent import LatentError
+from vaelab.ui.mixer import Mixer
 
 
 @pytest.fixture
@@ -133,3 +134,56 @@ def test_a_recording_is_no_folder(home):
         DatasetError, match=r"kick\.wav: expected a folder of sounds, found a file; name its folder, or"
     ):
         data.make_dataset([home / "kick.wav"], "x", home=home / "d")
+
+
+def samples(home):
+    return audio.read(home / "kick.wav", 8000)
+
+
+ARRAYS = {
+    "generate": lambda tool, home, what: tool.generate(audio_files=[home / "kick.wav", what]),
+    "generate, no list": lambda tool, home, what: tool.generate(audio_files=what),
+    "interpolate": lambda tool, home, what: tool.interpolate([home / "kick.wav", what]),
+    "interpolate, no list": lambda tool, home, what: tool.interpolate(what),
+    "directions": lambda tool, home, what: tool.directions(20 * [what]),
+    "refine": lambda tool, home, what: tool.refine(what),
+    "mixer": lambda tool, home, what: Mixer(tool, [what], sync=True),
+    "mixer, later": lambda tool, home, what: Mixer(tool, [], sync=True).add_sounds([what]),
+}
+READERS = {
+    "embed": lambda tool, what: tool.embed([what]),
+    "embed, no list": lambda tool, what: tool.embed(what),
+    "predict": lambda tool, what: tool.predict(what),
+    "how_known": lambda tool, what: tool.how_known(what),
+    "find_similar": lambda tool, what: tool.find_similar(what),
+    "find_similar, a mix": lambda tool, what: tool.find_similar([what, what]),
+}
+
+
+@pytest.mark.parametrize("kind", ["array", "Sound", "number"])
+@pytest.mark.parametrize("door", ARRAYS)
+def test_sources_are_files(tool, home, door, kind):
+    """Since recipes name them; it says how to make one."""
+    what = {"array": samples(home), "Sound": Sound(samples(home), 8000), "number": 3}[kind]
+    how = {"array": r"audio\.write\(", "Sound": r"save\(path\)", "number": "int 3; samples are given by"}[kind]
+    with pytest.raises(ToolError, match=rf"audio_files: expected a list of files, found .*{how}"):
+        ARRAYS[door](tool, home, what)
+
+
+@pytest.mark.parametrize("door", READERS)
+def test_samples_have_a_rate(home, door, monkeypatch):
+    tool = SoundSampleTool(home / "m.safetensors", library_dir=home / "sounds", home=home / "d", progress=False)
+    monkeypatch.setattr(tool, "_check_classifier", lambda: None)
+    monkeypatch.setattr(tool, "_remembered", lambda: None)
+    for array in (samples(home), (32767 * samples(home)).astype(np.int16)):
+        with pytest.raises(ToolError, match=r"found an array of shape .*; samples are given by vaelab\.audio\.Sound\("):
+            READERS[door](tool, array)
+
+
+def test_a_sound_is_what_its_file_is(home):
+    tool = SoundSampleTool(home / "m.safetensors", library_dir=home / "sounds", home=home / "d", progress=False)
+    path, sound = home / "kick.wav", Sound(samples(home), 8000)
+    np.testing.assert_allclose(tool.embed([path, sound]), tool.embed([sound, path]), atol=1e-5)
+    assert tool.find_similar(sound, 1)[0] == tool.find_similar(path, 1)[0]
+    mixes = [tool.find_similar(pair, 3, weights=[1, 2]) for pair in ([path, sound], [sound, path])]
+    assert mixes[0][0] == mixes[1][0]

@@ -15,5 +15,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["detail", "directions", "latent", "prior", "provenance", "rendering", "transcode"],
-    submod_attrs={"checks": ["ToolError", "outputs"], "regenerate": ["regenerate"], "tool": ["SoundSampleTool"]},
+    submod_attrs={
+        "checks": ["ToolError", "check_files", "outputs"],
+        "regenerate": ["regenerate"],
+        "tool": ["SoundSampleTool"],
+    },
 )

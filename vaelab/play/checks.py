@@ -4,13 +4,14 @@ import difflib
 import functools
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vaelab import VaelabError, audio, files
+from vaelab.audio import Sound
 from vaelab.config import AudioConfig
 from vaelab.play import rendering
 from vaelab.play.detail import DEFAULT as DETAIL
@@ -20,10 +21,16 @@ class ToolError(VaelabError):
     """Something asked of a model that it cannot do; the message says what would help."""
 
 
-def offsets_of(audio_files: Sequence[str | os.PathLike], offsets: Sequence[float | None] | None) -> list[float | None]:
-    """One offset a file, seconds; None, for one or all, is where the file's clip starts by itself."""
+def offsets_of(
+    audio_files: Sequence[str | os.PathLike | Sound], offsets: Sequence[float | None] | None, sounds: bool = False
+) -> list[float | None]:
+    """One offset a file, seconds; None, for one or all, is where the file's clip starts by itself.
+
+    With `sounds`, a `Sound` may stand for a file.
+    """
     if isinstance(audio_files, str | os.PathLike):
         raise TypeError(f"audio_files: expected a list of files, found one: [{str(audio_files)!r}]")
+    check_files(audio_files, sounds=sounds)
     offsets = [None] * len(audio_files) if offsets is None else [at if at is None else float(at) for at in offsets]
     if len(offsets) != len(audio_files):
         raise ToolError(f"offsets: expected {len(audio_files)} numbers, found {len(offsets)}")
@@ -32,8 +39,23 @@ def offsets_of(audio_files: Sequence[str | os.PathLike], offsets: Sequence[float
     return offsets
 
 
+def check_files(audio_files: Any, sounds: bool = False) -> None:
+    """Refuse, with a ToolError, what is no list of files, or with `sounds` of files and `Sound`s."""
+    is_list = isinstance(audio_files, Iterable) and not isinstance(audio_files, np.ndarray)
+    for item in audio_files if is_list else [audio_files]:
+        if is_list and isinstance(item, (str, os.PathLike, Sound) if sounds else (str, os.PathLike)):
+            continue
+        if isinstance(item, Sound):
+            raise ToolError(f"audio_files: expected a list of files, found {item}; write it first: sound.save(path)")
+        what = f"an array of shape {item.shape}" if isinstance(item, np.ndarray) else f"{type(item).__name__} {item!r}"
+        how = "vaelab.audio.Sound(samples, sample_rate)" if sounds else "vaelab.audio.write(path, samples, sample_rate)"
+        raise ToolError(f"audio_files: expected a list of files, found {what}; samples are given by {how}")
+
+
 def check_some(audio_files: Sequence[Any] | None) -> None:
     """Refuse an empty list of sounds, which would become a random sound: a folder without sounds gives one."""
+    if audio_files is not None and not isinstance(audio_files, str | os.PathLike):
+        check_files(audio_files)
     if audio_files is not None and not len(audio_files):
         raise ToolError("audio_files: expected at least one sound, found none; leave them out for a random sound")
 

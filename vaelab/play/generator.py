@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from vaelab import audio, spectral
 from vaelab.audio import Recipe, Sound, descriptors
 from vaelab.models import checkpoint, familiarity, pretrained
 from vaelab.play import checks, directions, latent, provenance, rendering
@@ -220,9 +221,9 @@ class Generator:
         """
         if (audio_files is None) == (points is None):
             raise ToolError("interpolate: expected either audio_files or points")
+        offsets = checks.offsets_of(() if audio_files is None else audio_files, offsets)
         paths = checks.outputs(out_file, steps if seconds is None else 1)
         checks.check_output(paths, bits, seconds, self.model.audio, audio_files, overwrite)
-        offsets = checks.offsets_of(audio_files or (), offsets)
         amount = checks.detail_of(detail, audio_files is not None, seconds)
         checks.check_channels(channels, amount > 0, seconds)
         clips, levels = None, None
@@ -304,13 +305,16 @@ class Generator:
         top_db = self.model.audio.top_db
         return Refined(np.asarray(z[0]), float(before[0]) * top_db, float(after[0]) * top_db)
 
-    def embed(self, audio_files: Sequence[str | os.PathLike]) -> np.ndarray:
-        """Deterministic embeddings of files: float32 (n, latent).
+    def embed(self, audio_files: Sequence[str | os.PathLike | Sound]) -> np.ndarray:
+        """Deterministic embeddings of files, or of `Sound`s: float32 (n, latent).
 
         Raises:
             AudioError: A file cannot be read.
+            ToolError: Something else than files and sounds.
         """
-        return self._encode(self._read(audio_files, checks.offsets_of(audio_files, None)))
+        offsets = checks.offsets_of(audio_files, None, sounds=True)
+        clips = [self._clips(target, offset) for target, offset in zip(audio_files, offsets, strict=True)]
+        return self._encode(np.concatenate(clips))
 
     def decode(self, z: np.ndarray, detail: float = 0.0) -> list[Sound]:
         """Sounds that points of latent space (n, latent) stand for; each peaks at -1 dBFS.
@@ -359,6 +363,17 @@ class Generator:
     def _read(self, audio_files: Sequence[str | os.PathLike], offsets: Sequence[float | None]) -> np.ndarray:
         """Clips of files: (n, samples)."""
         return rendering.read_clips(audio_files, offsets, self.model.audio)[1]
+
+    def _clips(self, target: str | os.PathLike | Sound, offset: float | None) -> np.ndarray:
+        """The clip of a file or a sound: (1, samples)."""
+        (offset,) = checks.offsets_of([target], [offset], sounds=True)
+        if not isinstance(target, Sound):
+            return self._read([target], [offset])
+        config = self.model.audio
+        samples = audio.resampled(target.mono, target.sample_rate, config.sample_rate)
+        if offset is None:
+            offset = audio.silence.clip_start([samples], config.sample_rate, config.clip_seconds)
+        return spectral.fit_length(samples[round(offset * config.sample_rate) :], config)[None]
 
     def _encode(self, clips: np.ndarray) -> np.ndarray:
         """Deterministic embeddings of clips: (n, samples) -> (n, latent)."""

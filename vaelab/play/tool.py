@@ -18,7 +18,7 @@ from vaelab.play.generator import Generator
 from vaelab.play.rendering import in_batches
 from vaelab.text import printable
 
-Target = str | os.PathLike | Sound | np.ndarray | Sequence[str | os.PathLike]
+Target = str | os.PathLike | Sound | np.ndarray | Sequence[str | os.PathLike | Sound]
 READINGS = 3  # of a library whose files keep changing
 
 
@@ -140,7 +140,7 @@ class SoundSampleTool(Generator):
         """The library's sounds nearest to a target, best first.
 
         Args:
-            target: A file; several files, which are mixed; a generated sound; or a point of latent space (latent,).
+            target: A file or a `Sound`; several, which are mixed; or a point of latent space (latent,).
             num_similar: How many; fewer if there are no more.
             weights: Of several files, as in `generate`.
             offset: Start of the clip in the file, seconds; None is its beginning, or its first sound if that is late.
@@ -256,15 +256,24 @@ class SoundSampleTool(Generator):
 
     def _point(self, target: Target, weights: Sequence[float] | None, offset: float | None) -> np.ndarray:
         """The latent of whatever can be searched for (latent,)."""
-        if isinstance(target, np.ndarray) and target.dtype.kind == "f":
-            return self.checked_latents(target)[0]
+        if isinstance(target, np.ndarray) and target.dtype.kind in "fiu":
+            return self.checked_latents(self._one_latent(target))[0]
         if isinstance(target, Sound):
             return self._encode(self._clips(target, offset))[0]
         if isinstance(target, str | os.PathLike):
             row = None if self.library is None else self.library.find(target, offset)
             return self._encode(self._clips(target, offset))[0] if row is None else self.library.embeddings[row]
+        checks.check_files(target, sounds=True)
         shares = latent.normalized(len(target), weights)
-        return shares @ self._encode(self._read(target, checks.offsets_of(target, [offset] * len(target))))
+        return shares @ self._encode(np.concatenate([self._clips(part, offset) for part in target]))
+
+    def _one_latent(self, target: np.ndarray) -> np.ndarray:
+        if target.shape != (self.model.config.latent_dim,):
+            raise ToolError(
+                f"target: expected a latent of shape ({self.model.config.latent_dim},), found an array of shape "
+                f"{target.shape}; samples are given by vaelab.audio.Sound(samples, sample_rate)"
+            )
+        return target
 
     def _timbre(self, target: Target, weights: Sequence[float] | None, offset: float | None) -> np.ndarray:
         """The timbre of whatever can be searched for, rounded as a library keeps it (statistics,)."""
@@ -278,17 +287,6 @@ class SoundSampleTool(Generator):
             features = self.model.decode(self._point(target, weights, offset)[None])
         statistics = timbre.stored_statistics(np.asarray(spectral.quantise(features)), library.CEPSTRA)[0]
         return statistics.astype(np.float16).astype(np.float32)
-
-    def _clips(self, target: str | os.PathLike | Sound, offset: float | None) -> np.ndarray:
-        """The clip of a file or a sound: (1, samples)."""
-        (offset,) = checks.offsets_of([target], [offset])
-        if not isinstance(target, Sound):
-            return self._read([target], [offset])
-        config = self.model.audio
-        samples = audio.resampled(target.mono, target.sample_rate, config.sample_rate)
-        if offset is None:
-            offset = audio.silence.clip_start([samples], config.sample_rate, config.clip_seconds)
-        return spectral.fit_length(samples[round(offset * config.sample_rate) :], config)[None]
 
     def _check_classifier(self) -> None:
         if not self.class_names:

@@ -16,7 +16,7 @@ import numpy as np
 
 from vaelab import audio, files
 from vaelab.audio import Sound
-from vaelab.play import SoundSampleTool
+from vaelab.play import SoundSampleTool, check_files
 from vaelab.text import inert, short_name
 from vaelab.ui.controls import Status, amount, button, check, free, line, toggle, wide
 from vaelab.ui.mixer_state import SLOTS, Channel, History, Setting, channels
@@ -114,6 +114,7 @@ class Mixer(ipywidgets.VBox):
 
         With `sync`, sounds are made within the callbacks, for tests.
         """
+        check_files(audio_files)
         self.tool = tool
         self.worker = Latest(sync)
         self.sound: Sound | None = None
@@ -137,7 +138,8 @@ class Mixer(ipywidgets.VBox):
 
     def add_sounds(self, paths: Iterable[str | os.PathLike], offsets: Iterable[float] | None = None) -> str:
         """Add sounds that are not there yet, `MOST_ROWS` in all at most, and make the new mix; says what it did."""
-        paths = [Path(path) for path in paths]
+        paths = list(paths)
+        check_files(paths)
         new = channels(paths, [None] * len(paths) if offsets is None else offsets)
         present = {_place(row.channel) for row in self.rows}
         new = [channel for channel in new if _place(channel) not in present]
