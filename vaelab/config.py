@@ -336,8 +336,8 @@ class Config(_JsonConfig):
         return cls(**{name: parts[name].from_dict(part) for name, part in overrides.items()})
 
     @classmethod
-    def from_file(cls, path: str | Path) -> Self:
-        """Read a JSON file of overrides.
+    def from_file(cls, path: str | Path, base: Self | None = None) -> Self:
+        """Read a JSON file of overrides of the defaults, or of another config.
 
         Raises:
             ConfigError: The file cannot be read, is not a JSON object, or holds an unknown or bad knob.
@@ -348,4 +348,6 @@ class Config(_JsonConfig):
             raise ConfigError(f"{path}: expected a JSON file of overrides: {error}") from error
         if not isinstance(overrides, dict):
             raise ConfigError(f"{path}: expected a JSON object, found {type(overrides).__name__}")
-        return cls.from_dict(overrides)
+        before = {} if base is None else base.to_dict()
+        merged = {name: {**before.get(name, {}), **part} for name, part in overrides.items() if isinstance(part, dict)}
+        return cls.from_dict({**before, **overrides, **merged})

@@ -409,6 +409,7 @@ def test_a_sound_of_a_dataset_depends_on_seed_kind_and_number_alone(tmp_path):
 
 def test_progress_is_shown_on_request(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("TQDM_DISABLE")
+    monkeypatch.setattr("vaelab.progress.is_live", lambda: True)
     synth.write_dataset(tmp_path, per_class=1, sample_rate=8000, kinds=["clap"], progress=False)
     assert capsys.readouterr().err == ""
     synth.write_dataset(tmp_path, per_class=1, sample_rate=8000, kinds=["clap"])

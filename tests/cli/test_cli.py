@@ -1,6 +1,5 @@
 """The command: what is documented works, a mistake is one line on stderr and an exit status."""
 
-import dataclasses
 import inspect
 import json
 import subprocess
@@ -10,7 +9,6 @@ import pytest
 import soundfile
 
 from vaelab import SoundSampleTool, audio, cli
-from vaelab.config import Config, TrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -175,12 +173,16 @@ def test_help_loads_nothing_heavy():
     assert finished.stdout.strip() == "False"
 
 
-def test_a_resumed_run_refuses_another_config(here, capsys):
-    other = dataclasses.replace(Config(), train=TrainConfig(batch_size=3))
-    (here / "other.json").write_text(json.dumps(other.to_dict()))
+def test_a_resumed_run_takes_overrides_of_its_own_config(here, capsys):
+    (here / "other.json").write_text('{"train": {"batch_size": 3}}')
+    command = ["train", "--logdir", "model_Two", "--config", "other.json", "--num-steps", 1]
+    status, out, _ = run(capsys, *command)
+    assert status == 0
+    assert "with train.batch_size 3 instead of" in out
+    (here / "other.json").write_text('{"model": {"width": 12}, "train": {"batch_size": 4}}')
     status, _, err = run(capsys, "train", "--logdir", "model_Two", "--config", "other.json")
     assert status == 1
-    assert "another config" in err
+    assert "found model.width 12 instead of" in err
 
 
 @pytest.fixture(scope="module")

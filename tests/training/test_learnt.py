@@ -92,7 +92,7 @@ def test_a_grown_dataset_is_said_and_the_best_judged_anew(folder, sounds, tiny, 
     now = make(folder)
     capsys.readouterr()
     train(folder, num_steps=10)
-    (line,) = capsys.readouterr().out.splitlines()
+    line, _ = capsys.readouterr().out.splitlines()
     assert "m: the dataset has changed since step 10: 4 added (" in line
     assert "), 1 removed; training goes on" in line
     assert f"judged anew on the {len(now.side('validation'))} sounds held out now" in line

@@ -1,6 +1,8 @@
 """The training line: what it says, with an honest time left."""
 
 import dataclasses
+import io
+import sys
 
 import pytest
 
@@ -51,6 +53,31 @@ def test_without_a_speed_nothing_is_invented():
     with Bar(0, None, CONFIG, show=False) as bar:
         bar.done(20, 3.0, Schedule())
         assert bar.texts(3.0, Schedule()) == ["loss 3", "rate 1.0e-03"]
+
+
+class Stream(io.StringIO):
+    def __init__(self, terminal):
+        super().__init__()
+        self.isatty = lambda: terminal
+
+
+@pytest.mark.parametrize(
+    ("terminal", "disabled", "lines", "returns"),
+    [(True, "", 0, True), (True, "0", 0, True), (True, "1", 0, False), (False, "", 2, False), (False, "1", 0, False)],
+)
+def test_without_a_terminal_there_is_a_line_at_each_evaluation(monkeypatch, capsys, terminal, disabled, lines, returns):
+    monkeypatch.setattr(sys, "stderr", Stream(terminal))
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    monkeypatch.setenv("TQDM_DISABLE", disabled)
+    with Bar(0, None, CONFIG) as bar:
+        for step in range(10, 201, 10):
+            bar.done(step, 99.6, Schedule())
+            if step % 100 == 0:
+                bar.evaluated(HELD_OUT)
+    out = capsys.readouterr().out
+    assert out.count("\n") == lines == out.count("held out 90, kl 12, error 2.35 dB")
+    assert ("training: step 100, loss 100, held out" in out) == (lines > 0)
+    assert ("\r" in sys.stderr.getvalue()) == returns
 
 
 @pytest.mark.parametrize(

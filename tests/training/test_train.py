@@ -104,7 +104,7 @@ def test_a_signal_finishes_the_step_and_saves(tiny, home, tmp_path):
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_it_stops_by_itself(tiny, home, tmp_path):
+def test_it_stops_by_itself(tiny, home, tmp_path, capsys):
     quick = dataclasses.replace(tiny.train, patience=1, min_improvement=0.5, decay=0.05, decay_steps=1)
     seen = []
     loop.train(
@@ -118,6 +118,56 @@ def test_it_stops_by_itself(tiny, home, tmp_path):
         progress=False,
     )
     assert 2 <= len(seen) < 10
+    steps, best = [metrics["step"] for metrics in seen[-1].history], min(seen[-1].history, key=lambda now: now["loss"])
+    words = f"converged at step {steps[-1]}: loss falls no more; its lowest held-out loss is {best['loss']:.5g}"
+    assert f"{words}, of step {best['step']}" in capsys.readouterr().out
+    loop.train(tmp_path / "m", home=home, progress=False)
+    assert f"{words}, of step {best['step']}" in capsys.readouterr().out
+    slower = dataclasses.replace(quick, learning_rate=1e-5)
+    loop.train(tmp_path / "m", config=Config(tiny.audio, tiny.model, slower), home=home, progress=False)
+    assert f"from step {steps[-1]} on with train.learning_rate 1e-05 instead of 0.002" in capsys.readouterr().out
+    assert len(metrics_of(tmp_path / "m")) > len(steps)
+
+
+def metrics_of(logdir):
+    return [json.loads(line) for line in (logdir / "metrics.jsonl").read_text().splitlines()]
+
+
+CHANGES = {
+    "a lower rate": ({"learning_rate": 1e-4}, "train.learning_rate 0.0001 instead of 0.002", ""),
+    "another beta": ({"beta": 0.25}, "train.beta 0.25 instead of 1.0", "beta is 0.25; training goes on, with its best"),
+    "another batch size": ({"batch_size": 5}, "train.batch_size 5 instead of 8", ""),
+    "another figure": (
+        {"follow": "audible_db"},
+        "train.follow 'audible_db' instead of 'loss'",
+        "follow is audible_db;",
+    ),
+    "more patience": ({"patience": 9}, "train.patience 9 instead of 4", ""),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_settings_of_training_may_change(straight, tiny, home, tmp_path, capsys, change):
+    """Recorded in run.json and, at each evaluation, in the metrics; the change is no part of what was before."""
+    changes, words, judged = CHANGES[change]
+    shutil.copytree(straight, tmp_path / "m")
+    config = Config(tiny.audio, tiny.model, dataclasses.replace(tiny.train, **changes))
+    loop.train(tmp_path / "m", config=config, num_steps=40, home=home, progress=False)
+    out = capsys.readouterr().out
+    assert f"from step 30 on with {words}" in out
+    assert judged in out
+    stored = json.loads((tmp_path / "m" / "run.json").read_text())
+    assert [entry["step"] for entry in stored["changes"]] == [30]
+    assert stored["config"]["train"] == dataclasses.asdict(config.train)
+    before, after = metrics_of(straight), metrics_of(tmp_path / "m")
+    assert after[: len(before)] == before
+    assert [entry["step"] for entry in after[len(before) :]] == [35, 40]
+    for entry in after[len(before) :]:
+        assert (entry["beta"], entry["batch_size"]) == (config.train.beta, config.train.batch_size)
+        assert entry["rate"] <= config.train.learning_rate
+        assert entry["loss"] == pytest.approx(entry["recon"] + config.train.beta * entry["kl"], rel=1e-4)
+    loop.train(tmp_path / "m", num_steps=41, home=home, progress=False)  # the same command goes on with it
+    assert "instead of" not in capsys.readouterr().out
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tiny, home, tmp_path, monkeypatch):
@@ -188,11 +238,14 @@ def test_a_run_keeps_its_dataset_and_config(trained, home, tiny):
     logdir, _, _ = trained
     with pytest.raises(TrainError, match="holds a run on dataset 'built in', not 'other'"):
         loop.train(logdir, "other", home=home)
-    with pytest.raises(TrainError, match="another config"):
+    with pytest.raises(TrainError, match=r"fixed when a run begins, found audio.sample_rate 44100 instead of 8000"):
         loop.train(logdir, config=Config(), home=home)
     smaller = dataclasses.replace(tiny, model=dataclasses.replace(tiny.model, latent_dim=3))
-    with pytest.raises(TrainError, match="another config"):
+    with pytest.raises(TrainError, match=r"model.latent_dim 3 instead of 8; use another logdir .* may change: .*beta"):
         loop.train(logdir, config=smaller, home=home)
+    varied = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, variants=7, beta=0.1))
+    with pytest.raises(TrainError, match=r"found train.variants 7 instead of \d; use another logdir"):
+        loop.train(logdir, config=varied, home=home)
     loop.train(logdir, config=tiny, num_steps=150, home=home, progress=False)
 
 

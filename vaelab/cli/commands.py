@@ -45,7 +45,7 @@ def train(options) -> None:
             with files.replacing(logdir / f"{name}.png") as temporary:
                 picture.savefig(temporary)
 
-    config = Config.from_file(options.config) if options.config else None
+    config = Config.from_file(options.config, training.config_in(logdir)) if options.config else None
     training.train(logdir, options.dataset, config, seed=options.seed, num_steps=options.num_steps, on_evaluation=draw)
     print(f"the best model is {logdir / 'best.safetensors'}")
 

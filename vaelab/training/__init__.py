@@ -4,6 +4,7 @@ Public names:
 
     train           a dataset to a model in a logdir, resumable
     fit, gather     the loop alone, on features in memory or in the store
+    config_in       the config of a run
     start           the model that a run starts from
     train_step, batches    one step, and the rows that it is given
 """
@@ -13,5 +14,5 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["batches", "train_step"],
-    submod_attrs={"logdir": ["Evaluation", "TrainError"], "loop": ["fit", "gather", "start", "train"]},
+    submod_attrs={"logdir": ["Evaluation", "TrainError", "config_in"], "loop": ["fit", "gather", "start", "train"]},
 )

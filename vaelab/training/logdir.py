@@ -1,6 +1,6 @@
 """Files of a run in its logdir: settings, newest states, metrics, and the best model.
 
-run.json                     dataset, config and seed
+run.json                     dataset, config and seed; changes of the config, each with the step from which it holds
 dataset.json                 the sounds that the newest state was trained on
 state-STEP.safetensors       all that is needed to go on as if nothing had happened; the newest two
 metrics.jsonl                one line for each evaluation
@@ -34,6 +34,7 @@ from vaelab.training.schedule import Schedule
 
 LABEL_SET = "class"
 STATES_KEPT = 2
+FIXED = ("train.variants",)  # beside audio and model
 NO_WRITING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
@@ -71,10 +72,10 @@ def open_run(
             raise TrainError(
                 f"{logdir}: holds a run on dataset {settings.dataset!r}, not {dataset!r}; use another logdir"
             )
-        if config is not None and _labelled(config, settings.config.model.labels) != settings.config:
-            raise TrainError(f"{logdir}: holds a run with another config; use another logdir")
         loaded = load_dataset(settings.dataset, home)
         _check_classes(logdir, settings, loaded)
+        if config is not None:
+            settings = _reconfigured(logdir, settings, _labelled(config, settings.config.model.labels))
         return settings, loaded
     if dataset is None:
         raise TrainError(f"{logdir}: holds no run to resume; name a dataset to start one (--dataset NAME)")
@@ -86,6 +87,46 @@ def open_run(
         with writing(logdir):
             files.write_text(path, text)
     return settings, loaded
+
+
+def config_in(logdir: str | Path) -> Config | None:
+    """The config of the run in a logdir; None if there is no run.
+
+    Raises:
+        TrainError: Its settings are damaged.
+    """
+    path = files.from_home(logdir) / "run.json"
+    return _read_settings(path).config if path.exists() else None
+
+
+def _reconfigured(logdir: Path, settings: RunSettings, config: Config) -> RunSettings:
+    """The settings with another config, recorded; what was fixed when the run began must be the same."""
+    then, now = settings.config.to_dict(), config.to_dict()
+    changes = {
+        f"{part}.{name}": [then[part][name], value]
+        for part, values in now.items()
+        for name, value in values.items()
+        if then[part][name] != value
+    }
+    if not changes:
+        return settings
+    if fixed := {name: pair for name, pair in changes.items() if not name.startswith("train.") or name in FIXED}:
+        raise TrainError(
+            f"{logdir}: expected the settings that are fixed when a run begins, found {_in_words(fixed)}; use another "
+            "logdir for them. What may change: " + ", ".join(sorted(set(now["train"]) - {name[6:] for name in FIXED}))
+        )
+    if devices.is_first():
+        step = max((int(path.stem[6:]) for path in logdir.glob("state-*.safetensors")), default=0)
+        print(f"{logdir}: from step {step} on with {_in_words(changes)}")
+        stored = json.loads((logdir / "run.json").read_text(encoding="utf-8"))
+        stored |= {"config": now, "changes": [*stored.get("changes", []), {"step": step, **changes}]}
+        with writing(logdir):
+            files.write_text(logdir / "run.json", json.dumps(stored, indent=1))
+    return dataclasses.replace(settings, config=config)
+
+
+def _in_words(changes: dict[str, list[Any]]) -> str:
+    return ", ".join(f"{name} {now!r} instead of {then!r}" for name, (then, now) in changes.items())
 
 
 def _check_classes(logdir: Path, settings: RunSettings, loaded: Dataset) -> None:
@@ -120,6 +161,20 @@ class RunState:
     sounds: LearntSounds | None = None  # that it learns from; None if they are in no dataset
     changed: str = ""  # in words, since the state was saved
     recorded: bool = False  # the sounds stand in the logdir
+    config: TrainConfig | None = None  # that it goes on with
+    refigured: str = ""  # in words: a setting of the followed figure that is another since the state was saved
+
+    def configure(self, config: TrainConfig | None, then: dict[str, Any] | None) -> None:
+        """Go on with a config, after a state of another, or of an unknown one: a run that had ended goes on too."""
+        self.config = config
+        if config is None or then is None:
+            return
+        now = dataclasses.asdict(config)
+        changed = {name for name in then.keys() & now.keys() if then[name] != now[name]}
+        if changed:
+            self.schedule.done, self.schedule.waiting = False, 0
+        decisive = {"follow"} | ({"beta"} if config.follow == "loss" else set())
+        self.refigured = ", ".join(f"{name} is {now[name]}" for name in sorted(changed & decisive))
 
     def means(self) -> dict[str, float]:
         """The pending metrics' means over steps."""
@@ -136,10 +191,12 @@ class RunState:
         return self.schedule.update(seen.metrics[config.follow], seen.step, config)
 
 
-def restore(logdir: Path, start: Any, sounds: LearntSounds | None = None) -> RunState:
+def restore(
+    logdir: Path, start: Any, sounds: LearntSounds | None = None, config: TrainConfig | None = None
+) -> RunState:
     """The newest run in `logdir` that is whole, or the start; a damaged one is named and passed over.
 
-    It goes on with `sounds`, and says what has changed if it learnt from others.
+    It goes on with `sounds` and `config`, and says what has changed if it learnt from others.
     """
     saved = sorted(logdir.glob("state-*.safetensors"), reverse=True)
     for path in saved:
@@ -147,6 +204,7 @@ def restore(logdir: Path, start: Any, sounds: LearntSounds | None = None) -> Run
             tensors, meta = checkpoint.load(path)
             state = checkpoint.fill(start, tensors, path)
             run = RunState(state, Schedule(**meta["schedule"]), meta["history"], meta["pending"], sounds)
+            run.configure(config, meta.get("train"))
             run.changed = _changes(logdir, meta.get("sounds"), sounds)
         except checkpoint.CheckpointError as error:
             print(f"passed over: {error}")
@@ -157,7 +215,7 @@ def restore(logdir: Path, start: Any, sounds: LearntSounds | None = None) -> Run
             return run
     if saved:
         raise TrainError(f"{logdir}: expected a whole state to resume from, found all damaged; start in a new logdir")
-    return RunState(start, Schedule(), [], [], sounds)
+    return RunState(start, Schedule(), [], [], sounds, config=config)
 
 
 def _changes(logdir: Path, then: str | None, sounds: LearntSounds | None) -> str:
@@ -199,6 +257,8 @@ def save_run(logdir: Path, run: RunState) -> None:
         "history": run.history,
         "pending": run.pending,
     }
+    if run.config is not None:
+        meta["train"] = dataclasses.asdict(run.config)
     if run.sounds is not None:
         meta["sounds"] = run.sounds.digest
     checkpoint.save(logdir / f"state-{int(run.state.step):08d}.safetensors", run.state, meta)

@@ -71,7 +71,8 @@ def train(
         logdir: Folder of the model. If it holds a run already, that run is resumed with its own dataset,
             config and seed.
         dataset: Name of the dataset; needed for a new run.
-        config: Knobs of a new run; the classes are taken from the dataset.
+        config: Knobs of a new run; the classes are taken from the dataset. Of a run that is resumed, those of training
+            may differ: it goes on with them, and records that.
         seed: Of a new run.
         num_steps: Total steps after which to stop at the latest.
         home: Where datasets live.
@@ -79,7 +80,7 @@ def train(
         progress: Show bars.
 
     Raises:
-        TrainError: A new run without a dataset, or a resumed one with another dataset or config, or new classes.
+        TrainError: A new run without a dataset, or a resumed one with another dataset, front end, model or classes.
         DatasetError: No such dataset.
     """
     logdir = files.from_home(logdir)
@@ -163,11 +164,11 @@ def fit(
     with writing(logdir) if devices.is_first() else nullcontext():
         model = start(training, config, logdir, jax.random.fold_in(jax.random.key(seed), 0), create, sounds)
         trainer = _Trainer(model, held_out, config, logdir, seed, mesh, on_evaluation, tapes, sounds)
-        if trainer.run.changed:
+        if trainer.run.changed or trainer.run.refigured:
             trainer.judge_anew()
         if trainer.run.history and devices.is_first():
             write_metrics(logdir, trainer.run)
-        rows = feed(training, seed, config.train, mesh)
+        rows, first_step = feed(training, seed, config.train, mesh), trainer.step
         show = progress and devices.is_first()
         with stop_on_signal() as stopped, Bar(trainer.step, num_steps, config.train, show) as bar, closing(rows):
             # One dispatch is always on its way: its metrics are read after the next one has started.
@@ -189,6 +190,8 @@ def fit(
             trainer.check(unread_metrics, bar)
             if stopped.is_set():
                 bar.say(f"stopped at step {trainer.step}; the same command goes on from there")
+            elif devices.is_first() and (trainer.run.schedule.done or trainer.step == first_step):
+                bar.say(trainer.ending())
         trainer.finish()
         devices.wait_for_all("saved")
         return _load(logdir / "best.safetensors", model)
@@ -267,7 +270,7 @@ class _Trainer:
         trained, fixed = models.trainable(model.params)
         self.noise_key = devices.place_key(jax.random.fold_in(key, 1), mesh)
         self.evaluation_key = jax.random.fold_in(key, 2)
-        self.run: RunState = restore(logdir, train_step.start(trained, config.train), sounds)
+        self.run: RunState = restore(logdir, train_step.start(trained, config.train), sounds, config.train)
         self.step = int(self.run.state.step)
         if not devices.agree(self.step):
             raise TrainError(f"{logdir}: expected one logdir that all hosts see, found different states")
@@ -323,10 +326,11 @@ class _Trainer:
     def judge_anew(self) -> None:
         """Begin the schedule again, with the best model so far as it does on the sounds held out now."""
         if devices.is_first():
-            count = len(self.held_out.features)
+            count, changed = len(self.held_out.features), self.run.changed
+            subject = f"the dataset has changed since step {self.step}: {changed}" if changed else self.run.refigured
             print(
-                f"{self.logdir}: the dataset has changed since step {self.step}: {self.run.changed}; training goes on, "
-                f"with its best model judged anew on the {count} sounds held out now"
+                f"{self.logdir}: {subject}; training goes on, with its best model judged anew on the {count} sounds "
+                "held out now"
             )
         self.run.schedule = Schedule()
         if (best := best_so_far(self.logdir)) is None:
@@ -338,6 +342,16 @@ class _Trainer:
         seen = Evaluation(self.step, {**meta["metrics"], **metrics}, confusion, self.run.history, model)
         if self.run.schedule.update(metrics[self.config.train.follow], self.step, self.config.train):
             self._save(save_best, seen, self.seed, meta.get("trained_on", ()))
+
+    def ending(self) -> str:
+        """The reason why the run is at its end, with its best figure, in words."""
+        follow = self.config.train.follow
+        best, history = self.run.schedule.best, reversed(self.run.history)
+        step = next((f", of step {metrics['step']}" for metrics in history if metrics[follow] == best), "")
+        lowest = f"; its lowest held-out {follow} is {best:.5g}{step}" if np.isfinite(best) else ""
+        if self.run.schedule.done:
+            return f"converged at step {self.step}: {follow} falls no more{lowest}"
+        return f"nothing to do: {self.step} steps are done; ask for more{lowest}"
 
     def finish(self) -> None:
         """Save and evaluate a run that ends between evaluations.
@@ -362,7 +376,8 @@ class _Trainer:
         averaged = dataclasses.replace(self.model, params={**self.run.state.average, **self.fixed})
         metrics, confusion = evaluate(averaged, self.held_out, self.config.train, self.evaluation_key)
         rate = self.run.schedule.rate(self.step, self.config.train)
-        metrics = {"step": self.step, "rate": rate, **metrics, **self.run.means()}
+        choices = {"beta": self.config.train.beta, "batch_size": self.config.train.batch_size}
+        metrics = {"step": self.step, "rate": rate, **choices, **metrics, **self.run.means()}
         copy = jax.tree.map(np.array, devices.fetch(averaged))  # the next step overwrites the device's
         return Evaluation(self.step, metrics, confusion, [*self.run.history, metrics], copy)
 

@@ -1,10 +1,13 @@
-"""The line that training shows while it runs, in terminal and notebook: losses, rate, speed, and time left."""
+"""The line that training shows while it runs: losses, rate, speed, and time left.
+
+In terminals and notebooks it is drawn anew all the time; elsewhere there is one line at each evaluation.
+"""
 
 import time
 from collections.abc import Callable, Mapping
 
 from vaelab.config import TrainConfig
-from vaelab.progress import progress_bar
+from vaelab.progress import is_live, is_off, progress_bar
 from vaelab.training.schedule import Schedule
 
 FORMS = {
@@ -30,7 +33,8 @@ class Bar:
         self._line = progress_bar(show=show, total=num_steps, initial=step, desc="training", bar_format=form)
         self._since: tuple[float, int] | None = None
         self._held_out: Mapping[str, float] = {}
-        self._step = step
+        self._step, self._loss, self._schedule = step, 0.0, Schedule()
+        self._prints = show and not is_live() and not is_off()
 
     def __enter__(self) -> "Bar":
         return self
@@ -45,13 +49,15 @@ class Bar:
     def evaluated(self, metrics: Mapping[str, float]) -> None:
         """Show an evaluation from now on."""
         self._held_out = metrics
+        if self._prints:
+            print(f"training: step {self._step}, {', '.join(self.texts(self._loss, self._schedule))}", flush=True)
 
     def done(self, step: int, loss: float, schedule: Schedule) -> None:
         """Steps are done up to this one, the last with this loss."""
         if self._since is None:
             self._since = self._clock(), step  # what was before is compilation
         self._line.update(step - self._step)
-        self._step = step
+        self._step, self._loss, self._schedule = step, loss, schedule
         self._line.set_postfix_str(", ".join(self.texts(loss, schedule)))
 
     def texts(self, loss: float, schedule: Schedule) -> list[str]:
