@@ -321,7 +321,7 @@ def test_a_class_never_loses_its_only_group():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"train_ratio": 1.0}, "train ratio: expected between 0 and 1, found 1.0"),
+        ({"train_ratio": 1.0}, "train ratio: expected a share above 0 and below 1, found 1; 0.9 trains on nine tenths"),
         ({"labels": "colour"}, "labels: expected one of folder, hydrogen-instrument, hydrogen-kit, found 'colour'"),
         ({"group_by": "moon"}, "group by: expected one of folder, found 'moon'"),
         ({"classes": True, "labels": "hydrogen-kit"}, "expected --classes or --labels hydrogen-kit, found both"),
@@ -440,7 +440,7 @@ def test_the_command_reports(tmp_path, monkeypatch, capsys):
         assert re.search(line, printed)
     assert len(load_dataset("Drums").entries) == 8
     assert cli.main([*command, "--labels", "hydrogen-kit"]) == 1
-    assert "vaelab: labels: expected --classes or --labels hydrogen-kit" in capsys.readouterr().err
+    assert "vaelab: --labels: expected --classes or --labels hydrogen-kit" in capsys.readouterr().err
     assert cli.main(["make-dataset", "--data-dir", str(root), "--dataset-name", "Packs", "--group-by", "folder"]) == 0
 
 

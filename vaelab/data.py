@@ -7,6 +7,7 @@ did not change are not read again. `vaelab.datasets.manifest` describes a datase
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 GROUPINGS = ("folder",)
+SIDES = {"train", "training", "test", "testing", "valid", "validation", "val", "dev", "eval", "holdout"}  # not classes
 
 
 def make_dataset(
@@ -76,7 +78,10 @@ def make_dataset(
     labels = _checked_labels(classes, labels, group_by)
     check_name(name)
     if not 0 < train_ratio < 1:
-        raise DatasetError(f"train ratio: expected between 0 and 1, found {train_ratio}")
+        raise DatasetError(
+            f"train ratio: expected a share above 0 and below 1, found {train_ratio:g}; 0.9 trains on nine tenths, and "
+            "some sounds must be held out to judge the model"
+        )
     if isinstance(hold_out, str):
         raise DatasetError(f"hold out: expected a list of folders' names, found one: [{hold_out!r}]")
     roots = _roots(data_dirs, Path(home) / name)
@@ -95,6 +100,8 @@ def make_dataset(
             f"found {len(entries)} among {len(scanned)} files with such names"
             + "".join(f"; {printable(skip['path'])}: {skip['reason']}" for skip in skipped[:1])
         )
+    if labels == "folder":
+        _check_classes(roots, {entry.label for entry in entries} - {None})
     if hold_out:
         entries = _held_out_by_name(entries, roots, hold_out)
     else:
@@ -220,6 +227,23 @@ def _unpacked(
         if files.from_home(path).is_file():
             font = unpacking.unpack(path, root, overwrite=overwrite, progress=progress)
             yield from (Skipped(number, name, reason) for name, reason in font.skipped.items())
+
+
+def _check_classes(roots: Sequence[Path], classes: set[str]) -> None:
+    """Tell, by a warning, of folders that make no classes, or hardly those that are meant."""
+    looked = ", ".join(map(printable, roots))
+    if not classes:
+        warnings.warn(
+            f"{looked}: expected folders in it as classes, found sounds without any; nothing is labelled: put the "
+            "sounds of each class into a folder of its name there, or name the folder around",
+            stacklevel=3,
+        )
+    elif {name.lower() for name in classes} <= SIDES:
+        warnings.warn(
+            f"{looked}: expected folders in it as classes, found {', '.join(sorted(classes))}, which look like sides "
+            "of a split; where the classes are in them, name them as --data-dir",
+            stacklevel=3,
+        )
 
 
 def _tapes(roots: Sequence[Path], entries: Sequence[Entry]) -> tuple[list[dict], dict[tuple[int, str], dict]]:

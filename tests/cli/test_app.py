@@ -88,8 +88,11 @@ def test_a_library_without_a_map_is_told_before_there_is_a_page(path, tmp_path, 
     """Voila, which need not be there, is not started."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: "there")
     (tmp_path / "empty").mkdir()
-    status, _, err = run(capfd, "app", str(path), "--library-dir", "empty", "--no-browser")
+    status = cli.main(["app", str(path), "--library-dir", "empty", "--no-browser", "--port", "8899"])
+    out, err = capfd.readouterr()
     assert status == 1
+    assert out.splitlines()[0].startswith("starting http://127.0.0.1:8899/?token=")
+    assert out.splitlines()[1] == "app: embedding the library and laying out its map ..."
     assert "empty: expected at least one readable sound" in err
     assert "app: expected a library that can be laid out on a map" in err
 

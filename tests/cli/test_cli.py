@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import re
+import shutil
 import subprocess
 import sys
 
@@ -88,9 +90,9 @@ def test_generate_offers_every_setting_of_the_tool():
         --no-phase --detail 1 --channels source --label kick --refine 1 --seconds 1 --bits 16 --seed 1 --overwrite"""
     options = vars(cli.parser().parse_args(command.split()))
     settings = inspect.signature(SoundSampleTool.generate).parameters
-    assert options.keys() - {"model", "run"} == settings.keys() - {"self", "directions"}
+    assert options.keys() - {"model", "run", "command"} == settings.keys() - {"self", "directions"}
     fewest = vars(cli.parser().parse_args(command.split()[:6]))
-    assert fewest.keys() - {"model", "run"} == {"audio_files", "out_file"}
+    assert fewest.keys() - {"model", "run", "command"} == {"audio_files", "out_file"}
 
 
 def test_classes_come_from_folders(here, capsys, sounds):
@@ -113,8 +115,11 @@ def test_built_in_sounds(here, capsys):
         (["make-dataset", "--data-dir", "nowhere", "--dataset-name", "X"], "nowhere: expected a folder of sounds"),
         (["make-dataset", "--data-dir", "empty", "--dataset-name", "X"], "expected at least 2 different sounds"),
         (["make-dataset", "--data-dir", "single", "--dataset-name", "X"], "expected at least 2 different sounds"),
-        (["make-dataset", "--data-dir", ".", "--dataset-name", "../X"], "dataset name: expected a plain folder name"),
-        (["make-dataset", "--data-dir", ".", "--dataset-name", "X", "--train-ratio", "2"], "train ratio: expected"),
+        (["make-dataset", "--data-dir", ".", "--dataset-name", "../X"], "--dataset-name: expected a plain folder name"),
+        (
+            ["make-dataset", "--data-dir", ".", "--dataset-name", "X", "--train-ratio", "2"],
+            "--train-ratio: expected a share",
+        ),
         (["train", "--logdir", "m"], "m: holds no run to resume; name a dataset"),
         (["train", "--logdir", "m", "--dataset", "Nope"], "no dataset 'Nope': looked for datasets/Nope/manifest.json"),
         (["train", "--logdir", "m", "--dataset", "Two", "--config", "bad.json"], "unknown latent; valid keys"),
@@ -202,6 +207,7 @@ def test_similar(here, capsys, sounds):
     command = ["similar", target, "--model", "model_Two", "--library-dir", sounds, "--num-similar", 3]
     status, out, _ = run(capsys, *command)
     assert status == 0
+    assert out.splitlines()[-4].split() == ["file", "onset_s", "distance"]
     assert out.splitlines()[-3].rsplit(maxsplit=2) == [str(target), "0.000", "0.000"]
     status, out, _ = run(capsys, *command, "--json", "--label", "clap", "--metric", "cosine")
     rows = json.loads(out)
@@ -215,7 +221,10 @@ def test_similar(here, capsys, sounds):
 def test_classify_files_and_folders(here, classes, capsys, sounds):
     status, out, _ = run(capsys, "classify", sounds / "kick", sounds / "clap" / "clap_0001.wav", "--model", classes)
     assert status == 0
-    assert len(out.splitlines()) == 7
+    lines = out.splitlines()
+    assert lines[0].split() == ["file", "class", "probability", "known", "percentile", "reason"]
+    assert len(lines) == 1 + 7 + 1
+    assert lines[-1].startswith("classes: clap, ")
     (here / "mixed").mkdir(exist_ok=True)
     (here / "mixed" / "bad.wav").write_bytes(b"no sound")
     (here / "mixed" / "=cmd.wav").write_bytes((sounds / "clap" / "clap_0001.wav").read_bytes())
@@ -242,6 +251,103 @@ def test_classes_need_a_classifier(here, capsys, sounds):
     status, _, err = run(capsys, "classify", sounds / "kick", "--model", "model_Two")
     assert status == 1
     assert "no classifier; train one on a dataset made with `vaelab make-dataset --classes`" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            "generate --model m --weigths 1 2 a.wav --out-file x.wav",
+            "generate: error: unrecognized option --weigths; did you mean --weights?",
+        ),
+        ("generate --model m --out-fil=x.wav", "unrecognized option --out-fil; did you mean --out-file?"),
+        ("train --logdirr m", "did you mean --logdir?"),
+        ("similar a.wav --model m --libary-dir x", "did you mean --library-dir?"),
+        ("slice t.wav --out-dir x --qqq", "vaelab slice: error: unrecognized option --qqq\n"),
+    ],
+)
+def test_a_misspelt_option_gets_the_hint(capsys, words, message):
+    with pytest.raises(SystemExit) as stop:
+        run(capsys, *words.split())
+    err = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert message in err
+    assert f"usage: vaelab {words.split()[0]} " in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "a.wav b.wav --weights 1 -2",
+        "--weights 1 -2 a.wav b.wav",
+        "--weights 1 -2 -- a.wav b.wav",
+        "--offsets 0 1 --weights 1 -2 a.wav b.wav",
+    ],
+)
+def test_files_may_follow_numbers(words):
+    options = cli.parser().parse_args(["generate", "--model", "m", "--out-file", "x.wav", *words.split()])
+    assert (options.audio_files, options.weights) == (["a.wav", "b.wav"], [1.0, -2.0])
+    similar = cli.parser().parse_args(
+        ["similar", "--model", "m", "--library-dir", "d", "--weights", "1", "2", "a", "b"]
+    )
+    assert (similar.files, similar.weights) == (["a", "b"], [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--weights 1 -1 {0} {1}", "vaelab: --weights: .*, or use --no-normalize-weights for plain"),
+        ("--weights 1 {0} {1}", "vaelab: --weights: expected 2"),
+        ("--weights 1", "vaelab: --weights: expected none without files"),
+        ("--prior normal {0}", "vaelab: --prior: expected none with files"),
+        ("--detail 0.5", "vaelab: --detail: expected none without files, found 0.5"),
+        ("--channels source --no-phase --detail 0 {0}", r"vaelab: --channels: .*\(with seconds or --no-phase"),
+        ("--variance -1 {0}", "vaelab: --variance: expected"),
+    ],
+)
+def test_errors_name_flags(here, capsys, sounds, words, message):
+    files = sorted(map(str, (sounds / "kick").iterdir()))
+    words = [word.format(*files) for word in words.split()]
+    status, _, err = run(capsys, "generate", "--model", "model_Two", "--out-file", "e.wav", *words)
+    assert status == 1
+    assert re.match(message, err), err
+
+
+def test_a_format_that_cannot_be_written_is_refused_before_any_work(here, capsys):
+    for command in (["generate", "--model", "no such model"], ["generate", "--model", "no such model", "--count", "2"]):
+        status, _, err = run(capsys, *command, "--out-file", "x.mp3")
+        assert (status, err) == (1, "vaelab: x.mp3: expected a name ending in .wav, .flac or .aiff, found .mp3\n")
+
+
+def test_folders_without_classes_are_named(here, capsys, sounds):
+    command = ["make-dataset", "--dataset-name", "Flat", "--classes", "--data-dir"]
+    status, out, err = run(capsys, *command, sounds / "kick")
+    assert status == 0
+    assert "kick: expected folders in it as classes, found sounds without any; nothing is labelled" in err
+    (here / "two" / "snare").mkdir(parents=True)
+    shutil.copy(sounds / "snare" / "snare_0001.wav", here / "two" / "snare")
+    shutil.copytree(sounds / "tom", here / "two" / "tom")
+    status, out, err = run(capsys, *command, here / "two", sounds / "kick")
+    assert f"2 classes: snare 1, tom 6; unlabelled 6 ({sounds / 'kick'} 6)" in out
+    assert err == ""
+    for side in ("train", "Test"):
+        shutil.copytree(here / "two", here / "split" / side)
+    shutil.rmtree(here / "split" / "Test" / "tom")
+    shutil.copy(sounds / "clap" / "clap_0001.wav", here / "split" / "Test" / "snare" / "snare_0001.wav")
+    status, out, err = run(capsys, *command, here / "split")
+    assert "found Test, train, which look like sides of a split; where the classes are in them, name them as" in err
+
+
+def test_skipped_files_are_all_named(here, capsys, sounds):
+    shutil.copytree(sounds / "tom", here / "some bad")
+    for number in range(3):
+        (here / "some bad" / f"bad {number}.wav").write_text("no sound")
+    _, out, _ = run(capsys, "make-dataset", "--data-dir", "some bad", "--dataset-name", "Bad")
+    assert "all skipped files: datasets/Bad/skipped.txt" in out
+    lines = (here / "datasets" / "Bad" / "skipped.txt").read_text().splitlines()
+    names = [str(here / "some bad" / f"bad {number}.wav") for number in range(3)]
+    assert [line.split("\t")[0] for line in lines] == names
+    assert all("\texpected a sound file" in line for line in lines)
 
 
 def test_doctor(here, capsys):

@@ -30,6 +30,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "stream",
         ],
         "recipe": ["Recipe", "has_recipe", "read_recipe"],
-        "sound": ["EXTENSIONS", "Sound", "check_writable", "write"],
+        "sound": ["EXTENSIONS", "Sound", "check_format", "check_writable", "write"],
     },
 )

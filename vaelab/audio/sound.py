@@ -121,9 +121,14 @@ def check_writable(
         AudioError: Unknown suffix, or bits that the format does not have.
         TakenError: The file there must stay; see `check_replaceable`, also for `sources` and `overwrite`.
     """
+    check_format(path, bits)
+    check_replaceable(path, sources, overwrite=overwrite)
+
+
+def check_format(path: str | os.PathLike, bits: int = 16) -> None:
+    """Refuse, with an AudioError, a suffix or bits that `write` cannot write."""
     suffix = Path(path).suffix.lower()
     if suffix not in WRITABLE:
         raise AudioError(path, f"expected a name ending in .wav, .flac or .aiff, found {suffix or 'none'}")
     if bits not in WRITABLE[suffix]:
         raise AudioError(path, f"expected {', '.join(map(str, WRITABLE[suffix]))} bits for {suffix}, found {bits}")
-    check_replaceable(path, sources, overwrite=overwrite)

@@ -64,15 +64,19 @@ def serve(
         "place": os.getcwd(),
     }
     port, token = port or _free_port(), secrets.token_urlsafe(24)
+    address = f"http://{ADDRESS}:{port}/?token={token}"
+    print(f"starting {address}", flush=True)
     with _terminating(), tempfile.TemporaryDirectory(prefix="vaelab-app-") as place:
         if library_dir is not None:
+            print("app: embedding the library and laying out its map ...", flush=True)
             _lay_out(wishes, Path(place) / "map.png")
         (Path(place) / "app.ipynb").write_text(json.dumps(NOTEBOOK), encoding="ascii")
         # The token goes by the environment: other users of the machine see what stands in a command line.
         environment = {**os.environ, WISHES: json.dumps(wishes), "JUPYTER_TOKEN": token}
+        print("app: starting the server ...", flush=True)
         server = subprocess.Popen(_command(Path(place) / "app.ipynb", port), env=environment, cwd=place)
         try:
-            _wait(server, port, token, browser)
+            _wait(server, port, address, browser)
         except KeyboardInterrupt:
             print("stopped")
         finally:
@@ -126,14 +130,13 @@ def _command(notebook: Path, port: int) -> list[str]:
     return [sys.executable, "-m", "voila", str(notebook), *settings, *quiet]
 
 
-def _wait(server: subprocess.Popen, port: int, token: str, browser: bool) -> None:
+def _wait(server: subprocess.Popen, port: int, address: str, browser: bool) -> None:
     """Tell the address once it answers, and wait for the server's end."""
     deadline = time.monotonic() + START_S
     while not _answers(port):
         if server.poll() is not None or time.monotonic() > deadline:
             raise AppError("app: expected Voila to start, and it did not; what it said stands above")
         time.sleep(0.1)
-    address = f"http://{ADDRESS}:{port}/?token={token}"
     print(f"open {address}\nCtrl-C stops it", flush=True)
     if browser:
         webbrowser.open(address)

@@ -4,11 +4,13 @@ Exit status: 0 done, 1 the work failed (one line on stderr says why), 2 wrong us
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 
 from vaelab import VaelabError
 from vaelab.cli import commands as actions
+from vaelab.cli.arguments import Command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except (VaelabError, OSError) as error:
-        print(f"vaelab: {error}", file=sys.stderr)
+        print(f"vaelab: {_in_flags(str(error), options.command)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("vaelab: stopped", file=sys.stderr)
@@ -25,15 +27,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _in_flags(text: str, command: Command) -> str:
+    """An error of the library as the command's user knows it: options in place of Python's keywords."""
+    for keywords, flags in FLAGS.items():
+        text = re.sub(keywords, flags, text)
+    name, colon, rest = text.partition(":")
+    flag = command.flag(name.replace(" ", "_"))
+    return f"{flag}{colon}{rest}" if flag and colon else text
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line, without any heavy import."""
     top = argparse.ArgumentParser(
         prog="vaelab", description="Turn a folder of sounds into a latent space you can play.", allow_abbrev=False
     )
-    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=Command)
     for name, (add_options, run, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, allow_abbrev=False)
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, command=command)
         add_options(command)
     return top
 
@@ -213,6 +224,15 @@ def _app_options(command) -> None:
     command.add_argument("--no-browser", action="store_true", help="only print the address")
 
 
+FLAGS = {  # Python's keywords in errors, and the options that they are here
+    r"normalize_weights=False": "--no-normalize-weights",
+    r"\bphase=False": "--no-phase",
+    r"overwrite=True": "--overwrite",
+    r"open the tool with library_dir=FOLDER": "only SoundSampleTool can open one",
+    r"\bname the right one with model=": "name the right one with --model",
+    r"audio_files, after out_file": "front of --out-file",
+    r"\baudio_files\b": "files",
+}
 COMMANDS = {
     "make-dataset": (_make_dataset_options, actions.make_dataset, "folders of sounds -> a dataset"),
     "train": (_train_options, actions.train, "dataset -> a model; an existing logdir is resumed"),

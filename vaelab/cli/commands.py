@@ -13,6 +13,7 @@ from typing import Any
 def make_dataset(options) -> None:
     """Folders, sound fonts and tapes to a dataset."""
     from vaelab import data
+    from vaelab.datasets import manifest
 
     if not options.data_dir and not options.tape:
         raise data.DatasetError("make-dataset: expected --data-dir or --tape, found neither")
@@ -24,6 +25,8 @@ def make_dataset(options) -> None:
             **{**_slicing(options), **_keywords(data.make_dataset, options)},
         )
     print(dataset.report())
+    if dataset.skipped:
+        print(f"  all skipped files: {data.HOME / dataset.name / manifest.SKIPPED}")
 
 
 def train(options) -> None:
@@ -52,6 +55,9 @@ def train(options) -> None:
 
 def generate(options) -> None:
     """New sounds."""
+    from vaelab import audio
+
+    audio.check_format(options.out_file, getattr(options, "bits", 16))
     from vaelab.play import SoundSampleTool, outputs
 
     tool = SoundSampleTool(options.model)
@@ -95,15 +101,19 @@ def classify(options) -> None:
     """Classes of sounds, and how well the model knows them."""
     from vaelab.cli import tables
     from vaelab.play import SoundSampleTool
+    from vaelab.text import printable
 
     if options.out_file:
         tables.check_csv(options.out_file)
-    rows = tables.classes(SoundSampleTool(options.model), options.files)
+    tool = SoundSampleTool(options.model)
+    rows = tables.classes(tool, options.files)
     if options.out_file:
         rows = list(rows)
         print(f"wrote {tables.write_csv(options.out_file, rows)}: {len(rows)} sounds")
     if options.json or not options.out_file:
         print(tables.as_json(rows) if options.json else tables.as_text(rows))
+    if not options.json:
+        print(f"classes: {', '.join(map(printable, tool.class_names))}")
 
 
 def tell_state(options) -> None:

@@ -36,9 +36,9 @@ def classes(tool: SoundSampleTool, sounds: Sequence[str | os.PathLike]) -> Itera
 
 
 def as_text(rows: Rows) -> str:
-    """Columns of text, without the single probabilities."""
-    lines = [[_word(value) for name, value in row.items() if not name.startswith("p(")] for row in rows]
-    return aligned(lines)
+    """Columns of text under their names, without the single probabilities."""
+    rows = [{name: value for name, value in row.items() if not name.startswith("p(")} for row in rows]
+    return aligned([[*rows[0]], *(list(map(_word, row.values())) for row in rows)])
 
 
 def as_json(rows: Rows) -> str:

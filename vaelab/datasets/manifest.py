@@ -19,6 +19,7 @@ from vaelab.text import clock, printable, timecode
 
 HOME = Path("datasets")
 FORMAT = 1
+SKIPPED = "skipped.txt"  # beside the manifest: each file that is not used, and the reason
 MAX_NAME = 200  # bytes of a dataset's name
 
 
@@ -107,6 +108,13 @@ class Dataset:
             lines.append(f"  tape {printable(title)}: {len(mine)} segments, {clock(cut)} of {clock(tape['seconds'])}")
         return lines
 
+    def _where_unlabelled(self) -> str:
+        """The folders with sounds of no class, if there are several folders, with their counts."""
+        counts = Counter(entry.root for entry in self.entries if entry.label is None)
+        if not counts or len(self.roots) == 1:
+            return ""
+        return f" ({', '.join(f'{printable(self.roots[root])} {count}' for root, count in sorted(counts.items()))})"
+
     def _class_lines(self) -> list[str]:
         if not self.class_names:
             return []
@@ -115,7 +123,7 @@ class Dataset:
         if len(self.class_names) == 1:
             remark = "one class cannot be told apart from others, so that a model gets no classifier"
             return [f"  1 class: {named}; unlabelled {counts[None]}; {remark}"]
-        lines = [f"  {len(self.class_names)} classes: {named}; unlabelled {counts[None]}"]
+        lines = [f"  {len(self.class_names)} classes: {named}; unlabelled {counts[None]}{self._where_unlabelled()}"]
         for side, remark in (("validation", "nothing to hold out, all in train"), ("train", "nothing to train on")):
             present = {entry.label for entry in self.side(side)}
             if missing := [printable(name) for name in self.class_names if name not in present]:
@@ -154,7 +162,7 @@ def load_dataset(name: str, home: str | os.PathLike = HOME) -> Dataset:
 
 
 def write(dataset: Dataset, home: str | os.PathLike) -> None:
-    """Write a dataset's manifest, whole or not at all; raises an OSError if it cannot be written."""
+    """Write a dataset's manifest and the names of skipped files, each whole or not at all; an OSError if it cannot."""
     names = Entry.__slots__
     manifest: dict[str, Any] = {
         "format": FORMAT,
@@ -167,7 +175,11 @@ def write(dataset: Dataset, home: str | os.PathLike) -> None:
         "skipped": dataset.skipped,
         "tapes": dataset.tapes,
     }
-    files.write_text(Path(home) / dataset.name / "manifest.json", json.dumps(manifest, indent=1))
+    folder = Path(home) / dataset.name
+    files.write_text(folder / "manifest.json", json.dumps(manifest, indent=1))
+    paths = (printable(os.path.join(dataset.roots[skip["root"]], skip["path"])) for skip in dataset.skipped)
+    lines = [f"{path}\t{skip['reason']}\n" for path, skip in zip(paths, dataset.skipped, strict=True)]
+    files.write_text(folder / SKIPPED, "".join(lines), "utf-8")
 
 
 def check_name(name: str) -> None:
