@@ -1,6 +1,9 @@
 """Odd calls: each is done as meant, or refused in words that say what to do."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -10,6 +13,7 @@ import pytest
 from vaelab import SoundSampleTool, audio, cli, cutting, data, files, regenerate, training
 from vaelab import model as models
 from vaelab.audio import Recipe, Sound, built_in_tape
+from vaelab.config import ConfigError
 from vaelab.data import DatasetError
 from vaelab.models import checkpoint
 from vaelab.play import ToolError, outputs
@@ -187,3 +191,27 @@ def test_a_sound_is_what_its_file_is(home):
     assert tool.find_similar(sound, 1)[0] == tool.find_similar(path, 1)[0]
     mixes = [tool.find_similar(pair, 3, weights=[1, 2]) for pair in ([path, sound], [sound, path])]
     assert mixes[0][0] == mixes[1][0]
+
+
+def test_double_precision_is_refused_before_any_work(home, tiny):
+    """Under it no file would load, and a model trained with it would load nowhere."""
+    jax.config.update("jax_enable_x64", True)
+    try:
+        for call in (
+            lambda: SoundSampleTool(home / "m.safetensors"),
+            lambda: training.train(home / "run", "S", tiny, home=home / "d"),
+        ):
+            with pytest.raises(ConfigError, match=r"JAX_ENABLE_X64: expected off, .* found on; unset it"):
+                call()
+    finally:
+        jax.config.update("jax_enable_x64", False)
+    assert not (home / "run").exists()
+
+
+def test_the_command_computes_in_single_precision(home):
+    """Whatever the flag: the same seed, the same bytes."""
+    for value in ("0", "1"):
+        command = ["generate", "--model", "m.safetensors", "--seed", "1", "--out-file", f"{value}.wav"]
+        environment = {**os.environ, "JAX_ENABLE_X64": value}
+        subprocess.run([sys.executable, "-m", "vaelab.cli", *command], env=environment, cwd=home, check=True)
+    assert (home / "0.wav").read_bytes() == (home / "1.wav").read_bytes()

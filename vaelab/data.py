@@ -150,7 +150,7 @@ def dataset_of_tapes(
 
 
 def sound_files(root: str | os.PathLike) -> Iterator[Path]:
-    """Files below a folder with a sound's suffix, in order of name; links out of the folder are not followed."""
+    """Files below a folder with a sound's suffix, links to such files too, in order of name."""
     root = Path(root)
     return (root / path for path, reason in candidates(root) if reason is None)
 

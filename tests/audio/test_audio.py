@@ -394,3 +394,16 @@ def test_an_ogg_in_a_wav_is_that_ogg(tmp_path):
 def test_decoders_name_their_versions():
     assert decoders.version("a.wav") == f"libsndfile {soundfile.__libsndfile_version__}"
     assert decoders.version("a.M4A") == (f"av {av.__version__}" if av else None)
+
+
+def test_without_shared_memory_all_is_done_here(monkeypatch, tmp_path):
+    """As with a /dev/shm that cannot be written to, where joblib has no processes."""
+    backends = {name: backend for name, backend in workers.joblib.parallel.BACKENDS.items() if name != "loky"}
+    monkeypatch.setattr(workers.joblib.parallel, "BACKENDS", backends)
+    found = list(workers.outcomes(behave, [("tell",), ("refuse",), ("stumble",)], RefusalError, chunk=2))
+    assert found[0][0][0] == os.getpid()
+    assert found[1] == (None, "refused")
+    assert "KeyError" in found[2][1]
+    for number in range(3):
+        (tmp_path / f"{number}.wav").write_bytes(builders.sound("WAV", seconds=0.2 + number / 10))
+    assert len(make_dataset([tmp_path], "x", home=tmp_path / "d", progress=False).entries) == 3

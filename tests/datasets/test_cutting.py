@@ -287,3 +287,22 @@ def test_the_command_from_a_tape_to_a_dataset(recorded, tmp_path, monkeypatch, c
         assert cli.main(command) == 1
         assert message in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+def test_all_labels_deleted_are_no_segments(recorded, tmp_path):
+    """Said so; the tape and what was cut before stay whole, and without the file all come back."""
+    tape, folder = recorded[1], tmp_path / "cut"
+    content, (first, _) = tape.read_bytes(), cutting.cut_tape(tape, folder)
+    (folder / "labels.txt").write_text("")
+    for _ in range(2):
+        cut, _ = cutting.cut_tape(tape, folder)
+        assert cut.segments == ()
+        assert segments.report(cut, folder).startswith("no segments: every label was deleted")
+        assert list(folder.glob("*.wav")) == []
+    assert tape.read_bytes() == content
+    (folder / "labels.txt").unlink()
+    cut, _ = cutting.cut_tape(tape, folder)
+    assert [segment.place for segment in cut.segments] == [segment.place for segment in first.segments]
+    (tmp_path / "none.txt").write_text("\n")
+    with pytest.raises(segments.CutError, match=r"none\.txt: expected labels, found none; export them"):
+        cutting.cut_tape(tape, tmp_path / "other", labels=tmp_path / "none.txt")

@@ -1,7 +1,8 @@
 """Work in processes that may die: each item's result, or the reason why it has none.
 
 A decoder that crashes, spins or asks for too much memory takes its worker with it, never the session: the item is
-found, named and left out, and the others go on. Workers import what the function needs and no more.
+found, named and left out, and the others go on. Workers import what the function needs and no more. Where a system has
+no shared memory for such processes, all is done in this one, without limits.
 """
 
 import contextlib
@@ -58,6 +59,8 @@ def outcomes(
 def _pool(
     function: Callable, items: Sequence[tuple], refusal: type[Exception], chunk: int
 ) -> Iterator[list[tuple[Any, str | None]]]:
+    if "loky" not in joblib.parallel.BACKENDS:  # where processes cannot share memory, as without a writable /dev/shm
+        return ([_outcome(function, item, refusal, confined=False)] for item in items)
     # Two at least: with one, joblib would work in this process.
     n_jobs = 2 if joblib.cpu_count() == 1 else -1
     # A cluster's own workers are not ours to confine.
@@ -80,8 +83,10 @@ def _outcomes(function: Callable, items: Sequence[tuple], refusal: type[Exceptio
     return [_outcome(function, item, refusal) for item in items]
 
 
-def _outcome(function: Callable, item: tuple, refusal: type[Exception]) -> tuple[Any, str | None]:
-    with _cpu_limit():
+def _outcome(
+    function: Callable, item: tuple, refusal: type[Exception], confined: bool = True
+) -> tuple[Any, str | None]:
+    with _cpu_limit() if confined else contextlib.nullcontext():
         try:
             return function(*item), None
         except refusal as error:

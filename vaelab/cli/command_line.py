@@ -4,6 +4,7 @@ Exit status: 0 done, 1 the work failed (one line on stderr says why), 2 wrong us
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from vaelab.cli.arguments import Command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = parser().parse_args(arguments)
+    os.environ["JAX_ENABLE_X64"] = "0"  # models compute in float32, whatever other programs want
     try:
         options.run(options)
     except (VaelabError, OSError) as error:

@@ -75,7 +75,9 @@ def cut_tape(
         )
     sliced = [Segment(round(start, 6), round(end, 6)) for start, end in slicing.cuts(recording, config)]
     chosen, removed = _chosen(sliced, before, folder, labels, recording.seconds)
-    if not chosen:
+    if not chosen and labels is not None:
+        raise CutError(f"{printable(labels)}: expected labels, found none; export them from Audacity again")
+    if not chosen and not removed:
         loudest = float(slicing.loudness(recording).max())
         raise CutError(
             f"{printable(path)}: expected sound that rises above hiss, found none in {recording.seconds:.1f} s "

@@ -90,11 +90,10 @@ def candidates(root: Path) -> Iterator[tuple[str, str | None]]:
     """Each thing below a folder with a sound's name: its relative path, and the reason if it cannot be used.
 
     Links to folders are named too, whatever they are called, as sounds may be behind them, and so are folders that
-    cannot be listed. No link leads out of the root, and none into a circle. What systems leave beside sounds under
-    their names, such as `._kick.wav`, is not named.
+    cannot be listed. Links to files are followed wherever they lead, and links to folders are not, so that there are no
+    circles. What systems leave beside sounds under their names, such as `._kick.wav`, is not named.
     """
     waiting = [""]
-    real_root = os.path.realpath(root)
     while waiting:
         folder = waiting.pop()
         try:
@@ -111,7 +110,7 @@ def candidates(root: Path) -> Iterator[tuple[str, str | None]]:
             sounding = item.name.lower().endswith(audio.EXTENSIONS)
             if item.is_symlink():
                 if sounding or os.path.isdir(item.path):
-                    yield path, _link_reason(item.path, real_root)
+                    yield path, _link_reason(item.path)
             elif item.is_dir(follow_symlinks=False):
                 folders.append(path)
                 if sounding:
@@ -134,13 +133,11 @@ def _is_left_by_system(item: os.DirEntry) -> bool:
         return False  # the scan says why it cannot be read
 
 
-def _link_reason(path: str, real_root: str) -> str | None:
+def _link_reason(path: str) -> str | None:
     if os.path.isdir(path):
         return "expected a file, found a link to a folder; name that folder too if it is meant"
     if not os.path.exists(path):
         return "expected a file, found a link that leads nowhere"
-    if os.path.commonpath([os.path.realpath(path), real_root]) != real_root:
-        return "expected a file inside the folder, found a link out of it; name the other folder too if it is meant"
     return None
 
 

@@ -93,6 +93,8 @@ def metadata(pairs: Sequence[str]) -> dict[str, str]:
 
 def report(cut: CutTape, folder: str | os.PathLike) -> str:
     """Summary of a cut tape in a few lines."""
+    if not cut.segments:
+        return f"no segments: every label was deleted or dropped; without {LABELS} in {os.fspath(folder)} all come back"
     lengths = [segment.seconds for segment in cut.segments]
     dropped = ", ".join(f"{count} {reason}" for reason, count in (cut.dropped or {}).items() if count)
     share = f"{timecode(sum(lengths))} of {timecode(cut.seconds)}"
@@ -222,7 +224,7 @@ def read_labels(path: str | os.PathLike, seconds: float) -> list[Segment]:
             raise CutError(f"{path}, line {number}: expected a label on the tape of {seconds:.3f} s, found {line!a}")
         rows.append((start, end, "\t".join(names).strip()))
     rows.sort()
-    nexts = [start for start, _, _ in rows[1:]] + [seconds]
+    nexts = [*(start for start, _, _ in rows), seconds][1:]
     return [
         Segment(start, min(end if end > start else after, seconds), "" if _is_timecode(name) else name)
         for (start, end, name), after in zip(rows, nexts, strict=True)

@@ -43,6 +43,19 @@ def join(coordinator: str, hosts: int | str, host: int | str) -> None:
         raise ConfigError(f"hosts: expected to meet {count} at {coordinator}, found trouble: {error}") from error
 
 
+def check_precision() -> None:
+    """Refuse JAX's switch to double precision, under which the same seed gives other sounds.
+
+    Raises:
+        ConfigError: It is on.
+    """
+    if jax.config.jax_enable_x64:
+        raise ConfigError(
+            "JAX_ENABLE_X64: expected off, as models compute in single precision, found on; unset it, or call "
+            'jax.config.update("jax_enable_x64", False) first. The vaelab command does so itself'
+        )
+
+
 def is_first() -> bool:
     """True in the one process that writes files and prints."""
     return jax.process_index() == 0

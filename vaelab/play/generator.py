@@ -12,7 +12,7 @@ import numpy as np
 
 from vaelab import audio, spectral
 from vaelab.audio import Recipe, Sound, descriptors
-from vaelab.models import checkpoint, familiarity, pretrained
+from vaelab.models import checkpoint, devices, familiarity, pretrained
 from vaelab.play import checks, directions, latent, provenance, rendering
 from vaelab.play import detail as details_of
 from vaelab.play import prior as priors
@@ -46,6 +46,7 @@ class Generator:
 
     def __init__(self, model: str | os.PathLike):
         """Load a model, as `SoundSampleTool` does."""
+        devices.check_precision()
         self.path = pretrained.find(model)
         self.model, self.meta = checkpoint.load_model(self.path)
         self.reference = familiarity.load_reference(self.model, self.meta["reference"], self.path)

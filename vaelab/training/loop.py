@@ -83,6 +83,7 @@ def train(
         TrainError: A new run without a dataset, or a resumed one with another dataset, front end, model or classes.
         DatasetError: No such dataset.
     """
+    devices.check_precision()
     logdir = files.from_home(logdir)
     settings, loaded = open_run(logdir, dataset, config, seed, home)
     config = settings.config
