@@ -9,11 +9,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from faults import builders
 
 from experiments.common.real_sounds import KITS as KIT_NAMES
 from vaelab import cli, data
+from vaelab.audio import riff
 from vaelab.data import DatasetError, load_dataset, make_dataset, sound_files
 from vaelab.datasets import hydrogen, scan, splitting
 
@@ -162,15 +165,15 @@ def test_names_that_are_not_utf8_survive_the_manifest(tmp_path):
     assert entry.label == r"\xff\xfe"
 
 
-def test_links_neither_loop_nor_lead_out(tmp_path):
+def test_links_to_files_are_followed_and_those_to_folders_named(tmp_path):
     root = put(tmp_path / "in", "a/1.wav", "b/2.wav")
     put(tmp_path / "elsewhere", "3.wav", start=9)
     (root / "a/back").symlink_to(root, target_is_directory=True)
     (root / "out").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     (root / "3.wav").symlink_to(tmp_path / "elsewhere/3.wav")
-    assert [str(path.relative_to(root)) for path in sound_files(root)] == ["a/1.wav", "b/2.wav"]
+    assert [str(path.relative_to(root)) for path in sound_files(root)] == ["3.wav", "a/1.wav", "b/2.wav"]
     made = make(root, tmp_path / "out")
-    assert {skip["path"] for skip in made.skipped} == {"a/back", "out", "3.wav"}
+    assert {skip["path"] for skip in made.skipped} == {"a/back", "out"}
 
 
 def test_folders_that_cannot_be_listed_are_named(tmp_path, monkeypatch):
@@ -446,3 +449,38 @@ def test_the_command_reports(tmp_path, monkeypatch, capsys):
 
 def test_datasets_stand_in_one_place():
     assert Path("datasets") == data.HOME
+
+
+def test_the_same_samples_in_several_files_are_used_once(tmp_path):
+    """As WAV, FLAC, WAV with other tags, and two equal channels: none of them straddles the split."""
+    root = tmp_path / "in"
+    root.mkdir()
+    for number in range(8):
+        samples = np.round(32768 * builders.tone(number, 0.1, 8000)).astype(np.int16)
+        soundfile.write(root / f"{number}.wav", samples, 8000)
+        soundfile.write(root / f"{number}.flac", samples, 8000)
+        soundfile.write(root / f"{number} 24.wav", samples.astype(np.int32) << 16, 8000, subtype="PCM_24")
+        soundfile.write(root / f"{number} tagged.wav", samples, 8000)
+        riff.append_chunk(root / f"{number} tagged.wav", b"note", b"again")
+        soundfile.write(root / f"{number} two.wav", np.repeat(samples, 2, axis=1), 8000)
+    made = make(root, tmp_path / "out", train_ratio=0.5)
+    assert len(made.entries) == 8
+    assert {skip["reason"] for skip in made.skipped} == {"same samples as another file of the dataset"}
+    first = {entry.path: entry.split for entry in made.entries}
+    for number, entry in enumerate(made.entries):  # the next time another file of each kind comes first
+        soundfile.write(root / f" {number}.flac", soundfile.read(root / entry.path, dtype="int16")[0], 8000)
+    again = make(root, tmp_path / "out", train_ratio=0.5)
+    assert {entry.path[1:] for entry in again.entries} == {f"{number}.flac" for number in range(8)}
+    assert [entry.split for entry in again.entries] == list(first.values())
+    assert make(root, tmp_path / "out", train_ratio=0.5) == again
+
+
+def test_a_copy_in_another_format_under_another_label_has_none(tmp_path):
+    root = put(tmp_path / "in", *[f"{kind}/{i}.wav" for kind in ("kick", "snare") for i in range(3)])
+    samples, rate = soundfile.read(root / "kick" / "0.wav", dtype="int16")
+    soundfile.write(root / "snare" / "copy.flac", samples, rate)
+    made = make(root, tmp_path / "out", classes=True)
+    assert [entry.path for entry in made.entries if entry.label is None] == ["kick/0.wav"]
+    assert [skip["reason"] for skip in made.skipped] == [
+        "same samples as another file under another label; used once, unlabelled"
+    ]

@@ -1,8 +1,9 @@
 """Datasets of folders and sound fonts: which sounds are used, which are skipped and why, and which are held out.
 
-A sound is identified by the sha256 of its bytes; each content is used once, so that no duplicate is both trained on and
-held out. Making a dataset of the same name again refreshes it: sounds that were in it keep their side, and files that
-did not change are not read again. `vaelab.datasets.manifest` describes a dataset and its file.
+A sound is identified by the sha256 of its bytes. Each content is used once, and so are the same samples in several
+files, so that no duplicate is both trained on and held out. Making a dataset of the same name again refreshes it: sounds
+that were in it keep their side, and files that did not change are not read again. `vaelab.datasets.manifest` describes
+a dataset and its file.
 """
 
 import dataclasses
@@ -92,7 +93,7 @@ def make_dataset(
     scanned = [*unplayable, *scan(roots, labels, known_contents, progress)]
     skipped = [_skip(item) for item in scanned if isinstance(item, Skipped)]
     sounds = [item for item in scanned if isinstance(item, ScannedSound)]
-    entries, repeated = _one_per_content([_entry(sound) for sound in sounds])
+    entries, repeated, twins = _one_per_content(sounds)
     if len(entries) < 2:
         looked = ", ".join(printable(root) for root in roots)
         raise DatasetError(
@@ -106,6 +107,9 @@ def make_dataset(
         entries = _held_out_by_name(entries, roots, hold_out)
     else:
         sides = {} if fresh else _known_sides(name, home)
+        for twin, used in twins:  # what has been trained on in another file is not held out
+            if twin in sides:
+                sides[used] = min(sides[twin], sides.get(used, sides[twin]))
         packs = {(sound.root, sound.path): sound.pack for sound in sounds} if group_by else None
         entries = _split(entries, train_ratio, seed, sides, packs)
     tapes, places = _tapes(roots, entries)
@@ -258,20 +262,33 @@ def _entry(sound: ScannedSound) -> Entry:
     return Entry(sound.path, sound.root, sound.facts.sha256, seconds, sound.label, splitting.TRAIN)
 
 
-def _one_per_content(entries: Sequence[Entry]) -> tuple[list[Entry], list[dict[str, Any]]]:
-    """Keep the first of each content, without its label where two files disagree on it; name the others."""
+def _one_per_content(
+    sounds: Sequence[ScannedSound],
+) -> tuple[list[Entry], list[dict[str, Any]], list[tuple[str, str]]]:
+    """Entries of the first of each content and of each samples, without its label where two files disagree on it.
+
+    Returns:
+        The entries; the other files, named with their reason; and the content hash of each of those that hold the same
+        samples in another content, with the hash of that which is used.
+    """
     unique: dict[str, Entry] = {}
-    repeated = []
-    for entry in entries:
-        first = unique.setdefault(entry.sha256, entry)
+    first_with: dict[str, str] = {}
+    repeated, twins = [], []
+    for sound in sounds:
+        entry = _entry(sound)
+        key = first_with.setdefault(sound.facts.samples or entry.sha256, entry.sha256)
+        first = unique.setdefault(key, entry)
         if first is entry:
             continue
-        reason = "same content as another file of the dataset"
+        same = "content" if first.sha256 == entry.sha256 else "samples"
+        reason = f"same {same} as another file of the dataset"
         if first.label != entry.label:
-            unique[entry.sha256] = dataclasses.replace(first, label=None)
-            reason = "same content as another file under another label; used once, unlabelled"
+            unique[key] = dataclasses.replace(first, label=None)
+            reason = f"same {same} as another file under another label; used once, unlabelled"
+        if same == "samples":
+            twins.append((entry.sha256, key))
         repeated.append(_skip(Skipped(entry.root, entry.path, reason)))
-    return list(unique.values()), repeated
+    return list(unique.values()), repeated, twins
 
 
 def _skip(item: Skipped) -> dict[str, Any]:

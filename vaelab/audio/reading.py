@@ -24,6 +24,7 @@ CHANNELS = ("mono", "source")  # as `read` gives them
 MAX_SECONDS = 600.0
 MIN_SECONDS = 0.001
 PROBE_SECONDS = 10.0
+EXACT = 1 << 23  # steps in full scale by which samples are compared: those of 24 bits
 MAX_LEVEL = 65536.0  # some tools write 16-bit numbers as floats; what is beyond is no sound
 BLOCK_VALUES, LEAST_BLOCK = 1 << 20, 1 << 10  # samples
 MAX_FRAMES, STREAMED_VALUES = 1 << 40, 1 << 16  # of a stream in all, and at once: what a broken block holds is lost
@@ -47,6 +48,9 @@ class Facts:
     # duration: measured where the file ends within `PROBE_SECONDS`, else the header's claim if the end can be reached,
     # else as far as it decodes, at most `MAX_SECONDS`
     seconds: float
+    # hash of what decodes of the first `PROBE_SECONDS` in mono, with rate and duration: the same for a sound in another
+    # format without loss, or with other tags; None where that is not known or silence
+    samples: str | None = None
 
 
 def read(
@@ -156,13 +160,13 @@ def examine(path: str | os.PathLike) -> Facts:
     """
     path = files.from_home(path)
     with _steady(path) as handle:
-        seconds = _measure(path, handle)  # first, as what is no sound need not be hashed
+        seconds, samples = _measure(path, handle)  # first, as what is no sound need not be hashed
         if (size := os.fstat(handle).st_size) > MAX_BYTES:
             raise AudioError(
                 path,
                 f"expected a file of at most {MAX_BYTES >> 30} GiB, found {size / 2**30:.1f} GiB; cut it into parts",
             )
-        return Facts(_hash(handle), seconds)
+        return Facts(_hash(handle), seconds, samples)
 
 
 @contextmanager
@@ -242,14 +246,15 @@ def _blocks(
         yield block if both else to_mono(block)
 
 
-def _measure(path: str | os.PathLike, handle: int) -> float:
-    """Seconds of sound behind a descriptor at its start; the start is decoded on the way."""
+def _measure(path: str | os.PathLike, handle: int) -> tuple[float, str | None]:
+    """Seconds and samples, as in `Facts`, of the sound behind a descriptor at its start."""
     with _decoder(path, handle) as source:
         rate, claimed = source.samplerate, source.frames
         wanted = math.ceil(PROBE_SECONDS * rate)
-        frames, silent = 0, True
+        frames, silent, digest = 0, True, hashlib.sha256(str(rate).encode())
         for block in _blocks(path, source, 0, wanted):
             frames, silent = frames + len(block), silent and silence.is_silent(block)
+            digest.update(np.round(block * EXACT).astype("<i8").tobytes())
         reached = frames < wanted or _reaches(source, claimed - rate // 10)
     if frames == 0:
         raise AudioError(path, "expected sound, found an empty file")
@@ -260,8 +265,11 @@ def _measure(path: str | os.PathLike, handle: int) -> float:
         raise AudioError(path, f"expected sound, found silence{beyond}")
     if not reached:
         os.lseek(handle, 0, os.SEEK_SET)
-        return max(frames, _count(path, handle)) / rate
-    return (frames if frames < wanted else claimed) / rate
+        seconds = max(frames, _count(path, handle)) / rate
+    else:
+        seconds = (frames if frames < wanted else claimed) / rate
+    digest.update(f"{seconds:.6f}".encode())
+    return seconds, None if silent else digest.hexdigest()
 
 
 def _reaches(source: decoders.Source, frame: int) -> bool:

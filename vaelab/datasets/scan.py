@@ -82,7 +82,7 @@ def _examined(
     for place, mark, content in zip(places, marks, cached, strict=True):
         facts, reason = next(fresh) if content is None else (audio.Facts(*content), None)
         if content is None and facts is not None:
-            cache.remember(*place, mark, facts.sha256, facts.seconds)
+            cache.remember(*place, mark, facts)
         yield facts, reason
 
 

@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vaelab import files
+from vaelab import audio, files
 from vaelab.audio import decoders
 
 FORMAT = 2  # raise when `audio.examine` takes or refuses other files
 SETTLED_NS = 2_000_000_000  # FAT keeps even seconds
 
 Mark = tuple[int, int, int, int]
-Contents = dict[tuple[str, str], tuple[Mark, str, float]]
+Contents = dict[tuple[str, str], tuple[Mark, str, float, str | None]]
 
 
 def mark(path: str | os.PathLike) -> Mark | None:
@@ -37,23 +37,23 @@ def mark(path: str | os.PathLike) -> Mark | None:
 class Seen:
     """Contents by file."""
 
-    # mark, content hash and seconds of each (root, path) from the scan before
+    # mark, and what `audio.Facts` holds, of each (root, path) from the scan before
     previous: Contents = field(default_factory=dict)
     current: Contents = field(default_factory=dict)  # the same from this scan
     start_ns: int = field(default_factory=time.time_ns)  # when this scan began
 
-    def recall(self, root: str, path: str, state: Mark | None) -> tuple[str, float] | None:
-        """Content hash and seconds of a file that is as it was; None where it must be read."""
+    def recall(self, root: str, path: str, state: Mark | None) -> tuple[str, float, str | None] | None:
+        """Facts of a file that is as it was; None where it must be read."""
         entry = self.previous.get((root, path))
         if entry is None or entry[0] != state:
             return None
         self.current[root, path] = entry
         return entry[1:]
 
-    def remember(self, root: str, path: str, before: Mark | None, sha256: str, seconds: float) -> None:
+    def remember(self, root: str, path: str, before: Mark | None, facts: audio.Facts) -> None:
         """Keep what was found in a file whose mark was taken before it was read."""
         if before is not None and max(before[1:3]) + SETTLED_NS < self.start_ns:
-            self.current[root, path] = (before, sha256, seconds)
+            self.current[root, path] = (before, facts.sha256, facts.seconds, facts.samples)
 
     def mark(self, root: str, path: str) -> Mark | None:
         """Mark of a file of this scan; None where it is unsure."""
@@ -82,11 +82,11 @@ def load(path: Path) -> Seen:
         return Seen()
 
 
-def _row(row: Sequence) -> tuple[tuple[str, str], tuple[Mark, str, float]]:
-    root, path, *state, sha256, seconds = row
-    if len(state) != 4 or not isinstance(seconds, float) or len(sha256) != 64:
+def _row(row: Sequence) -> tuple[tuple[str, str], tuple[Mark, str, float, str | None]]:
+    root, path, *state, sha256, seconds, samples = row
+    if len(state) != 4 or not isinstance(seconds, float) or len(sha256) != 64 or not isinstance(samples, str | None):
         raise ValueError(f"a row of {len(row)} values")
-    return (root, path), (tuple(state), sha256, seconds)
+    return (root, path), (tuple(state), sha256, seconds, samples)
 
 
 def _versions() -> list[str | None]:

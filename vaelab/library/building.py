@@ -84,7 +84,7 @@ def build(
     old = _load_index(place, str(root), how)
     before = [] if old is None else [old.row(number) for number in range(len(old))]
     cache = scan_cache.Seen(
-        {(str(root), row.path): (row.mark, row.sha256, row.seconds) for row in before if row.mark is not None}
+        {(str(root), row.path): (row.mark, row.sha256, row.seconds, None) for row in before if row.mark is not None}
     )
     scanned = list(scan.scan([root], "folder", cache, progress))
     skipped = [{"path": item.path, "reason": item.reason} for item in scanned if isinstance(item, scan.Skipped)]
