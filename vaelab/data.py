@@ -1,9 +1,9 @@
 """Datasets of folders and sound fonts: which sounds are used, which are skipped and why, and which are held out.
 
 A sound is identified by the sha256 of its bytes. Each content is used once, and so are the same samples in several
-files, so that no duplicate is both trained on and held out. Making a dataset of the same name again refreshes it: sounds
-that were in it keep their side, and files that did not change are not read again. `vaelab.datasets.manifest` describes
-a dataset and its file.
+files, so that no duplicate is both trained on and held out. Making a dataset of the same name again refreshes it:
+sounds that were in it keep their side, and files that did not change are not read again. `vaelab.datasets.manifest`
+describes a dataset and its file.
 """
 
 import dataclasses

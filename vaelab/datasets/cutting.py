@@ -17,6 +17,8 @@ SHORTEST_S = AudioConfig().clip_seconds
 COMPARED = (40, 5)  # a duplicate has the same so many moments, each so many frames long
 DEPTH_DB, ALIKE_DB = 50.0, 3.0  # below a segment's loudest moment; mean distance of near-duplicates
 LENGTHS = 1.25  # of near-duplicates differ by this factor at most
+CLICK_IN, CLICK_OUT = 2e-2, 5e-3  # steps from and to silence that are heard; an attack hides the first
+FADE_IN_S, FADE_OUT_S = 0.001, 0.005
 LOUD_MOMENT = 10  # frames
 
 
@@ -204,7 +206,18 @@ def _write_sounds(path: Path, cut: CutTape, folder: Path, overwrite: bool) -> No
     for segment, (samples, rate) in zip(cut.segments, _pieces(path, cut.segments), strict=True):
         stretch = cut.stretch(segment.start, round(segment.seconds, 6))
         recipe = {"format": 1, "call": "slice", "label": segment.label, "sources": [stretch]}
-        audio.write(folder / segment.path, np.clip(samples, -1, 1), rate, recipe, overwrite=overwrite)
+        samples = _without_clicks(np.clip(samples, -1, 1), rate)
+        audio.write(folder / segment.path, samples, rate, recipe, overwrite=overwrite)
+
+
+def _without_clicks(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Samples (samples,) that begin and end near zero: an end within a sound is faded, one that is quiet is not."""
+    faded = samples.copy()
+    for end, seconds, click in ((faded, FADE_IN_S, CLICK_IN), (faded[::-1], FADE_OUT_S, CLICK_OUT)):
+        length = min(round(seconds * rate), len(end) // 4)
+        if length and abs(end[0]) > click:
+            end[:length] *= 0.5 - 0.5 * np.cos(np.pi * np.arange(length) / length)
+    return faded
 
 
 def _pieces(path: Path, wanted: Sequence[Segment]) -> Iterator[tuple[np.ndarray, int]]:
