@@ -1,16 +1,22 @@
 """The command: what is documented works, a mistake is one line on stderr and an exit status."""
 
+import contextlib
 import inspect
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import soundfile
 
 from vaelab import SoundSampleTool, audio, cli
+from vaelab.cli import command_line
 
 
 @pytest.fixture(scope="module")
@@ -356,3 +362,54 @@ def test_doctor(here, capsys):
     assert "libsndfile" in out
     status, out, _ = run(capsys, "doctor", "--json")
     assert {"versions", "devices", "decoders", "models", "caches", "problems"} == set(json.loads(out))
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, ImportError, RuntimeError], ids=lambda raised: raised.__name__)
+def test_an_interrupt_is_no_traceback_whatever_an_import_makes_of_it(monkeypatch, capsys, raised):
+    def broken_off(_):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt as error:
+            raise raised("numpy failed to import") from error
+
+    monkeypatch.setitem(command_line.COMMANDS, "doctor", (lambda _: None, broken_off, ""))
+    handler, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
+    assert run(capsys, "doctor") == (1, "", "vaelab: stopped\n")
+    assert (signal.getsignal(signal.SIGINT), sys.unraisablehook) == (handler, hook)
+
+
+def test_an_interrupt_that_is_lost_comes_again(monkeypatch, capsys):
+    def swallow(_):
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30)
+
+    monkeypatch.setattr(command_line, "AGAIN_S", 0.1)
+    monkeypatch.setitem(command_line.COMMANDS, "doctor", (lambda _: None, swallow, ""))
+    began = time.monotonic()
+    assert run(capsys, "doctor") == (1, "", "vaelab: stopped\n")
+    assert time.monotonic() - began < 10
+
+
+def test_what_was_not_interrupted_keeps_its_traceback(monkeypatch):
+    def fail(_):
+        raise ImportError("a bug")
+
+    monkeypatch.setitem(command_line.COMMANDS, "doctor", (lambda _: None, fail, ""))
+    with pytest.raises(ImportError, match="a bug"):
+        cli.main(["doctor"])
+
+
+@pytest.mark.parametrize("seconds", [0.6, 1.4, 2.2])
+def test_an_interrupt_during_imports_is_one_line(here, seconds):
+    """As early as the command has begun to import what it works with; never a traceback, never a crash."""
+    command = [sys.executable, "-m", "vaelab.cli", "train", "--logdir", "early", "--dataset", "Two"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while b"vaelab.cli" not in Path(f"/proc/{process.pid}/cmdline").read_bytes():
+        time.sleep(0.01)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert "Traceback" not in err
+    assert process.returncode in (0, 1)
+    assert err.strip() in ("vaelab: stopped", "stopping, saving")

@@ -88,7 +88,7 @@ def test_resume_is_the_same_run(straight, tiny, home, tmp_path):
     assert (schedule, history) == (expected_schedule, expected_history)
 
 
-def test_a_signal_finishes_the_step_and_saves(tiny, home, tmp_path):
+def test_a_signal_finishes_the_step_and_saves(tiny, home, tmp_path, capsys):
     """As Ctrl-C or a notebook's stop button, in the middle of a run that would never end."""
 
     def stop(evaluation):
@@ -102,6 +102,9 @@ def test_a_signal_finishes_the_step_and_saves(tiny, home, tmp_path):
     assert sorted((tmp_path / "m").glob("state-*"))[-1].stem == "state-00000015"
     assert model.config.latent_dim == tiny.model.latent_dim
     assert signal.getsignal(signal.SIGINT) is handler
+    captured = capsys.readouterr()
+    assert captured.err.count("stopping, saving") == 1
+    assert "stopped at step 15; the same command goes on from there" in captured.out
 
 
 def test_it_stops_by_itself(tiny, home, tmp_path, capsys):

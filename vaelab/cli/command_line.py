@@ -6,8 +6,11 @@ Exit status: 0 done, 1 the work failed (one line on stderr says why), 2 wrong us
 import argparse
 import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from vaelab import VaelabError
 from vaelab.cli import commands as actions
@@ -18,15 +21,65 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = parser().parse_args(arguments)
     os.environ["JAX_ENABLE_X64"] = "0"  # models compute in float32, whatever other programs want
+    asked = threading.Event()
     try:
-        options.run(options)
-    except (VaelabError, OSError) as error:
-        print(f"vaelab: {_in_flags(str(error), options.command)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("vaelab: stopped", file=sys.stderr)
+        with _interruptible(asked):
+            options.run(options)
+    except (Exception, KeyboardInterrupt) as error:
+        # An import that is broken off raises whatever it likes.
+        if asked.is_set() or isinstance(error, KeyboardInterrupt):
+            print("vaelab: stopped", file=sys.stderr)
+            if arguments is None and not _has_workers():
+                _leave()
+        elif isinstance(error, VaelabError | OSError):
+            print(f"vaelab: {_in_flags(str(error), options.command)}", file=sys.stderr)
+        else:
+            raise
         return 1
     return 0
+
+
+def _has_workers() -> bool:
+    """True if there are processes that joblib ends and sweeps up after when this one ends."""
+    pools = sys.modules.get("joblib.externals.loky.reusable_executor")
+    return getattr(pools, "_executor", None) is not None
+
+
+def _leave() -> None:
+    """End the command's own process as it is: half an import does not survive the interpreter's own end."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(1)
+
+
+@contextmanager
+def _interruptible(asked: threading.Event) -> Iterator[None]:
+    """Let Ctrl-C set an event beside raising KeyboardInterrupt; then nothing is printed of what breaks on the way.
+
+    An exception that is lost, as in a callback, is raised again after `AGAIN_S`.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    timers: list[threading.Timer] = []
+
+    def interrupt(*_) -> None:
+        asked.set()
+        sys.unraisablehook = lambda _: None
+        timers.append(threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGINT)))
+        timers[-1].daemon = True
+        timers[-1].start()
+        raise KeyboardInterrupt
+
+    previous, hook = signal.signal(signal.SIGINT, interrupt), sys.unraisablehook
+    try:
+        yield
+    finally:
+        for timer in timers:
+            timer.cancel()
+        signal.signal(signal.SIGINT, previous)
+        sys.unraisablehook = hook
 
 
 def _in_flags(text: str, command: Command) -> str:
@@ -226,6 +279,7 @@ def _app_options(command) -> None:
     command.add_argument("--no-browser", action="store_true", help="only print the address")
 
 
+AGAIN_S = 2.0
 FLAGS = {  # Python's keywords in errors, and the options that they are here
     r"normalize_weights=False": "--no-normalize-weights",
     r"\bphase=False": "--no-phase",

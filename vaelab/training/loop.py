@@ -7,6 +7,8 @@ evaluated and kept. Data order and noise are pure functions of (seed, step), so 
 
 import dataclasses
 import signal
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -48,6 +50,7 @@ from vaelab.training.logdir import (
 from vaelab.training.progress_bar import Bar
 from vaelab.training.schedule import Schedule, warm_up
 
+STOPS = (signal.SIGINT, signal.SIGTERM)
 DISPATCH_SECONDS = 0.5  # of work dispatched at a time, so that a stop takes effect soon
 
 
@@ -193,7 +196,7 @@ def fit(
                 bar.say(f"stopped at step {trainer.step}; the same command goes on from there")
             elif devices.is_first() and (trainer.run.schedule.done or trainer.step == first_step):
                 bar.say(trainer.ending())
-        trainer.finish()
+        trainer.finish(stopped.is_set())
         devices.wait_for_all("saved")
         return _load(logdir / "best.safetensors", model)
 
@@ -354,8 +357,8 @@ class _Trainer:
             return f"converged at step {self.step}: {follow} falls no more{lowest}"
         return f"nothing to do: {self.step} steps are done; ask for more{lowest}"
 
-    def finish(self) -> None:
-        """Save and evaluate a run that ends between evaluations.
+    def finish(self, stopped: bool = False) -> None:
+        """Save and evaluate a run that ends between evaluations; one that is stopped only if it has no model yet.
 
         The state is saved first: this evaluation is no part of a run that is resumed. It makes a best model only where
         there was no evaluation yet, since a best model of the run could not come back.
@@ -363,7 +366,7 @@ class _Trainer:
         between = self.step % self.config.train.evaluate_every != 0
         if between:
             self._save(save_run, self.run)
-        if between or not self.run.history:
+        if (between and not stopped) or not self.run.history:
             evaluation = self._evaluate()
             if not self.run.history:
                 self._save(save_best, evaluation, self.seed, self.tapes)
@@ -401,9 +404,33 @@ def stop_on_signal() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield stopped
         return
-    previous = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, lambda *_: stopped.set()) for number in STOPS}
     try:
-        yield stopped
+        with _told_at_once():
+            yield stopped
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _told_at_once() -> Iterator[None]:
+    """Answer a signal to stop from a thread of its own: the main one may be busy with a compilation or a step."""
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+
+    def answer() -> None:
+        while numbers := reader.recv(16):
+            if set(numbers) & set(STOPS):
+                print("\nstopping, saving", file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=answer, daemon=True)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        writer.close()
+        thread.join()
+        reader.close()
