@@ -400,12 +400,13 @@ def test_what_was_not_interrupted_keeps_its_traceback(monkeypatch):
         cli.main(["doctor"])
 
 
-@pytest.mark.parametrize("seconds", [0.6, 1.4, 2.2])
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system does not tell what a process has loaded")
+@pytest.mark.parametrize("seconds", [0.0, 0.7, 1.5])
 def test_an_interrupt_during_imports_is_one_line(here, seconds):
-    """As early as the command has begun to import what it works with; never a traceback, never a crash."""
+    """From the first large import on; never a traceback, never a crash."""
     command = [sys.executable, "-m", "vaelab.cli", "train", "--logdir", "early", "--dataset", "Two"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while b"vaelab.cli" not in Path(f"/proc/{process.pid}/cmdline").read_bytes():
+    while "_multiarray_umath" not in Path(f"/proc/{process.pid}/maps").read_text():  # numpy, the first large import
         time.sleep(0.01)
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)

@@ -66,20 +66,21 @@ def _interruptible(asked: threading.Event) -> Iterator[None]:
 
     def interrupt(*_) -> None:
         asked.set()
-        sys.unraisablehook = lambda _: None
+        sys.unraisablehook = sys.excepthook = lambda *_: None  # extension modules print by the second
         timers.append(threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGINT)))
         timers[-1].daemon = True
         timers[-1].start()
         raise KeyboardInterrupt
 
-    previous, hook = signal.signal(signal.SIGINT, interrupt), sys.unraisablehook
+    hooks = sys.unraisablehook, sys.excepthook
+    previous = signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
         for timer in timers:
             timer.cancel()
         signal.signal(signal.SIGINT, previous)
-        sys.unraisablehook = hook
+        sys.unraisablehook, sys.excepthook = hooks
 
 
 def _in_flags(text: str, command: Command) -> str:
