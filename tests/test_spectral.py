@@ -91,7 +91,7 @@ def test_features_equal_librosas_on_samples():
         assert_equals_librosa(path, CONFIGS["samplevae"])
 
 
-# How a real sound is encoded: by libsndfile (container, subtype, rate), or by FFmpeg (container).
+# How a real sound is encoded: by libsndfile (container, subtype, rate), or by FFmpeg (codec, container).
 REAL_FORMATS = {
     ".wav": ("WAV", "PCM_16", 44100),
     ".aiff": ("AIFF", "PCM_24", 44100),
@@ -101,8 +101,11 @@ REAL_FORMATS = {
     ".ogg": ("OGG", "VORBIS", 44100),
     ".opus": ("OGG", "OPUS", 48000),
     ".mp3": ("MP3", None, 44100),
-    ".aac": "adts",
-    ".m4a": "mp4",
+    ".caf": ("CAF", "PCM_16", 44100),
+    ".aac": ("aac", "adts"),
+    ".m4a": ("aac", "mp4"),
+    ".wma": ("wmav2", "asf"),
+    ".wv": ("wavpack", "wv"),
 }
 
 
@@ -121,8 +124,8 @@ def real_sounds() -> list[tuple[np.ndarray, float]]:
 
 def encode(path: Path, samples: np.ndarray) -> None:
     how = REAL_FORMATS[path.suffix]
-    if isinstance(how, str):
-        path.write_bytes(builders.aac_track(samples, how))
+    if len(how) == 2:
+        path.write_bytes(builders.encoded(samples, *how))
     else:
         container, subtype, rate = how
         there = samples if rate == 44100 else librosa.resample(samples.T, orig_sr=44100, target_sr=rate).T
@@ -131,11 +134,14 @@ def encode(path: Path, samples: np.ndarray) -> None:
 
 def decoded_independently(path: Path, config: AudioConfig) -> np.ndarray:
     """A file's samples, decoded by librosa, or by PyAV alone where librosa cannot; mono at the config's rate."""
-    if isinstance(REAL_FORMATS[path.suffix], tuple):
+    if len(REAL_FORMATS[path.suffix]) == 3:
         return librosa.load(path, sr=config.sample_rate, duration=config.clip_seconds)[0]
     with av.open(str(path)) as container:
-        planes = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
         rate = container.streams.audio[0].rate
+        convert = av.AudioResampler("fltp", None, rate)
+        planes = np.concatenate(
+            [part.to_ndarray() for frame in container.decode(audio=0) for part in convert.resample(frame)], axis=1
+        )
     return librosa.resample(librosa.to_mono(planes), orig_sr=rate, target_sr=config.sample_rate)
 
 
@@ -154,7 +160,8 @@ def test_real_sounds_in_every_format_equal_librosas_and_keep_their_level(suffix,
         expected, expected_level = librosas(decoded_independently(path, config), config)
         assert np.abs(np.asarray(features[0]) - expected).max() < 1e-3
         assert float(level_db[0]) == pytest.approx(expected_level, abs=1e-2)
-        assert float(level_db[0]) == pytest.approx(original_level - lower_db, abs=1.0)
+        if suffix != ".wma":  # FFmpeg's encoder drops the end, and so most of a short sound
+            assert float(level_db[0]) == pytest.approx(original_level - lower_db, abs=1.0)
 
 
 def test_the_level_is_kept_beside_features_that_do_not_depend_on_it():

@@ -130,7 +130,7 @@ def test_the_confusion_matrix_is_in_the_logdir(logdir):
 
 def test_the_library_is_kept(tool):
     count = len(tool.library)
-    assert count == len(list(sound_files("My Kits")))
+    assert count == len([path for path in sound_files("My Kits") if path.stem != "emptySample"])  # that one is silent
     again = SoundSampleTool("model_Industrial", library_dir="My Kits")
     np.testing.assert_array_equal(again.library.embeddings, tool.library.embeddings)
 

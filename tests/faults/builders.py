@@ -139,39 +139,32 @@ def unreadable(path: Path) -> None:
 
 def track(container: str, seconds: float = 0.3) -> bytes:
     """A sound as PyAV writes it."""
-    return aac_track(tone(zlib.crc32(repr((container, seconds)).encode()), seconds), container)
+    return encoded(tone(zlib.crc32(repr((container, seconds)).encode()), seconds), "aac", container)
 
 
-def aac_track(samples: np.ndarray, container: str) -> bytes:
-    """Samples (samples, channels) at RATE, encoded as AAC by FFmpeg."""
+def encoded(samples: np.ndarray, codec: str, container: str) -> bytes:
+    """Samples (samples, channels) at RATE, in one of FFmpeg's codecs and containers."""
     import av
 
     buffer = io.BytesIO()
     layout = {1: "mono", 2: "stereo"}[samples.shape[1]]
     with av.open(buffer, "w", format=container) as output:
-        stream = output.add_stream("aac", rate=RATE, layout=layout)
+        stream = output.add_stream(codec, rate=RATE, layout=layout)
+        stream.bit_rate = 64_000 * samples.shape[1]
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), format="fltp", layout=layout)
         frame.sample_rate = RATE
-        for packet in [*stream.encode(frame), *stream.encode(None)]:
-            output.mux(packet)
+        coder = stream.codec_context
+        coder.open()
+        convert = av.AudioResampler(coder.codec.audio_formats[0].name, layout, RATE, coder.frame_size or None)
+        for part in [*convert.resample(frame), *convert.resample(None)]:
+            output.mux(stream.encode(part))
+        output.mux(stream.encode(None))
     return buffer.getvalue()
 
 
 def coded(codec: str, container: str, seconds: float = 0.3) -> bytes:
     """A sound in one of FFmpeg's codecs and containers."""
-    import av
-
-    buffer, samples = io.BytesIO(), tone(zlib.crc32(repr((codec, container, seconds)).encode()), seconds)
-    with av.open(buffer, "w", format=container) as output:
-        stream = output.add_stream(codec, rate=RATE, layout="mono")
-        stream.bit_rate = 64_000
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), format="fltp", layout="mono")
-        frame.sample_rate = RATE
-        convert = av.AudioResampler(stream.codec_context.codec.audio_formats[0].name, "mono", RATE)
-        for raw in [*convert.resample(frame), *convert.resample(None)]:
-            output.mux(stream.encode(raw))
-        output.mux(stream.encode(None))
-    return buffer.getvalue()
+    return encoded(tone(zlib.crc32(repr((codec, container, seconds)).encode()), seconds), codec, container)
 
 
 def cut_track(container: str, seconds: float, share: float) -> bytes:

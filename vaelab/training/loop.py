@@ -51,6 +51,7 @@ from vaelab.training.progress_bar import Bar
 from vaelab.training.schedule import Schedule, warm_up
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
+FIGURES = {"loss": ("loss", ""), "audible_db": ("error where sounds are audible", " dB")}  # that may be followed
 DISPATCH_SECONDS = 0.5  # of work dispatched at a time, so that a stop takes effect soon
 
 
@@ -351,10 +352,11 @@ class _Trainer:
         """The reason why the run is at its end, with its best figure, in words."""
         follow = self.config.train.follow
         best, history = self.run.schedule.best, reversed(self.run.history)
+        name, unit = FIGURES[follow]
         step = next((f", of step {metrics['step']}" for metrics in history if metrics[follow] == best), "")
-        lowest = f"; its lowest held-out {follow} is {best:.5g}{step}" if np.isfinite(best) else ""
+        lowest = f"; the lowest held out is {best:.5g}{unit}{step}" if np.isfinite(best) else ""
         if self.run.schedule.done:
-            return f"converged at step {self.step}: {follow} falls no more{lowest}"
+            return f"converged at step {self.step}: {name} falls no more{lowest}"
         return f"nothing to do: {self.step} steps are done; ask for more{lowest}"
 
     def finish(self, stopped: bool = False) -> None:
