@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 
 from vaelab import VaelabError
 from vaelab.cli import commands as actions
@@ -23,12 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["JAX_ENABLE_X64"] = "0"  # models compute in float32, whatever other programs want
     asked = threading.Event()
     try:
-        with _interruptible(asked):
+        with _interruptible(asked, own_process=arguments is None):
             options.run(options)
     except (Exception, KeyboardInterrupt) as error:
         # An import that is broken off raises whatever it likes.
         if asked.is_set() or isinstance(error, KeyboardInterrupt):
-            print("vaelab: stopped", file=sys.stderr)
+            print(STOPPED, file=sys.stderr)
             if arguments is None and not _has_workers():
                 _leave()
         elif isinstance(error, VaelabError | OSError):
@@ -52,11 +53,19 @@ def _leave() -> None:
     os._exit(1)
 
 
+def _is_importing(frame: FrameType | None) -> bool:
+    """True if a frame was entered, at whatever remove, by an import."""
+    while frame is not None and frame.f_code.co_filename != IMPORTER:
+        frame = frame.f_back
+    return frame is not None
+
+
 @contextmanager
-def _interruptible(asked: threading.Event) -> Iterator[None]:
+def _interruptible(asked: threading.Event, own_process: bool) -> Iterator[None]:
     """Let Ctrl-C set an event beside raising KeyboardInterrupt; then nothing is printed of what breaks on the way.
 
-    An exception that is lost, as in a callback, is raised again after `AGAIN_S`.
+    An exception that is lost, as in a callback, is raised again after `AGAIN_S`. While a command in its own process
+    imports, nothing is raised: extension modules that are half imported may abort. It ends there and then.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -64,8 +73,11 @@ def _interruptible(asked: threading.Event) -> Iterator[None]:
 
     timers: list[threading.Timer] = []
 
-    def interrupt(*_) -> None:
+    def interrupt(_: int, frame: FrameType | None) -> None:
         asked.set()
+        if own_process and _is_importing(frame) and not _has_workers():
+            os.write(2, f"{STOPPED}\n".encode())  # a print may be what is interrupted
+            os._exit(1)
         sys.unraisablehook = sys.excepthook = lambda *_: None  # extension modules print by the second
         timers.append(threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGINT)))
         timers[-1].daemon = True
@@ -280,6 +292,8 @@ def _app_options(command) -> None:
     command.add_argument("--no-browser", action="store_true", help="only print the address")
 
 
+STOPPED = "vaelab: stopped"
+IMPORTER = "<frozen importlib._bootstrap>"  # file of the frames that an import enters
 AGAIN_S = 2.0
 FLAGS = {  # Python's keywords in errors, and the options that they are here
     r"normalize_weights=False": "--no-normalize-weights",

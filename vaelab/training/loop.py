@@ -353,7 +353,7 @@ class _Trainer:
         follow = self.config.train.follow
         best, history = self.run.schedule.best, reversed(self.run.history)
         name, unit = FIGURES[follow]
-        step = next((f", of step {metrics['step']}" for metrics in history if metrics[follow] == best), "")
+        step = next((f", of step {metrics['step']}" for metrics in history if metrics.get(follow) == best), "")
         lowest = f"; the lowest held out is {best:.5g}{unit}{step}" if np.isfinite(best) else ""
         if self.run.schedule.done:
             return f"converged at step {self.step}: {name} falls no more{lowest}"
