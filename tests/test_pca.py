@@ -58,6 +58,16 @@ def test_variants_are_explained_too():
     assert len(calls) == pca.MOST_ROWS // 12 - 1
 
 
+def test_faint_axes_hold_nothing_of_strong_ones():
+    """Single precision would leave some of a strong axis in them."""
+    rng = np.random.default_rng(0)
+    strong = rng.standard_normal((300, 1)) * np.sign(rng.standard_normal((1, FRAMES * MELS)))
+    rows = 128 + 40 * strong + rng.integers(-1, 2, (300, FRAMES * MELS))
+    fitted = pca.fit(rows.clip(0, 255).astype(np.uint8).reshape(300, FRAMES, MELS), 200, 1, False)
+    flat = fitted.axes.reshape(200, -1)
+    np.testing.assert_allclose(flat @ flat.T, np.eye(200), atol=1e-5)
+
+
 @pytest.mark.parametrize("sounds", [1, 2, 5])
 def test_few_sounds_leave_empty_axes(sounds):
     found = pca.fit(levels(sounds), 10, 4, False)
@@ -72,9 +82,8 @@ def test_equal_sounds_have_no_axes():
     np.testing.assert_allclose(found.error, 0, atol=1e-5)
 
 
-def test_of_very_many_sounds_some_are_read(monkeypatch):
-    monkeypatch.setattr(pca, "MOST_SOUNDS", 20)
-    some, all_ = pca.fit(levels(400), 5, 5, False), pca.fit(levels(400)[::21], 5, 5, False)
+def test_of_very_many_sounds_some_are_read():
+    some, all_ = pca.fit(levels(400), 5, 5, False, most_rows=20), pca.fit(levels(400)[::21], 5, 5, False)
     np.testing.assert_allclose(some.spread, all_.spread, rtol=0.1)
 
 

@@ -219,7 +219,9 @@ class TrainConfig(_JsonConfig):
         tilt_db: Augmentation: each sound's spectrum tilts by a random slope; dB up or down at most, from the lowest
             band to the highest; 0 is off.
         variants: Variants of each sound, tuned, stretched and tilted at random, that a new model's components are
-            fitted to beside the sounds themselves; fewer where there are more than some thousand sounds.
+            fitted to beside the sounds themselves; fewer where that would be more than `component_rows`.
+        component_rows: Sounds and variants that components are fitted to, at most; the time rises with the square and,
+            beyond some ten thousand, the cube of it.
         vary: Augmentation: share of the sounds of a step that are such variants; 0 is off.
         precision: "float32", or "bfloat16" for encoder and decoder; weights, flow and losses stay float32.
         steps_per_dispatch: Steps that the device is given at a time. When they are done the host looks at their
@@ -247,6 +249,7 @@ class TrainConfig(_JsonConfig):
     shift_bins: int = 2
     tilt_db: float = 0.0
     variants: int = 3
+    component_rows: int = 4608
     vary: float = 0.0
     precision: str = "float32"
     steps_per_dispatch: int = 20
@@ -254,7 +257,7 @@ class TrainConfig(_JsonConfig):
 
     def __post_init__(self):
         self._check_types()
-        for name in ("batch_size", "evaluate_every", "patience", "decay_steps", "steps_per_dispatch"):
+        for name in ("batch_size", "component_rows", "evaluate_every", "patience", "decay_steps", "steps_per_dispatch"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
         for name in ("learning_rate", "gradient_clip"):
             self._check(name, getattr(self, name) > 0, "above 0")

@@ -228,8 +228,9 @@ def start(
     sizes, principal = config.model, None
     if sizes.components:
         logits = sizes.likelihood == "cross_entropy"
-        vary, variants = varying(jax.random.fold_in(key, 1)), config.train.variants
-        principal = fit_principal(training.features, sizes.components, sizes.latent_dim, logits, vary, variants)
+        vary, train = varying(jax.random.fold_in(key, 1)), config.train
+        counts = (sizes.components, sizes.latent_dim)
+        principal = fit_principal(training.features, *counts, logits, vary, train.variants, train.component_rows)
     return _saved(path, _classifying(create(sizes, config.audio, key, principal), training), meta)
 
 
