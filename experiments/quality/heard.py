@@ -281,7 +281,7 @@ def echo_db(
     levels = []
     for start in range(len(late)):
         paths, onsets = zip(*(late[(start + step) % len(late)] for step in range(many)), strict=True)
-        sound = _generate(tool, paths, **settings)
+        sound = _generate(tool, paths, offsets=[0.0] * many, **settings)  # with the silence before them
         levels.append(hearing.echo_before_onset_db(sound, judge.rate, round(float(np.mean(onsets)))))
     return float(np.median(levels)) if levels else None
 

@@ -51,6 +51,12 @@ def changes(rate: int) -> dict[str, Callable[[np.ndarray, np.random.Generator], 
     }
 
 
+def at_first_sound(clip: np.ndarray, rate: int) -> np.ndarray:
+    """A clip (samples,) that begins where it would if it were read from a file (`audio.read_clip`)."""
+    start = round(audio.silence.clip_start([clip], rate) * rate)
+    return np.pad(clip[start:], (0, start))
+
+
 def spaces(tool: SoundSampleTool, training: np.ndarray) -> dict[str, Space]:
     """Clips (n, samples) -> points (n, any), in four ways; all are fitted on the training sounds' clips."""
     config = tool.model.audio
@@ -101,14 +107,17 @@ def measure(tool: SoundSampleTool, dataset: Dataset) -> list[list]:
     """The rows of the table."""
     config = tool.model.audio
     entries = [entry for entry in dataset.entries if _is_heard(dataset, entry, config.sample_rate)]
+    rate = config.sample_rate
     clips = measures.clips([dataset.source(entry) for entry in entries], config)
+    clips = np.stack([at_first_sound(clip, rate) for clip in clips])
     held_out = np.array([entry.split == "validation" for entry in entries])
     labels = np.array([entry.label if entry.label in CLASSES else "" for entry in entries])
     packs = np.array([real_sounds.pack(dataset, entry) for entry in entries])
     drums = labels != ""
     rng = np.random.default_rng(0)
     changed = {
-        name: np.stack([change(clip, rng) for clip in clips]) for name, change in changes(config.sample_rate).items()
+        name: np.stack([at_first_sound(change(clip, rng), rate) for clip in clips])
+        for name, change in changes(rate).items()
     }
     rows = []
     for name, space in spaces(tool, clips[~held_out]).items():

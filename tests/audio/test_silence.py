@@ -45,14 +45,14 @@ def tool(place, tiny):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "start"), [(0.0, 0.0), (0.9, 0.0), (1.1, 1.095), (2.5, 2.495), (30.0, 29.995), (700.0, 0.0)]
+    ("seconds", "start"), [(0.0, 0.0), (0.009, 0.0), (0.05, 0.049), (1.1, 1.099), (30.0, 29.999), (700.0, 0.0)]
 )
 def test_where_a_clip_starts(tmp_path, seconds, start):
-    """At the first sound, if more than half of a clip of two seconds would pass before it."""
+    """At the first sound, if that does not come at once."""
     kick = np.full(4000, 0.5, np.float32)
     path = audio.write(tmp_path / "x.wav", late(kick, seconds), RATE)
     found, samples = audio.read_clip(path, RATE, None, 2.0)
-    assert found == pytest.approx(start, abs=1e-3)
+    assert found == pytest.approx(start, abs=1e-4)
     np.testing.assert_array_equal(samples, audio.read(path, RATE, found, 2.0))
     assert audio.read_clip(path, RATE, 0.0, 2.0)[0] == 0.0
     assert audio.read_clip(path, RATE, seconds, 2.0)[0] == seconds

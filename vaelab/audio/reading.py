@@ -107,22 +107,21 @@ def read_clip(
 ) -> tuple[float, np.ndarray]:
     """Read a clip: where it starts, seconds, and its samples (samples,).
 
-    Without an `offset` it starts at the file's beginning, or at its first sound where that comes late
-    (`silence.clip_start`). The other arguments and errors are those of `read`.
+    Without an `offset` it starts at the first sound (`silence.clip_start`). The other arguments and errors are those of `read`.
     """
     samples = read(path, sample_rate, offset or 0.0, seconds, sha256)
-    if offset is not None or silence.sounds_early(samples, sample_rate, seconds):
+    if offset is not None or silence.sounds_early(samples, sample_rate):
         return offset or 0.0, samples
-    start = _clip_start(files.from_home(path), seconds)
+    start = _clip_start(files.from_home(path))
     return start, read(path, sample_rate, start, seconds, sha256) if start else samples
 
 
-def _clip_start(path: str | os.PathLike, seconds: float) -> float:
-    """The second at which a file's clip of some seconds begins, by all that is decoded until its first sound."""
+def _clip_start(path: str | os.PathLike) -> float:
+    """The second at which a file's clip begins, by all that is decoded until its first sound."""
     with _steady(path) as handle, _decoder(path, handle) as source:
         frames = math.ceil(MAX_SECONDS * source.samplerate)
         blocks = _blocks(path, source, 0, frames, STREAMED_VALUES)
-        return silence.clip_start(blocks, source.samplerate, seconds)
+        return silence.clip_start(blocks, source.samplerate)
 
 
 def resampled(samples: np.ndarray, native_rate: int, sample_rate: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Silence: files that hold nothing else, and clips that would begin with much of it."""
+"""Silence: files that hold nothing else, and clips that would begin with it."""
 
 import math
 from collections.abc import Iterable
@@ -7,8 +7,8 @@ import numpy as np
 
 NOTHING = 2 / 32768  # the dither of 16 bits reaches it
 QUIET = 1e-3  # -60 dBFS: a hum or hiss before the first sound
-LEAD_SECONDS = 0.005  # before the first sound, for its attack
-LATE = 0.5  # share of a clip that may pass before the first sound
+LATE_SECONDS = 0.01  # that may pass before the first sound; most files begin sooner, and are read once
+LEAD_SECONDS = 0.001  # before the first sound, for its attack
 
 
 def is_silent(samples: np.ndarray) -> bool:
@@ -27,24 +27,23 @@ def first_sound(blocks: Iterable[np.ndarray]) -> int | None:
     return None
 
 
-def sounds_early(samples: np.ndarray, rate: int, seconds: float) -> bool:
-    """True if the first sound comes within half of a clip of some seconds at a rate in Hz."""
+def sounds_early(samples: np.ndarray, rate: int) -> bool:
+    """True if the first sound comes at once, or hardly later; rate in Hz."""
     first = first_sound([samples])
-    return first is not None and first <= LATE * seconds * rate
+    return first is not None and first <= LATE_SECONDS * rate
 
 
-def clip_start(blocks: Iterable[np.ndarray], rate: int, seconds: float) -> float:
+def clip_start(blocks: Iterable[np.ndarray], rate: int) -> float:
     """The second at which a clip of a sound begins if nobody says it.
 
-    At the sound's own beginning, unless more than half of the clip would pass before the first sound: then there. What
-    is quiet throughout is taken from its beginning too.
+    At the first sound, so that the same sound after more silence is the same clip. What begins within 10 ms is taken
+    from its own beginning, and so is what is quiet throughout.
 
     Args:
         blocks: The sound (samples,) from its beginning, in mono.
         rate: Hz.
-        seconds: Length of the clip.
     """
     first = first_sound(blocks)
-    if first is None or first <= LATE * seconds * rate:
+    if first is None or first <= LATE_SECONDS * rate:
         return 0.0
     return round(max(0.0, math.floor(first - LEAD_SECONDS * rate) / rate), 6)

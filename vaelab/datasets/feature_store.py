@@ -25,7 +25,7 @@ from vaelab.config import AudioConfig
 from vaelab.datasets.feature_rows import BATCH, computed
 from vaelab.progress import progress_bar
 
-READER = 4  # raise when audio.read_clip or spectral.mel changes, or older shards cannot be read any more
+READER = 5  # raise when audio.read_clip or spectral.mel changes, or older shards cannot be read any more
 SHARD_ROWS = 512
 CLIPS_BYTES = 192 << 20  # of decoded clips that may wait for the front end
 DECODED_TOGETHER = 8  # files per message to a worker

@@ -189,7 +189,7 @@ def _segments(
 ) -> tuple[list[tuple[str, float | None, float]], dict[str, str]]:
     """Content, onset and length of each sound to decode; and the reason for each content that has none.
 
-    Without a slicer the onset is None: the first sound, where it comes late.
+    Without a slicer the onset is None: the first sound.
     """
     if slicer is None:
         return [(sha256, None, sound.facts.seconds) for sha256, sound in fresh.items()], {}

@@ -92,8 +92,7 @@ class Generator:
                 differ (`play.prior`); or "normal", N(0, I), newer and less like real ones. None is "sounds" where
                 the model remembers its training, else "normal".
             label: Class of random sounds, one of `class_names`: about training sounds of this class. None is any.
-            offsets: Start of the clip in each file, seconds; None is its beginning, or its first sound where more than
-                half of a clip would pass before that. The recipe says which.
+            offsets: Start of the clip in each file, seconds; None is its first sound. The recipe says which second.
             phase: Take the phase of the (mixed) sources instead of finding one.
             detail: 0 to 1: how much of what the decodings of the files lack is put back (`play.detail`); at 1 a single
                 file comes back as it is. Random sounds borrow it from the nearest sound of the tool's library, which
@@ -373,7 +372,7 @@ class Generator:
         config = self.model.audio
         samples = audio.resampled(target.mono, target.sample_rate, config.sample_rate)
         if offset is None:
-            offset = audio.silence.clip_start([samples], config.sample_rate, config.clip_seconds)
+            offset = audio.silence.clip_start([samples], config.sample_rate)
         return spectral.fit_length(samples[round(offset * config.sample_rate) :], config)[None]
 
     def _encode(self, clips: np.ndarray) -> np.ndarray:

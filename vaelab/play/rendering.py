@@ -35,7 +35,7 @@ def read_clips(
 ) -> tuple[list[float], np.ndarray]:
     """The second at which the clip of each file starts, and the clips (n, samples).
 
-    Offsets say where; None is the file's beginning, or its first sound if that comes late (`audio.read_clip`). A clip
+    Offsets say where; None is the file's first sound (`audio.read_clip`). A clip
     of silence is told by a warning.
 
     Raises:

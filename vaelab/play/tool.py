@@ -143,7 +143,7 @@ class SoundSampleTool(Generator):
             target: A file or a `Sound`; several, which are mixed; or a point of latent space (latent,).
             num_similar: How many; fewer if there are no more.
             weights: Of several files, as in `generate`.
-            offset: Start of the clip in the file, seconds; None is its beginning, or its first sound if that is late.
+            offset: Start of the clip in the file, seconds; None is its first sound.
             by: "timbre" compares statistics over time (`vaelab.audio.timbre`), which sounds of a kind share;
                 "embedding" compares points of latent space, which also depend on when things happen. The timbre of a
                 mix or a point is that of its decoded sound.
