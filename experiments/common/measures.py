@@ -43,8 +43,9 @@ def one_shots(folders: Sequence[Path] = FOLDERS, seconds: float = 2.0) -> Iterat
 
 
 def clips(paths: Sequence[Path], config: AudioConfig) -> np.ndarray:
-    """Whole clips of files: (n, samples)."""
-    return np.stack([spectral.fit_length(audio.read(path, config.sample_rate), config) for path in paths])
+    """Clips of files, from their first sounds on: (n, samples)."""
+    how = (config.sample_rate, None, config.clip_seconds)
+    return np.stack([spectral.fit_length(audio.read_clip(path, *how)[1], config) for path in paths])
 
 
 def stored_features(samples: np.ndarray, config: AudioConfig) -> tuple[np.ndarray, np.ndarray]:

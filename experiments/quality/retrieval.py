@@ -16,7 +16,7 @@ import soundfile
 from experiments.common import commands, measures, real_sounds, trained
 from experiments.common.real_sounds import CLASSES
 from experiments.quality.classify import mfcc_of
-from vaelab import SoundSampleTool, audio, library, pca, spectral
+from vaelab import SoundSampleTool, audio, pca, spectral
 from vaelab.audio import timbre
 from vaelab.data import Dataset, Entry
 from vaelab.library.search import nearest
@@ -58,7 +58,7 @@ def at_first_sound(clip: np.ndarray, rate: int) -> np.ndarray:
 
 
 def spaces(tool: SoundSampleTool, training: np.ndarray) -> dict[str, Space]:
-    """Clips (n, samples) -> points (n, any), in four ways; all are fitted on the training sounds' clips."""
+    """Clips (n, samples) -> points (n, any), in five ways; all are fitted on the training sounds' clips."""
     config = tool.model.audio
 
     def features(clips: np.ndarray) -> np.ndarray:
@@ -73,15 +73,19 @@ def spaces(tool: SoundSampleTool, training: np.ndarray) -> dict[str, Space]:
     axes = principal.axes.reshape(count, -1) / principal.spread[:, None]
     seen = statistics(training)
     centre, spread = seen.mean(axis=0), np.maximum(seen.std(axis=0), 1e-6)
-    scale = timbre.fit(levels, library.CEPSTRA)
+    scale = timbre.fit(levels, timbre.CEPSTRA)
 
     def timbres(clips: np.ndarray) -> np.ndarray:
-        measured = timbre.stored_statistics(spectral.quantise(features(clips)), library.CEPSTRA)
+        measured = timbre.stored_statistics(spectral.quantise(features(clips)), timbre.CEPSTRA)
         return (measured - scale.centre[None]) / scale.spread[None]
+
+    def embeddings(clips: np.ndarray) -> np.ndarray:
+        return measures.in_batches(tool.model.encode, features(clips))
 
     return {
         "vaelab, timbre": timbres,
-        "vaelab, embedding": lambda clips: measures.in_batches(tool.model.encode, features(clips)),
+        "vaelab, embedding": lambda clips: embeddings(clips) @ tool.reference.probe.astype(np.float32),
+        "all latents alike": embeddings,
         "MFCC statistics": lambda clips: ((statistics(clips) - centre[None]) / spread[None]).astype(np.float32),
         "PCA of log-mel": lambda clips: (features(clips) - principal.centre[None]).reshape(len(clips), -1) @ axes.T,
     }
@@ -109,7 +113,6 @@ def measure(tool: SoundSampleTool, dataset: Dataset) -> list[list]:
     entries = [entry for entry in dataset.entries if _is_heard(dataset, entry, config.sample_rate)]
     rate = config.sample_rate
     clips = measures.clips([dataset.source(entry) for entry in entries], config)
-    clips = np.stack([at_first_sound(clip, rate) for clip in clips])
     held_out = np.array([entry.split == "validation" for entry in entries])
     labels = np.array([entry.label if entry.label in CLASSES else "" for entry in entries])
     packs = np.array([real_sounds.pack(dataset, entry) for entry in entries])
@@ -145,8 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"share of the {NEIGHBOURS} nearest that have its class, mean over classes. The other columns: each of "
         f"{len(dataset.entries)} sounds is changed, then looked up among all of them; share that come first. Higher "
         "is better. The model was trained on the other packs, without labels, until training ended by itself. Its "
-        "embeddings and PCA depend on when things happen and how loud each frame is, which hides what sounds of a "
-        "class have in common; statistics over time do not. `find_similar` compares timbre by default."
+        "latents and PCA depend on when things happen and how loud each frame is, which hides what sounds of a "
+        "class have in common; statistics over time do not, nor do embeddings through the probe of them "
+        "(`vaelab.training.probe`). `find_similar` compares timbre by default."
     )
     columns = ["space", f"precision at {NEIGHBOURS}", *changes(44100)]
     name = None if options.tiny else "retrieval"

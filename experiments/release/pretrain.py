@@ -23,6 +23,7 @@ from vaelab import files, training
 from vaelab.config import TrainConfig
 from vaelab.data import Dataset
 from vaelab.models import checkpoint, evaluate, familiarity, pretrained
+from vaelab.training import probe
 
 COMMAND = "python -m experiments.release.pretrain"
 
@@ -69,7 +70,7 @@ def halve(source: Path, target: Path, dataset: Dataset, home: Path, trained: dic
         "confusion": {name: confusion.tolist() for name, _ in model.config.labels},
         "latents": describe(model, sides[1]),
     }
-    remembered = familiarity.measure(model, *sides)._asdict()
+    remembered = familiarity.measure(model, *sides, probe.fit(model, sides[0].features))._asdict()
     checkpoint.save_model(target, model, {**inherited, "card": facts}, remembered, half=True)
 
 

@@ -94,6 +94,19 @@ def test_embeddings_are_those_of_each_sound(opened, listening):
         np.testing.assert_allclose(embedding, listening(np.asarray(spectral.quantise(features)))[0], atol=1 / 255)
 
 
+def test_embeddings_are_compared_through_the_probe(folder, listening, tmp_path):
+    """Which keeps one of the numbers, twice as large."""
+    probe = np.zeros((AUDIO.n_mels // 3, 1), np.float16)
+    probe[1] = 2
+    made = library.build(folder, Listener(listening, AUDIO, "model", probe), tmp_path / "home", progress=False)
+    np.testing.assert_allclose(made.points, 2 * made.embeddings[:, 1:2], rtol=1e-6)
+    numbers, distances = made.search(made.embeddings[5], 12)
+    apart = 2 * np.abs(made.embeddings[:, 1] - made.embeddings[5, 1])
+    np.testing.assert_allclose(distances, np.sort(apart), atol=1e-5)
+    assert numbers[0] == 5
+    assert sorted(numbers) == list(range(12))
+
+
 def test_timbres_are_those_of_each_sound(opened, folder):
     """Whether a sound is new, known or moved; and asked by its timbre, a sound is its own nearest."""
     opened()
@@ -102,7 +115,7 @@ def test_timbres_are_those_of_each_sound(opened, folder):
     made = opened()
     for number, (path, kept) in enumerate(zip(made.files, made.index.columns["timbres"], strict=True)):
         features, _ = spectral.mel(spectral.fit_length(audio.read(path, 8000), AUDIO)[None], AUDIO)
-        heard = timbre.stored_statistics(np.asarray(spectral.quantise(features)), library.CEPSTRA)[0]
+        heard = timbre.stored_statistics(np.asarray(spectral.quantise(features)), timbre.CEPSTRA)[0]
         np.testing.assert_allclose(kept, heard, rtol=2e-3, atol=2e-2)
         numbers, distances = made.search(kept.astype(np.float32), 3, by="timbre")
         assert (numbers[0], distances[0]) == (number, 0)

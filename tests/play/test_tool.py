@@ -45,7 +45,8 @@ def remembering(tool, monkeypatch):
     """The tool, as if its library were what its model was trained on."""
     ramp = np.arange(101, dtype=np.float32)
     labels = np.arange(len(tool.library)) % 4 - 1
-    remembered = Reference(tool.library.embeddings, ramp, ramp, ramp, ramp, np.zeros((2, 10, 3), np.float32), labels)
+    bins, probe = np.zeros((2, 10, 3), np.float32), np.zeros((tool.model.config.latent_dim, 0), np.float16)
+    remembered = Reference(tool.library.embeddings, ramp, ramp, ramp, ramp, bins, labels, probe)
     monkeypatch.setattr(tool, "reference", remembered)
     return tool
 

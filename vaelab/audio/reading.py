@@ -107,7 +107,8 @@ def read_clip(
 ) -> tuple[float, np.ndarray]:
     """Read a clip: where it starts, seconds, and its samples (samples,).
 
-    Without an `offset` it starts at the first sound (`silence.clip_start`). The other arguments and errors are those of `read`.
+    Without an `offset` it starts at the first sound (`silence.clip_start`). The other arguments and errors are those
+    of `read`.
     """
     samples = read(path, sample_rate, offset or 0.0, seconds, sha256)
     if offset is not None or silence.sounds_early(samples, sample_rate):

@@ -21,6 +21,7 @@ from vaelab.spectral import dequantise, evenly_spaced, map_stored
 
 MOST_SOUNDS = 2048  # from which the scale is measured
 LEAST_SPREAD = 1e-4
+CEPSTRA = 16  # by which sounds are compared: 256 statistics of a clip of the default front end
 GROUPS = 16
 FALLS = (1 / 8, 1 / 4, 1 / 2)  # shares of the dynamic range
 

@@ -224,9 +224,7 @@ def _similar_options(command) -> None:
     command.add_argument("--library-dir", required=True, metavar="DIR", help="where to search, with sub-folders")
     command.add_argument("--num-similar", type=_positive, default=10, help="how many (default 10)")
     command.add_argument("--weights", nargs="+", type=float, metavar="W", help="one a file (default: the mean)")
-    command.add_argument(
-        "--offset", type=float, help="start in the file, seconds (default: its first sound)"
-    )
+    command.add_argument("--offset", type=float, help="start in the file, seconds (default: its first sound)")
     command.add_argument("--by", choices=("timbre", "embedding"), default="timbre", help="what to compare")
     command.add_argument("--metric", choices=("euclidean", "cosine"), default="euclidean")
     command.add_argument("--folder", metavar="DIR", help="only below this folder of the library")

@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["index", "search", "umap_map"],
     submod_attrs={
         "index": ["LibraryError"],
-        "building": ["CEPSTRA", "FOLDER", "Listener", "build"],
+        "building": ["FOLDER", "Listener", "build"],
         "library": ["SPACES", "Library"],
         "search": ["nearest"],
     },

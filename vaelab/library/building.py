@@ -29,7 +29,6 @@ from vaelab.text import printable
 FOLDER = ".libraries"  # below where datasets are
 DECODED_TOGETHER = 8  # clips per message to a worker
 EMBEDDED_TOGETHER = 256
-CEPSTRA = 16  # of timbres: 256 statistics of a clip of the default front end
 NOT_KEPT = "the library is not kept and will be embedded anew next time"
 
 Slicer = Callable[[Path], Sequence[tuple[float, float]]]
@@ -42,6 +41,7 @@ class Listener:
     embed: Callable[[np.ndarray], np.ndarray]  # uint8 features (n, frames, mels) -> float32 (n, latent)
     audio: AudioConfig  # the front end of these features
     sha256: str  # names the model; embeddings by another are never used
+    probe: np.ndarray | None = None  # of `training.probe`: (latent, dimensions); None compares embeddings as they are
 
 
 class Embedded(NamedTuple):
@@ -111,7 +111,7 @@ def build(
     new = index.make(str(root), listener.sha256, how, rows, embeddings, timbres)
     gone = len({row.path for row in before} - {row.path for row in rows})
     opened = old if old is not None and old.equals(new) else _saved(place, new)
-    return Library(opened, place, tuple(skipped), sum(map(len, computed.values())), gone)
+    return Library(opened, place, tuple(skipped), sum(map(len, computed.values())), gone, listener.probe)
 
 
 def _key(root: Path, name: str, slicing: bool) -> str:
@@ -214,7 +214,7 @@ def _embedded(
 
     def embedded() -> tuple[list[int], np.ndarray, np.ndarray]:
         levels = np.concatenate(rows)
-        return numbers, listener.embed(levels), timbre.stored_statistics(levels, CEPSTRA)
+        return numbers, listener.embed(levels), timbre.stored_statistics(levels, timbre.CEPSTRA)
 
     for keys, values in feature_rows.computed(decoded, listener.audio):
         numbers += keys

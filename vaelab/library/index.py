@@ -80,11 +80,6 @@ class Index:
         return self.columns["embeddings"]
 
     @cached_property
-    def squares(self) -> np.ndarray:
-        """Squared lengths of the embeddings (sounds,)."""
-        return search.squared(self.embeddings)
-
-    @cached_property
     def scale(self) -> Scale:
         """Of the timbres, over all sounds; a statistic that is the same for all counts as it is.
 
@@ -239,5 +234,5 @@ def _check(index: Index) -> None:
     for name in ("onsets", "seconds"):
         if not (np.isfinite(columns[name]).all() and columns[name].min() >= 0):
             raise ValueError(f"{name} that are no times")
-    if not np.isfinite(index.squares).all():
+    if not np.isfinite(search.squared(index.embeddings)).all():
         raise ValueError("embeddings that are not finite")

@@ -31,6 +31,7 @@ class Library:
     skipped: tuple[dict[str, str], ...]  # {"path", "reason"} of each file that is no sound
     embedded: int  # how many sounds were decoded and embedded on opening; the others were known
     gone: int  # how many that were known before are no longer there
+    probe: np.ndarray | None = None  # of the model, (latent, dimensions): see `points`
 
     def __len__(self) -> int:
         return len(self.index)
@@ -44,6 +45,22 @@ class Library:
     def embeddings(self) -> np.ndarray:
         """float32 (sounds, latent)."""
         return self.index.embeddings
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        """Positions by which embeddings are compared, float32 (sounds, dimensions).
+
+        Those of the model's probe of timbre; a model without one compares the embeddings themselves.
+        """
+        return self.probed(self.embeddings)
+
+    @cached_property
+    def _squares(self) -> np.ndarray:
+        return search.squared(self.points)
+
+    def probed(self, embeddings: np.ndarray) -> np.ndarray:
+        """Latents (..., latent) in the space of `points`."""
+        return embeddings if self.probe is None else embeddings @ self.probe.astype(np.float32)
 
     @property
     def onsets(self) -> np.ndarray:
@@ -110,7 +127,7 @@ class Library:
         """
         available = len(self) if within is None else int(np.count_nonzero(within))
         if by == "embedding":
-            points, squares = self.embeddings, self.index.squares
+            points, squares, query = self.points, self._squares, self.probed(query)
         elif by == "timbre":
             points, squares = self.index.timbres, self.index.timbre_squares
             query = self.index.scaled(query[None])[0]

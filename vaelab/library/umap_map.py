@@ -1,11 +1,11 @@
 """UMAP coordinates of a library's sounds, cached beside its index, and the latent at a place of the map.
 
-A file holds one map, that of the newest embeddings, for each choice of UMAP's parameters:
+A file holds one map, that of the newest points (`Library.points`), for each choice of UMAP's parameters:
 
     coordinates  float32 (sounds, 2)
 
-Its header holds a digest of the embeddings that the map was drawn of, the parameters with UMAP's version, and a sha256
-over the whole file (`vaelab.tensorfile`). A map of other embeddings is never used.
+Its header holds a digest of the points that the map was drawn of, the parameters with UMAP's version, and a sha256
+over the whole file (`vaelab.tensorfile`). A map of other points is never used.
 """
 
 import hashlib
@@ -35,13 +35,13 @@ def map_coordinates(library: Library, *, seed: int = 0, neighbors: int = 15, min
     Drawing takes seconds for a thousand sounds and minutes for many, and says so in a line.
     """
     how = {"seed": seed, "neighbors": neighbors, "min_dist": min_dist, "umap": _version()}
-    digest = hashlib.sha256(np.ascontiguousarray(library.embeddings)).hexdigest()
+    digest = hashlib.sha256(np.ascontiguousarray(library.points)).hexdigest()
     place = _place(library.place, how)
     cached = _load_cached(place, digest, how)
     if cached is not None and len(cached) == len(library):
         return cached
     print(f"map: laying out {len(library)} sounds with UMAP; this is kept for the next time", flush=True)
-    coordinates = fit_umap(library.embeddings, seed, neighbors, min_dist)
+    coordinates = fit_umap(library.points, seed, neighbors, min_dist)
     try:
         save(place, coordinates, digest, how)
     except OSError as error:

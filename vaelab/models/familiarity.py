@@ -12,6 +12,7 @@ Errors are the mean over a clip, and that over its loudest cells: most of a pure
 right. The -ELBO is that of one draw with fixed noise, for held-out sounds and for those that are asked about.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +47,7 @@ class Reference(NamedTuple):
         calibration: Over ten equal bins of the chosen class's probability: how many held-out sounds, their mean
             probability, and the share that was right; (1, 10, 3), 0 where a bin is empty; (0, 10, 3) without classes.
         labels: Classes of the training sounds, int16 (sounds,), -1 where unknown.
+        probe: Of timbre, float16 (latent, dimensions) (`vaelab.training.probe`); empty in files of before.
     """
 
     embeddings: np.ndarray
@@ -55,6 +57,7 @@ class Reference(NamedTuple):
     spacing: np.ndarray
     calibration: np.ndarray
     labels: np.ndarray
+    probe: np.ndarray
 
 
 class Familiarity(NamedTuple):
@@ -89,8 +92,8 @@ class Newness(NamedTuple):
     distance: float
 
 
-def measure(model: models.Model, training: Sounds, held_out: Sounds) -> Reference:
-    """A reference from both sides of a dataset."""
+def measure(model: models.Model, training: Sounds, held_out: Sounds, probe: np.ndarray | None = None) -> Reference:
+    """A reference from both sides of a dataset, with the probe of timbre (latent, dimensions) if there is one."""
 
     def encode(levels: np.ndarray) -> jax.Array:
         return model.encode(dequantise(levels))
@@ -104,7 +107,10 @@ def measure(model: models.Model, training: Sounds, held_out: Sounds) -> Referenc
     _, distances = nearest(points, map_stored(encode, held_out.features, size=BATCH), 1)
     measured = (*_scores(model, held_out), distances[:, 0])
     parts = (np.percentile(values, PERCENTILES).astype(np.float32) for values in measured)
-    return Reference(embeddings, *parts, _calibration(model, held_out), training.labels[chosen].astype(np.int16))
+    labels = training.labels[chosen].astype(np.int16)
+    return Reference(
+        embeddings, *parts, _calibration(model, held_out), labels, _unprobed(model) if probe is None else probe
+    )
 
 
 def load_reference(model: models.Model, arrays: dict[str, np.ndarray], path: Path) -> Reference | None:
@@ -120,20 +126,25 @@ def load_reference(model: models.Model, arrays: dict[str, np.ndarray], path: Pat
     sounds = arrays.get("embeddings", np.zeros((0, 0)))
     shapes["embeddings"] = (max(1, len(sounds)), model.config.latent_dim)
     shapes["labels"] = (max(1, len(sounds)),)
-    arrays = {"labels": np.full(len(sounds), -1, np.int16), **arrays}  # files of before do not have them
+    before = {"labels": np.full(len(sounds), -1, np.int16), "probe": _unprobed(model)}  # which older files lack
+    arrays = {**before, **arrays}
+    shapes["probe"] = (model.config.latent_dim, *arrays["probe"].shape[1:2])
     actual = {name: array.shape for name, array in arrays.items()}
     if actual != shapes or not all(np.isfinite(array).all() for array in arrays.values()):
         raise checkpoint.CheckpointError(f"{path}: expected finite reference arrays {shapes}, found {actual}")
     return Reference(**arrays)
 
 
-def keep(path: Path, training: Sounds, held_out: Sounds) -> None:
+def keep(
+    path: Path, training: Sounds, held_out: Sounds, fit_probe: Callable[[models.Model], np.ndarray] | None = None
+) -> None:
     """Measure a model's reference and add it to the model's file, unless one that agrees stands there already.
 
     Sums in another order differ in their last digits, which must not change the hash of a finished model.
     """
     model, meta = checkpoint.load_model(path)
-    reference, before = measure(model, training, held_out)._asdict(), meta.pop("reference")
+    probe = None if fit_probe is None else fit_probe(model)
+    reference, before = measure(model, training, held_out, probe)._asdict(), meta.pop("reference")
     if set(before) == set(reference) and all(_agree(before[name], reference[name]) for name in reference):
         return
     own = ("versions", "format", "sha256", "kind", "model", "audio", "stored")
@@ -142,6 +153,10 @@ def keep(path: Path, training: Sounds, held_out: Sounds) -> None:
 
 def _agree(before: np.ndarray, now: np.ndarray) -> bool:
     return before.shape == now.shape and np.allclose(before.astype(float), now.astype(float), rtol=1e-3, atol=1e-4)
+
+
+def _unprobed(model: models.Model) -> np.ndarray:
+    return np.zeros((model.config.latent_dim, 0), np.float16)
 
 
 def familiarity_of(model: models.Model, reference: Reference, features: np.ndarray) -> list[Familiarity]:

@@ -118,7 +118,8 @@ class SoundSampleTool(Generator):
         def embed(features: np.ndarray) -> np.ndarray:
             return in_batches(lambda part: self.model.encode(spectral.dequantise(jnp.asarray(part))), features)
 
-        listener = library.Listener(embed, self.model.audio, self.meta["sha256"])
+        probe = None if self.reference is None or not self.reference.probe.size else self.reference.probe
+        listener = library.Listener(embed, self.model.audio, self.meta["sha256"], probe)
         self.library = library.build(listener=listener, name=str(self.path.resolve()), **self._open)
         return self.library
 
@@ -145,8 +146,8 @@ class SoundSampleTool(Generator):
             weights: Of several files, as in `generate`.
             offset: Start of the clip in the file, seconds; None is its first sound.
             by: "timbre" compares statistics over time (`vaelab.audio.timbre`), which sounds of a kind share;
-                "embedding" compares points of latent space, which also depend on when things happen. The timbre of a
-                mix or a point is that of its decoded sound.
+                "embedding" compares what latents say of it (`vaelab.training.probe`), in which a mix lies between its
+                sources. The timbre of a mix or a point is that of its decoded sound.
             metric: "euclidean", or "cosine", which looks at directions only.
             folder: Search below this one only.
             label: Search this class only: the name of a folder directly below the library's.
@@ -285,7 +286,7 @@ class SoundSampleTool(Generator):
             features, _ = spectral.mel(self._clips(target, offset), self.model.audio)
         else:
             features = self.model.decode(self._point(target, weights, offset)[None])
-        statistics = timbre.stored_statistics(np.asarray(spectral.quantise(features)), library.CEPSTRA)[0]
+        statistics = timbre.stored_statistics(np.asarray(spectral.quantise(features)), timbre.CEPSTRA)[0]
         return statistics.astype(np.float16).astype(np.float32)
 
     def _check_classifier(self) -> None:

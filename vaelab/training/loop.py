@@ -30,7 +30,7 @@ from vaelab.datasets.feature_store import FeatureStore
 from vaelab.models import checkpoint, devices, familiarity
 from vaelab.models.evaluate import Sounds, balanced, evaluate
 from vaelab.pca import fit as fit_principal
-from vaelab.training import classifier, train_step
+from vaelab.training import classifier, probe, train_step
 from vaelab.training.augment import varying
 from vaelab.training.batches import StoredRows, feed, fits
 from vaelab.training.learnt import LearntSounds, of_dataset
@@ -111,7 +111,7 @@ def train(
     )
     if devices.is_first():
         with writing(logdir):
-            familiarity.keep(logdir / "best.safetensors", *sides)
+            familiarity.keep(logdir / "best.safetensors", *sides, partial(probe.fit, levels=sides[0].features))
     return model
 
 
