@@ -119,9 +119,24 @@ def test_half_precision_halves_a_model_and_is_read_as_float32(tiny, tmp_path):
     assert sizes[0] < 0.6 * sizes[1]
     loaded, meta = checkpoint.load_model(tmp_path / "half.safetensors")
     assert (meta["note"], meta["stored"]) == ("n", "float16")
-    for wanted, found in zip(jax.tree.leaves(model.params), jax.tree.leaves(loaded.params), strict=True):
-        assert found.dtype == wanted.dtype
-        np.testing.assert_array_equal(np.asarray(found), np.asarray(wanted, np.float16))
+    wanted, read = (checkpoint.flatten(one.params) for one in (model, loaded))
+    assert {name: array.dtype for name, array in read.items()} == {name: array.dtype for name, array in wanted.items()}
+    axes, rounded = (np.asarray(arrays.pop(checkpoint.AXES)) for arrays in (wanted, read))
+    steps = np.abs(axes).max(axis=-1, keepdims=True) / 127
+    assert (np.abs(axes - rounded) <= 0.501 * steps).all()
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(np.asarray(read[name]), np.asarray(array, np.float16), err_msg=name)
+
+
+def test_axes_in_half_precision_are_read_too(tiny, tmp_path):
+    """Files of before hold them."""
+    model = models.create(tiny.model, tiny.audio, jax.random.key(0))
+    halves = {name: np.asarray(leaf, np.float16) for name, leaf in checkpoint.flatten(model.params).items()}
+    meta = {"model": tiny.model.to_dict(), "audio": tiny.audio.to_dict(), "stored": "float16", "kind": "model"}
+    checkpoint.save(tmp_path / "m.safetensors", halves, meta)
+    read = checkpoint.flatten(checkpoint.load_model(tmp_path / "m.safetensors")[0].params)
+    for name, array in halves.items():
+        np.testing.assert_array_equal(np.asarray(read[name]), array.astype(np.float32), err_msg=name)
 
 
 @pytest.mark.parametrize("value", [1e6, np.nan])

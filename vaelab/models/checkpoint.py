@@ -24,6 +24,9 @@ from vaelab.models import devices
 
 FORMAT = 1
 HALF = "float16"  # of weights that are stored in half precision
+AXES = "components/axes"  # of which such files hold bytes, and one scale for each axis and frame
+SCALES = "components/scales"
+BYTE = 127  # the largest of either sign
 REFERENCE = "reference"  # how the names of tensors begin that are not the model's own
 
 
@@ -85,8 +88,8 @@ def save_model(
         model: The model.
         meta: What else the file says.
         reference: Arrays of `vaelab.models.familiarity`.
-        half: Store weights in half precision: half the size, for models to be handed on. They are read back as
-            float32; training cannot go on from them.
+        half: Store weights in half precision and the components' axes in bytes: a third of the size, for models to be
+            handed on. They are read back as float32; training cannot go on from them.
 
     Returns:
         The file's sha256.
@@ -96,7 +99,7 @@ def save_model(
     """
     config = {"model": model.config.to_dict(), "audio": model.audio.to_dict()}
     beside = {} if reference is None else {REFERENCE: reference}
-    params = _halved(model.params, path) if half else model.params
+    params = _halved(flatten(model.params), path) if half else model.params
     stored = {"stored": HALF} if half else {}
     return save(path, {**params, **beside}, {**meta, **config, **stored, "kind": "model"})
 
@@ -118,21 +121,33 @@ def load_model(path: str | os.PathLike) -> tuple[models.Model, dict[str, Any]]:
     skeleton = jax.eval_shape(lambda key: models.create(config, audio, key), jax.random.key(0))
     weights, beside = split(tensors)
     if meta.get("stored") == HALF:
-        weights = {name: _doubled(array) for name, array in weights.items()}
+        weights = _doubled(weights)
     return models.Model(fill(skeleton.params, weights, path), config, audio), {**meta, REFERENCE: beside}
 
 
-def _halved(params: Any, path: str | os.PathLike) -> Any:
-    largest = np.max([np.abs(leaf).max(initial=0) for leaf in jax.tree.leaves(params)])
+def _halved(weights: dict[str, Any], path: str | os.PathLike) -> dict[str, np.ndarray]:
+    weights = {name: np.asarray(leaf) for name, leaf in weights.items()}
+    largest = np.max([np.abs(array).max(initial=0) for array in weights.values()])
     if not largest <= np.finfo(HALF).max:
         raise CheckpointError(
             f"{path}: expected weights up to {np.finfo(HALF).max} for half precision, found {largest}"
         )
-    return jax.tree.map(lambda leaf: np.asarray(leaf, HALF), params)
+    axes = weights.pop(AXES, None)
+    halves = {name: array.astype(HALF) for name, array in weights.items()}
+    return halves if axes is None else {**halves, **dict(zip((AXES, SCALES), in_bytes(axes), strict=True))}
 
 
-def _doubled(array: np.ndarray) -> np.ndarray:
-    return array.astype(np.float32) if array.dtype == HALF else array
+def _doubled(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    floats = {name: array.astype(np.float32) if array.dtype == HALF else array for name, array in weights.items()}
+    scales = floats.pop(SCALES, None)  # files of before have none: their axes are in half precision
+    return floats if scales is None else {**floats, AXES: floats[AXES] * scales[..., None]}
+
+
+def in_bytes(axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Axes (components, frames, mels) as int8, and the scales (components, frames) of these bytes."""
+    scales = np.abs(axes).max(axis=-1) / BYTE
+    steps = np.divide(axes, scales[..., None], out=np.zeros_like(axes), where=scales[..., None] > 0)
+    return np.clip(np.round(steps), -BYTE, BYTE).astype(np.int8), scales
 
 
 def split(tensors: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
