@@ -35,7 +35,8 @@ def kits(tmp_path, monkeypatch):
     monkeypatch.setattr(measures, "HYDROGEN_KITS", folders)
     for module in (real_sounds, recipes):
         monkeypatch.setattr(module, "HYDROGEN_KITS", folders)
-        monkeypatch.setattr(module, "FOLDERS", folders)
+    monkeypatch.setattr(real_sounds, "FOLDERS", folders)
+    monkeypatch.setattr(recipes, "GENERAL", folders)
     monkeypatch.setattr(real_sounds, "HELD_OUT", ("Wide",))
     monkeypatch.setattr(recipes, "HELD_OUT", ("Wide",))
     return folders

@@ -1,7 +1,8 @@
 """The sounds that experiments are judged on: Hydrogen's drum kits and Sonic Pi's samples, whole packs held out.
 
-Both are Debian packages: `apt-get install hydrogen-drumkits sonic-pi-samples`. Foreign sounds, only to
-judge by, come with `lmms-common`.
+Both are Debian packages: `apt-get install hydrogen-drumkits sonic-pi-samples`. What else `general` is trained on, the
+instruments of a sound font and words in several languages, comes with `fluid-soundfont-gm` and `ktuberling-data`;
+foreign sounds, only to judge by, with `lmms-common`.
 """
 
 import hashlib
@@ -35,11 +36,35 @@ KITS = (
 )  # of Debian's hydrogen-drumkits; other packages put more beside them
 HYDROGEN_KITS = tuple(HYDROGEN / kit for kit in KITS)
 FOLDERS = (*HYDROGEN_KITS, SONIC_PI)
-# Of Debian's lmms-common: sounds that no training and no choice of settings has met.
-FOREIGN = tuple(
-    Path("/usr/share/lmms/samples") / name
-    for name in ("basses", "drums", "effects", "instruments", "latin", "misc", "stringsnpads")
+FLUID = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
+# Presets of it that are held out: some of each family.
+FLUID_HELD_OUT = (
+    "Ahh Choir",
+    "Alto Sax",
+    "Banjo",
+    "Cello",
+    "Clavinet",
+    "Electric Piano",
+    "Flute",
+    "Marimba",
+    "Percussive Organ",
+    "Picked Bass",
+    "Slap Bass",
+    "Synth Voice",
+    "TR-808",
+    "Trumpet",
+    "Xylophone",
 )
+# Words, each language by a speaker or two; the last one is held out.
+VOICES = tuple(Path("/usr/share/ktuberling/sounds") / language for language in ("ca", "da", "en", "fr", "lt", "ru"))
+VOICES_HELD_OUT = ("ru",)
+GENERAL = (*FOLDERS, FLUID, *VOICES)  # of the shipped model of that name
+# Of Debian's lmms-common: sounds that no training and no choice of settings has met.
+LMMS = Path("/usr/share/lmms/samples")
+FOREIGN = tuple(LMMS / name for name in ("basses", "drums", "effects", "instruments", "latin", "misc", "stringsnpads"))
+# More of them: letters and syllables, of klettres-data; chords, of hydrogen-drumkits-effects.
+SPOKEN = Path("/usr/share/klettres")
+GUITAR = HYDROGEN / "belofilms_GuitarStrums"
 # The classes of drums that Hydrogen's instruments are told apart by.
 CLASSES = ("kick", "snare", "rim", "clap", "closed_hat", "open_hat", "tom", "ride", "crash", "cowbell")
 HELD_OUT = ("BJA_Pacific", "ElectricEmpireKit", "Audiophob", "VariBreaks")
@@ -59,7 +84,8 @@ def installed(folders: Sequence[Path] = FOLDERS) -> tuple[Path, ...]:
         raise MissingSounds(
             f"expected real sounds in {len(folders)} folders, found them in {len(folders) - len(missing)}; none in "
             f"{', '.join(map(str, missing))}; install the Debian packages hydrogen-drumkits, "
-            "sonic-pi-samples and lmms-common"
+            "sonic-pi-samples, lmms-common, fluid-soundfont-gm, ktuberling-data, "
+            "klettres-data and hydrogen-drumkits-effects"
         )
     return tuple(folders)
 
@@ -70,6 +96,8 @@ def installed_if_any(folders: Sequence[Path] = FOLDERS) -> tuple[Path, ...]:
 
 
 def _has_sounds(folder: Path) -> bool:
+    if folder == FLUID:
+        return folder.is_file()
     return folder.is_dir() and next(data.sound_files(folder), None) is not None
 
 

@@ -8,7 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.common.real_sounds import CLASSES, FOLDERS, HELD_OUT, HYDROGEN, HYDROGEN_KITS, installed
+from experiments.common.real_sounds import (
+    CLASSES,
+    FLUID_HELD_OUT,
+    GENERAL,
+    HELD_OUT,
+    HYDROGEN,
+    HYDROGEN_KITS,
+    VOICES_HELD_OUT,
+    installed,
+)
 from vaelab import audio, data, slicing
 from vaelab.audio import built_in_tape, synth
 from vaelab.config import Config, ModelConfig, TrainConfig
@@ -55,8 +64,9 @@ def built_in(folder: Path, per_class: int, kinds: Sequence[str] | None = None) -
 
 
 def _general(name: str, home: Path, size: int) -> data.Dataset:
-    roots = [*installed(FOLDERS), built_in(home / "sounds", size)]
-    return data.make_dataset(roots, name, hold_out=(*HELD_OUT, BUILT_IN[1]), home=home, progress=False)
+    roots = [*installed(GENERAL), built_in(home / "sounds", size)]
+    held_out = (*HELD_OUT, *FLUID_HELD_OUT, *VOICES_HELD_OUT, BUILT_IN[1])
+    return data.make_dataset(roots, name, hold_out=held_out, home=home, progress=False)
 
 
 def _drum_classes(name: str, home: Path, size: int) -> data.Dataset:
@@ -95,14 +105,16 @@ DRUMS = Config(model=ModelConfig(components=96, hidden=256, flow_steps=2, flow_h
 
 RECIPES = {
     "general": Recipe(
-        about="All kinds of short sounds: drum kits, samples of instruments and ambiences, built-in industrial sounds.",
+        about="All kinds of short sounds: drum kits, instruments, ambiences, spoken words, built-in industrial sounds.",
         use="Making random sounds, mixing your own files, mapping a folder and searching it for similar sounds.",
-        limits="Most of its training sounds are drums; voices and sustained instruments come back less exactly.",
-        split="The packs BJA_Pacific, ElectricEmpireKit, Audiophob and VariBreaks, and other built-in sounds.",
-        sounds=("hydrogen", "sonic_pi", "built_in"),
+        limits="Voices come back less exactly than drums and instruments, and longer sounds by their first 2 s only.",
+        split="The packs BJA_Pacific, ElectricEmpireKit, Audiophob and VariBreaks, 15 instruments of the sound font, "
+        "Russian words, and other built-in sounds.",
+        sounds=("hydrogen", "sonic_pi", "fluid", "ktuberling", "built_in"),
         gather=_general,
         config=Config(
-            model=ModelConfig(latent_dim=512, components=512), train=TrainConfig(learning_rate=1e-4, vary=0.75)
+            model=ModelConfig(latent_dim=768, components=768),
+            train=TrainConfig(learning_rate=1e-4, vary=0.75, component_rows=8192),
         ),
         results=("heard", "prior"),
     ),

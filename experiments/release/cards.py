@@ -29,6 +29,14 @@ LICENCES = {
         "Sonic Pi's samples (Debian's `sonic-pi-samples`)",
         (("all", "many, named in the package", "CC0"),),
     ),
+    "fluid": (
+        "The sound font FluidR3 GM (Debian's `fluid-soundfont-gm`)",
+        (("all", "Frank Wen and those whom the package names", "MIT"),),
+    ),
+    "ktuberling": (
+        "Words of KTuberling (Debian's `ktuberling-data`)",
+        (("Catalan, Danish, English, French, Lithuanian, Russian", "KDE's translators", "GPL 2 or later"),),
+    ),
     "built_in": (
         "Built-in sounds (`vaelab.audio.synth`, `vaelab.audio.built_in_tape`)",
         (("all", "vaelab", "free of rights"),),
