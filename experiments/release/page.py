@@ -40,6 +40,7 @@ TITLES = {
     "classify_kits": "How well are drum kits recognised?",
     "descriptors": "Do named directions change what they name?",
     "energies": "How well does IAF fit the energies of Rezende and Mohamed?",
+    "foreign": "How exact are reconstructions of sounds from sources that a model never met?",
     "heard": "How does a model sound, on foreign sounds?",
     "heard_kits": "How does a model sound, on the kits that defaults are chosen by?",
     "honesty_known": "Does a model recognise unfamiliar sounds?",
@@ -53,6 +54,7 @@ TITLES = {
     "search": "How long does a search take?",
     "slicing": "How well are onsets detected?",
     "slicing_speed": "How fast is slicing?",
+    "variants": "Which variants of sounds make better components?",
     "step": "How fast is a training step, against the machine's matrix products?",
 }
 COLUMNS = (
