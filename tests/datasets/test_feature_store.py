@@ -238,6 +238,75 @@ def test_a_damaged_shard_is_told_and_replaced(suffix, damage, wavs, tmp_path):
     assert len(FeatureStore(tmp_path, TINY_AUDIO)) == 5
 
 
+def flipped(path, bit: int) -> None:
+    """Flip one bit of a file."""
+    body = bytearray(path.read_bytes())
+    body[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(body)
+
+
+def checked_rows(home, sounds) -> int:
+    """Rows of a store whose shards of some sounds were compared with their checksums."""
+    store = FeatureStore(home, TINY_AUDIO)
+    store._check_rows(sounds)
+    return len(store)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".json"])
+def test_a_flipped_bit_in_any_shard_is_told_and_its_sounds_made_again(suffix, wavs, undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(feature_store, "SHARD_ROWS", ROWS_A_SHARD)
+    FeatureStore(tmp_path, TINY_AUDIO).build(wavs, progress=False)
+    rng = random.Random(3)
+    shards = sorted(FeatureStore(tmp_path, TINY_AUDIO).folder.glob(f"*{suffix}"))
+    assert len(shards) == 5
+    for shard in shards:
+        flipped(shard, rng.randrange(8 * shard.stat().st_size))
+        with pytest.warns(UserWarning, match=f"{shard.stem}.json: expected a shard of .* a damaged one") as told:
+            FeatureStore(tmp_path, TINY_AUDIO).build(wavs, progress=False)
+        assert len(told) == 1
+        assert "\n" not in str(told[0].message)
+        assert_complete(tmp_path, wavs, undisturbed)
+
+
+@pytest.mark.parametrize(("suffix", "most"), [(".npy", 8 * 160), (".json", 8 * 1000)], ids=["header", "index"])
+def test_every_bit_of_header_and_index_counts(suffix, most, wavs, tmp_path):
+    few = dict(list(wavs.items())[:2])
+    FeatureStore(tmp_path, TINY_AUDIO).build(few, progress=False)
+    (victim,) = FeatureStore(tmp_path, TINY_AUDIO).folder.glob(f"*{suffix}")
+    for bit in range(min(most, 8 * victim.stat().st_size)):
+        flipped(victim, bit)
+        with pytest.warns(UserWarning, match="a damaged one"):
+            assert checked_rows(tmp_path, few) == 0
+        flipped(victim, bit)
+    assert len(FeatureStore(tmp_path, TINY_AUDIO)) == 2
+
+
+def test_a_store_goes_on_after_it_made_a_damaged_shard_again(wavs, tmp_path):
+    """What it made again is no longer damaged, and is not swept up."""
+    hashes = list(wavs)
+    few = {sha256: wavs[sha256] for sha256 in hashes[:3]}
+    FeatureStore(tmp_path, TINY_AUDIO).build(few, progress=False)
+    (rows,) = FeatureStore(tmp_path, TINY_AUDIO).folder.glob("*.npy")
+    flipped(rows, 3000)
+    store = FeatureStore(tmp_path, TINY_AUDIO)
+    with pytest.warns(UserWarning, match="do not fit their checksum"):
+        store.build(few, progress=False)
+    store.build({hashes[3]: wavs[hashes[3]]}, progress=False)
+    assert len(FeatureStore(tmp_path, TINY_AUDIO)) == 4
+
+
+def test_a_shard_of_before_checksums_is_read(wavs, tmp_path):
+    few = dict(list(wavs.items())[:3])
+    FeatureStore(tmp_path, TINY_AUDIO).build(few, progress=False)
+    (index,) = FeatureStore(tmp_path, TINY_AUDIO).folder.glob("*.json")
+    shard = json.loads(index.read_text())
+    del shard["crc32"]
+    index.write_text(json.dumps(shard))
+    store = FeatureStore(tmp_path, TINY_AUDIO)
+    assert len(store) == 3
+    assert store.build(few, progress=False) == {}
+
+
 @pytest.mark.parametrize("file", [0, 1], ids=["rows", "index"])
 def test_a_full_disk_is_told_and_leaves_nothing_half(file, wavs, undisturbed, tmp_path, monkeypatch):
     """The first shard is written; then the disk is full at the second one's rows, or at its index."""

@@ -1,20 +1,24 @@
 """The feature store: each sound's mel features computed once, kept as uint8 and read as memory maps.
 
 Rows are addressed by (content hash, audio config, reader and its version). A folder `STORE/KEY/` holds shards that
-are only ever added: `NAME.npy`, uint8 (rows, frames, mels), and `NAME.json`, its hashes and decoder. The
-JSON is written last, so a shard counts once it is complete. Features come from padded batches of one fixed size,
-so that a row's bytes do not depend on its neighbours. Any number of processes may write at once: they adopt each
-other's shards, and a row that two of them compute has the same bytes. What a killed writer leaves is swept up by
-the next one that is alone.
+are only ever added: `NAME.npy`, uint8 (rows, frames, mels), and `NAME.json`: its hashes and decoder, of which NAME is
+a hash, and the CRC-32 of the other file. The JSON is written last, so a shard counts once it is complete. Indexes are
+checked when a store is opened, rows when `build` is asked for one of them; shards of before carry no checksum.
+
+Features come from padded batches of one fixed size, so that a row's bytes do not depend on its neighbours. Any number
+of processes may write at once: they adopt each other's shards, and a row that two of them compute has the same bytes.
+What a killed writer leaves is swept up by the next one that is alone.
 """
 
 import hashlib
 import io
 import json
 import warnings
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import soxr
@@ -29,6 +33,8 @@ READER = 5  # raise when audio.read_clip or spectral.mel changes, or older shard
 SHARD_ROWS = 512
 CLIPS_BYTES = 192 << 20  # of decoded clips that may wait for the front end
 DECODED_TOGETHER = 8  # files per message to a worker
+INDEX_KEYS = {"decoder", "sha256", "crc32", "level_db"}  # shards of before have levels, and some no checksum
+UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError, TokenError)
 
 
 class FeatureStore:
@@ -44,6 +50,7 @@ class FeatureStore:
         self.folder = Path(home) / store_key(config)
         self._rows: dict[str, tuple[str, int]] = {}
         self._maps: dict[str, np.ndarray] = {}
+        self._unchecked: dict[str, int] = {}  # checksums of shards whose rows were not compared with them yet
         self._seen: set[str] = set()
         self._damaged: set[str] = set()
         self._adopt_new()
@@ -57,12 +64,15 @@ class FeatureStore:
     def build(self, sounds: Mapping[str, Path], progress: bool = True) -> dict[str, str]:
         """Compute what is missing of the sounds, a path for each content hash; show a bar.
 
+        A damaged shard that holds one of them is told by a warning and counts as missing.
+
         Returns:
             The reason for each content hash that could not be computed, also for that of a file which has changed.
 
         Raises:
             files.NoRoomError: The disk is full; what was stored before is intact.
         """
+        self._check_rows(sounds)
         missing = {sha256: path for sha256, path in sounds.items() if sha256 not in self}
         failed: dict[str, str] = {}
         if not missing:
@@ -112,14 +122,15 @@ class FeatureStore:
         if not batches:
             return
         hashes = [sha256 for keys, _ in batches for sha256 in keys]
-        name = hashlib.sha256("".join([decoder, *hashes]).encode()).hexdigest()[:32]
+        name = _shard_name(decoder, hashes)
         rows, index = self.folder / f"{name}.npy", self.folder / f"{name}.json"
         buffer = io.BytesIO()
         np.save(buffer, np.concatenate([features for _, features in batches]))
+        checksum = zlib.crc32(buffer.getbuffer())
         with files.replacing(rows) as temporary:
             temporary.write_bytes(buffer.getbuffer())
         try:
-            files.write_text(index, json.dumps({"decoder": decoder, "sha256": hashes}))
+            files.write_text(index, json.dumps({"decoder": decoder, "sha256": hashes, "crc32": checksum}))
         except OSError:
             if not index.exists():  # another writer may have finished the same shard
                 rows.unlink(missing_ok=True)
@@ -142,25 +153,46 @@ class FeatureStore:
             shard = json.loads(index.read_text(encoding="ascii"))
             hashes, decoder = shard["sha256"], shard["decoder"]
             features = np.load(rows, mmap_mode="r")
-            self._check(features, hashes)
-        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            self._damaged.add(index.stem)
-            warnings.warn(
-                f"{index}: expected a shard of features, found a damaged one ({error}); its sounds are computed again",
-                stacklevel=2,
-            )
+            self._check(index.stem, shard, features)
+        except UNREADABLE as error:  # numpy raises a TokenError for a header that is none
+            self._report_damage(index.stem, error)
             return
+        self._damaged.discard(index.stem)
         if decoder not in (decoders.version("sound.wav"), decoders.version("sound.m4a")):
             return
         self._maps[index.stem] = features
+        if "crc32" in shard:
+            self._unchecked[index.stem] = shard["crc32"]
         self._rows |= {sha256: (index.stem, row) for row, sha256 in enumerate(hashes)}
 
-    def _check(self, features: np.ndarray, hashes: list[str]) -> None:
+    def _check(self, name: str, shard: dict, features: np.ndarray) -> None:
+        hashes = shard["sha256"]
         expected = (len(hashes), self.config.frames, self.config.n_mels)
         if not all(isinstance(sha256, str) and len(sha256) == 64 for sha256 in hashes):
             raise ValueError("what should be content hashes is none")
+        if unknown := shard.keys() - INDEX_KEYS:
+            raise ValueError(f"unknown keys {sorted(unknown)}")
+        if name != _shard_name(shard["decoder"], hashes):
+            raise ValueError("its hashes or its decoder are not those that it is named by")
         if features.dtype != np.uint8 or features.shape != expected:
             raise ValueError(f"expected uint8 of shape {expected}, found {features.dtype} of shape {features.shape}")
+
+    def _check_rows(self, wanted: Iterable[str]) -> None:
+        """Compare the shards of some sounds with their checksums, each once; forget the rows of damaged ones."""
+        shards = {self._rows[sha256][0] for sha256 in wanted if sha256 in self._rows}
+        for name in sorted(shards & self._unchecked.keys()):
+            if zlib.crc32(self._maps[name].base) != self._unchecked.pop(name):  # of the whole file, its header too
+                del self._maps[name]
+                self._rows = {sha256: place for sha256, place in self._rows.items() if place[0] != name}
+                self._report_damage(name, "its rows do not fit their checksum")
+
+    def _report_damage(self, name: str, reason: Exception | str) -> None:
+        self._damaged.add(name)
+        warnings.warn(
+            f"{self.folder / name}.json: expected a shard of features, found a damaged one ({reason}); its sounds are "
+            "computed again",
+            stacklevel=2,
+        )
 
     def _sweep(self) -> None:
         """Remove what writers that were killed left: unfinished files, rows without index, damaged shards."""
@@ -174,3 +206,7 @@ def store_key(config: AudioConfig) -> str:
     """The name of a config's shards: a hash of what decides a row's bytes besides the sound and its decoder."""
     decides = {"audio": config.to_dict(), "reader": READER, "soxr": soxr.__version__}
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _shard_name(decoder: str, hashes: Sequence[str]) -> str:
+    return hashlib.sha256("".join([decoder, *hashes]).encode()).hexdigest()[:32]
