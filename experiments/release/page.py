@@ -56,6 +56,7 @@ TITLES = {
     "slicing_speed": "How fast is slicing?",
     "variants": "Which variants of sounds make better components?",
     "step": "How fast is a training step, against the machine's matrix products?",
+    "transcoding": "How near are the levels of a transcoding to its tape's?",
 }
 COLUMNS = (
     "run",

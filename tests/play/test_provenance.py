@@ -110,6 +110,67 @@ def test_what_is_missing_or_changed_is_named(home, tool, tiny, tmp_path):
         vaelab.regenerate(tmp_path / "g.wav", phase=False)
 
 
+@pytest.fixture
+def apart(home, tool, tmp_path):
+    """A mix whose two sources lie in another folder than itself, and the samples that it has."""
+    (tmp_path / "sounds").mkdir()
+    sources = [shutil.copy(path, tmp_path / "sounds") for path in pair(home)]
+    made = tool.generate(out_file=tmp_path / "mixes" / "g.wav", audio_files=sources, seed=0)
+    return tmp_path, made.samples
+
+
+MOVES = {
+    "beside it": "mixes/kick.wav",
+    "below it": "mixes/a/b/kick.wav",
+    "renamed": "mixes/boom.wav",
+    "renamed, another ending's case": "mixes/BOOM.WAV",
+}
+
+
+@pytest.mark.parametrize("to", MOVES.values(), ids=MOVES)
+def test_a_moved_source_is_told_by_its_content(apart, tool, to):
+    folder, samples = apart
+    (folder / to).parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(folder / "sounds" / "kick.wav", folder / to)
+    with pytest.warns(UserWarning, match=rf"kick\.wav: the source is no more there; its .* from .*{folder / to}$"):
+        again = vaelab.regenerate(folder / "mixes" / "g.wav", tool)
+    np.testing.assert_array_equal(again.samples, samples)
+    assert again.recipe["sources"][0]["path"] == str(folder / to)
+
+
+def test_a_moved_source_in_a_library(apart, home):
+    folder, samples = apart
+    shutil.move(folder / "sounds", folder / "elsewhere")
+    tool = SoundSampleTool(home / "m", library_dir=folder / "elsewhere", home=folder, progress=False)
+    for options in ({"model": tool}, {"model": home / "m", "library_dir": folder / "elsewhere"}):
+        with pytest.warns(UserWarning, match=r"kick\.wav: the source is no more there; .* and 1 more from that folder"):
+            again = vaelab.regenerate(folder / "mixes" / "g.wav", **options)
+        np.testing.assert_array_equal(again.samples, samples)
+
+
+def test_another_source_of_the_same_name_is_told_apart(apart, home, tool):
+    """It is named, never taken: neither in the old place nor beside the mix."""
+    folder, samples = apart
+    shutil.move(folder / "sounds" / "kick.wav", folder / "mixes" / "mine.wav")
+    shutil.copy(home / "snare.wav", folder / "sounds" / "kick.wav")
+    shutil.copy(home / "snare.wav", folder / "mixes" / "kick.wav")
+    with pytest.warns(UserWarning, match=r"kick\.wav: another file has this name now; .* from .*mine\.wav"):
+        again = vaelab.regenerate(folder / "mixes" / "g.wav", tool)
+    np.testing.assert_array_equal(again.samples, samples)
+    (folder / "mixes" / "mine.wav").unlink()
+    with pytest.raises(ProvenanceError, match=r"sounds/kick\.wav: expected the content .*: the source has changed"):
+        vaelab.regenerate(folder / "mixes" / "g.wav", tool)
+    (folder / "sounds" / "kick.wav").unlink()
+    with pytest.raises(ProvenanceError, match=r"kick\.wav: .* found none; put it back, .*neither beside the sound"):
+        vaelab.regenerate(folder / "mixes" / "g.wav", tool)
+
+
+def test_sources_that_are_not_needed_are_not_searched(apart, tool):
+    folder, _ = apart
+    shutil.move(folder / "sounds" / "kick.wav", folder / "mixes" / "kick.wav")
+    assert vaelab.regenerate(folder / "mixes" / "g.wav", tool, phase=False).seconds
+
+
 def test_another_version_is_told(home, tool, tmp_path):
     made = tool.generate(out_file=tmp_path / "g.wav", seed=0)
     made.recipe["versions"] = {**made.recipe["versions"], "jax": "0.1"}

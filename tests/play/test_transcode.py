@@ -1,14 +1,18 @@
 """A tape played by other sounds keeps its time."""
 
+import shutil
+
 import numpy as np
 import pytest
 
+import vaelab
 from vaelab import SoundSampleTool, audio, data, slicing, training
-from vaelab.audio import built_in_tape, synth
+from vaelab.audio import Sound, built_in_tape, synth
 from vaelab.datasets import segments
 from vaelab.datasets.segments import CutError
-from vaelab.play import transcode
+from vaelab.play import levels, transcode
 from vaelab.play.checks import ToolError
+from vaelab.play.provenance import ProvenanceError
 from vaelab.text import timecode
 
 RATE = 8000
@@ -84,18 +88,110 @@ def test_a_long_segment_is_remade_whole(tool, folder):
     """Of clips that overlap: as long as the segment, with no hole at a joint."""
     long = max(segments.read(folder).segments, key=lambda one: one.end - one.start)
     original = audio.read(folder / long.path, RATE)
-    made, what = transcode._remade(tool, folder / long.path, original, 0.5)
-    assert what["clips"] > 2
+    made = transcode._remade(tool, folder / long.path, len(original), 0.5)
+    assert len(original) > 2 * tool.model.audio.samples
     assert len(made) >= len(original)
+    assert built_in_tape.frame_powers(made[: len(original)], RATE).min() > 0
     gains = sum(
         np.pad(transcode._joint(100, 25, index > 0, index < 3), (75 * index, 75 * (3 - index))) for index in range(4)
     )
     np.testing.assert_allclose(gains, 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("relatives", [False, True])
+def test_the_whole_tape_is_played(tool, folder, relatives):
+    """Of the 70 s also those after the first 60."""
+    made = transcode.transcode(tool, folder, relatives=relatives)
+    last = segments.read(folder).segments[-1]
+    assert made.seconds == pytest.approx(70, abs=1e-3)
+    assert last.start > 62
+    assert np.abs(made.samples[round(last.start * RATE) :]).max() > 0
+    assert len(made.recipe["played"]) == len(segments.read(folder).segments)
+
+
+def decibels(samples):
+    """Mean power of each 50 ms, dB."""
+    return 10 * np.log10((samples[: len(samples) // 400 * 400].reshape(-1, 400) ** 2).mean(axis=1) + 1e-10)
+
+
+@pytest.mark.parametrize("relatives", [False, True])
+def test_levels_follow_the_tape(tool, folder, relatives):
+    """Peaks never above, and moments of 50 ms, loud or quiet, near those of each segment to its end."""
+    made, apart = transcode.transcode(tool, folder, relatives=relatives), []
+    for part in segments.read(folder).segments:
+        before = audio.read(folder / part.path, RATE)
+        first = round(part.start * RATE)
+        after = made.samples[first : first + len(before)]
+        assert np.abs(after).max() <= np.abs(before).max() * 1.01
+        apart += [*(decibels(after) - decibels(before))[:-1]]  # the last 5 ms are faded
+    assert np.mean(np.abs(apart) < 6) > 0.95
+    assert abs(np.mean(apart)) < 2
+
+
+def test_a_held_sound_is_held(tmp_path):
+    """By a short relative, as long as it is, and by silence no longer."""
+    held = np.sin(2 * np.pi * 55 * np.arange(3 * RATE) / RATE).astype(np.float32) * 0.5
+    short = np.exp(-np.arange(RATE // 4) / 400).astype(np.float32) * np.sin(np.arange(RATE // 4) / 3)
+    moved = levels.placed(levels.extended(short, len(held), RATE), held, RATE)
+    apart = decibels(levels.followed(moved, held, RATE)) - decibels(held)
+    assert np.abs(apart).max() < 6
+    silent = levels.followed(np.zeros(RATE, np.float32), held[:RATE], RATE)
+    assert not silent.any()
+    assert len(levels.extended(np.zeros(10), 25, RATE)) == 25
+    assert len(levels.extended(np.ones(1), 25, RATE)) == 25
+
+
+@pytest.mark.parametrize("relatives", [False, True])
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_regenerate_is_bit_identical(tool, folder, tmp_path, relatives, suffix):
+    made = transcode.transcode(tool, folder, 20.0, 12.0, relatives=relatives)
+    made.save(tmp_path / f"t{suffix}", bits=24)
+    again = vaelab.regenerate(tmp_path / f"t{suffix}", tool)
+    np.testing.assert_array_equal(again.samples, made.samples)
+    again.save(tmp_path / f"again{suffix}", bits=24)
+    assert (tmp_path / f"again{suffix}").read_bytes() == (tmp_path / f"t{suffix}").read_bytes()
+    words = {part["by"] for part in again.recipe["played"]}
+    assert words == {"relative" if relatives else "model"}
+
+
+def test_moved_segments_are_told_by_their_content(place, tool, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "cut")
+    made = transcode.transcode(tool, tmp_path / "cut", 0.0, 10.0)
+    made.save(tmp_path / "mine" / "t.wav")
+    shutil.move(tmp_path / "cut", tmp_path / "mine" / "old cut")
+    with pytest.warns(UserWarning, match=r"the source is no more there; .*old cut.*, and \d+ more from that folder"):
+        again = vaelab.regenerate(tmp_path / "mine" / "t.wav", tool)
+    np.testing.assert_array_equal(again.samples, made.samples)
+    shutil.rmtree(tmp_path / "mine" / "old cut")
+    with pytest.raises(ProvenanceError, match=r"found none; put it back .its content is neither beside"):
+        vaelab.regenerate(tmp_path / "mine" / "t.wav", tool)
+    with pytest.raises(ProvenanceError, match="expected phase=None for a transcoding"):
+        vaelab.regenerate(tmp_path / "mine" / "t.wav", tool, phase=False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"played": []},
+        {"played": [{"at": 0.0}]},
+        {"played": [{"by": "relative", "at": 0.0, "source": 99}]},
+        {"played": "x"},
+        {"seconds": None},
+        {"seconds": -1},
+        {"detail": "x"},
+    ],
+    ids=str,
+)
+def test_damaged_recipes_are_named(tool, folder, tmp_path, change):
+    made = transcode.transcode(tool, folder, 0.0, 3.0)
+    Sound(made.samples, RATE, audio.Recipe({**made.recipe, **change})).save(tmp_path / "t.wav")
+    with pytest.raises((ProvenanceError, ToolError), match="expected"):
+        vaelab.regenerate(tmp_path / "t.wav", tool)
+
+
 def test_what_cannot_be_played_is_told(place, tool, folder, tmp_path):
     with pytest.raises(CutError, match=r"expected segments as files from 00:05:00\.000 to 00:06:00\.000, found none"):
-        transcode.transcode(tool, folder, 300.0)
+        transcode.transcode(tool, folder, 300.0, 60.0)
     with pytest.raises(CutError, match=r"tape\.json: expected the segments of a tape"):
         transcode.transcode(tool, tmp_path)
     with pytest.raises(ToolError, match="expected a library"):

@@ -109,16 +109,17 @@ def assemble(
 def onset_of(samples: np.ndarray, sample_rate: int) -> int:
     """Onset of a sound (samples,): the first sample of the first 5 ms frame within 30 dB of the loudest."""
     powers = frame_powers(samples, sample_rate)
-    return int(np.argmax(powers >= powers.max() * 10 ** (-ONSET_DB / 10))) * _hop(sample_rate)
+    return int(np.argmax(powers >= powers.max() * 10 ** (-ONSET_DB / 10))) * hop_of(sample_rate)
 
 
 def frame_powers(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     """Energy of each 5 ms of a sound (samples,): (frames,)."""
-    starts = np.arange(0, len(samples), _hop(sample_rate))
+    starts = np.arange(0, len(samples), hop_of(sample_rate))
     return np.add.reduceat(np.asarray(samples, np.float64) ** 2, starts)
 
 
-def _hop(sample_rate: int) -> int:
+def hop_of(sample_rate: int) -> int:
+    """Samples of a frame of 5 ms."""
     return max(1, round(FRAME_S * sample_rate))
 
 

@@ -147,18 +147,27 @@ class Library:
             onset: Where in it the sound starts, seconds; None is where a clip of the file does.
         """
         try:
-            wanted = np.frombuffer(bytes.fromhex(files.content_hash(path)), np.uint8)
+            content = bytes.fromhex(files.content_hash(path))
         except OSError:  # whoever reads it next says what is wrong with it
             return None
-        same = (self.index.columns["hashes"] == wanted[None]).all(axis=1)
+        same = self._of_content(content)
         if onset is not None or self.index.how["slicing"]:
             same &= self.onsets == np.float32(onset or 0.0)
         return int(np.argmax(same)) if same.any() else None
+
+    def having(self, sha256: str) -> Path | None:
+        """The first file of a content, where it was when the library was opened; None if there is none."""
+        same = self._of_content(bytes.fromhex(sha256))
+        return self.files[int(np.argmax(same))] if same.any() else None
 
     def changed(self, numbers: Iterable[int]) -> list[str]:
         """The paths of those sounds whose files are no longer what was embedded."""
         rows = {row.path: row for row in map(self.index.row, numbers)}
         return [path for path, row in rows.items() if not _is_as_it_was(self.root / path, row)]
+
+    def _of_content(self, content: bytes) -> np.ndarray:
+        """Mask of the sounds with a content hash of 32 bytes, bool (sounds,)."""
+        return (self.index.columns["hashes"] == np.frombuffer(content, np.uint8)[None]).all(axis=1)
 
     def duplicates(self, distance: float) -> list[list[Path]]:
         """Groups of files that sound alike, largest first: chains of neighbours at most `distance` apart."""

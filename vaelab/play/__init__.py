@@ -7,6 +7,7 @@ Public names:
     rendering                      latents to samples
     detail                         what decodings of the sources lack
     provenance                     recipes and the sources that they name
+    levels                         one sound's level over time, given to another
     transcode                      a sliced recording, each segment replaced by a model's sound
 """
 
@@ -14,7 +15,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["detail", "directions", "latent", "prior", "provenance", "rendering", "transcode"],
+    submodules=["detail", "directions", "latent", "levels", "prior", "provenance", "rendering", "transcode"],
     submod_attrs={
         "checks": ["ToolError", "check_files", "outputs"],
         "regenerate": ["regenerate"],

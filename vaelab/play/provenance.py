@@ -1,14 +1,16 @@
 """Recipes of written sounds: reading them, and checking the sources and the model that they name."""
 
 import os
-from collections.abc import Sequence
-from functools import lru_cache
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vaelab import VaelabError, audio, files
+from vaelab import VaelabError, audio, data, files
 from vaelab.audio import Recipe
 from vaelab.config import AudioConfig
 from vaelab.models import checkpoint
@@ -108,11 +110,82 @@ def read(path: str | os.PathLike) -> Recipe:
         parts = _checked([recipe["model"], *recipe["sources"]])
         if not all(isinstance(part.get("sha256"), str) for part in parts):
             raise KeyError("sha256")
-        if not recipe.keys() & {"latent", "points"}:
+        if not recipe.keys() & {"latent", "points", "played"}:
             raise KeyError("latent")
     except (KeyError, TypeError) as error:
         raise ProvenanceError(f"{name}: expected a whole recipe, found one without {error}") from error
     return recipe
+
+
+def located(
+    recipe: Recipe, folders: Sequence[str | os.PathLike], in_library: Callable[[str], Path | None] | None = None
+) -> Recipe:
+    """The recipe with each source where its content is: at its own place, or else wherever that is given or searched.
+
+    A source that is elsewhere is told by a warning; one that is nowhere keeps its place.
+
+    Args:
+        recipe: With full paths.
+        folders: Searched with their sub-folders: first for files of a source's name, then for all of its ending.
+        in_library: The place of a content hash in a library, if it is there.
+    """
+    content = cache(_content)
+    searched = cache(lambda: [path for folder in folders for path in data.sound_files(folder)])
+
+    def places(source: dict[str, Any]) -> Iterator[Path]:
+        if in_library is not None and (place := in_library(source["sha256"])):
+            yield place
+        name = Path(source["path"])
+        yield from (path for path in searched() if path.name == name.name)
+        yield from (path for path in searched() if path.suffix.lower() == name.suffix.lower())
+
+    sources, moves = [], defaultdict(list)
+    for source in recipe["sources"]:
+        if content(Path(source["path"])) != source["sha256"]:
+            place = next((path for path in places(source) if content(path) == source["sha256"]), None)
+            if place is not None:
+                moves[os.path.dirname(source["path"]), place.parent].append((source["path"], place))
+                source = {**source, "path": os.path.realpath(place.parent) + os.sep + place.name}
+        sources.append(source)
+    for pairs in moves.values():
+        (path, place), more = pairs[0], len(pairs) - 1
+        warnings.warn(
+            f"{printable(path)}: {_absence(path)}; its content is taken from {printable(place)}"
+            + (f", and {more} more from that folder" if more else ""),
+            stacklevel=3,
+        )
+    return Recipe(recipe, sources=sources)
+
+
+def _content(path: Path) -> str | None:
+    try:
+        return files.content_hash(path) if path.is_file() else None
+    except OSError:  # whoever reads it says what is wrong with it
+        return None
+
+
+def _absence(path: str) -> str:
+    return "another file has this name now" if os.path.lexists(path) else "the source is no more there"
+
+
+def check_sources(sources: Sequence[dict[str, Any]], remedy: str = "") -> None:
+    """Make sure that sources are there and are what they were.
+
+    Raises:
+        ProvenanceError: A source is missing, or its content is another; the message ends with the remedy.
+    """
+    for source in sources:
+        name = printable(source["path"])
+        if not Path(source["path"]).is_file():
+            raise ProvenanceError(
+                f"{name}: expected the source that the recipe names, found none; put it back{remedy} (its content "
+                "is neither beside the sound nor in a library; library_dir=FOLDER names another one)"
+            )
+        if (sha256 := files.content_hash(source["path"])) != source["sha256"]:
+            raise ProvenanceError(
+                f"{name}: expected the content {source['sha256'][:12]}, found {sha256[:12]}: the source has changed; "
+                f"restore it{remedy}"
+            )
 
 
 def clips(sources: Sequence[dict[str, Any]], config: AudioConfig) -> np.ndarray:
@@ -122,18 +195,9 @@ def clips(sources: Sequence[dict[str, Any]], config: AudioConfig) -> np.ndarray:
         ProvenanceError: A source is missing, or its content is another.
         AudioError: It cannot be read.
     """
-    for source in sources:
-        name = printable(source["path"])
-        if not Path(source["path"]).is_file():
-            raise ProvenanceError(
-                f"{name}: expected the source that the recipe names, found none; put it back, or regenerate with "
-                "phase=False, which makes a sound of the same latent without the source's phase"
-            )
-        if (sha256 := files.content_hash(source["path"])) != source["sha256"]:
-            raise ProvenanceError(
-                f"{name}: expected the content {source['sha256'][:12]}, found {sha256[:12]}: the source has changed; "
-                "restore it, or regenerate with phase=False"
-            )
+    check_sources(
+        sources, ", or regenerate with phase=False, which makes a sound of the same latent without the source's phase"
+    )
     return rendering.read_clips(*_places(sources), config)[1]
 
 

@@ -99,7 +99,7 @@ class SoundSampleTool(Generator):
         """Open the library of another folder; arguments and errors as for the tool itself."""
         self._open = {
             "folder": files.from_home(library_dir),
-            "home": Path(home) / library.FOLDER,
+            "home": files.from_home(home) / library.FOLDER,
             "slicer": slicing.slice_file if library_segmentation else None,
             "progress": progress,
         }

@@ -1,46 +1,52 @@
-"""A stretch of a tape played again by other sounds, in its own time: its model's, or its relatives' in a library."""
+"""A tape played again by other sounds, in its own time: its model's, or its relatives' in a library."""
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vaelab import audio
 from vaelab.audio import Recipe, Sound, built_in_tape
 from vaelab.datasets import segments
-from vaelab.datasets.segments import CutError
-from vaelab.play import checks, provenance
+from vaelab.datasets.segments import CutError, Segment
+from vaelab.models import pretrained
+from vaelab.play import checks, levels, provenance
 from vaelab.play.tool import SoundSampleTool
+from vaelab.progress import progress_bar
 from vaelab.text import printable, timecode
 
 OVERLAP = 0.25  # of the clips that a long segment is remade of
 DETAIL = 0.5  # a segment at 1 would be itself
-FADE_S = 0.005  # where the next sound begins
+FADE_S = 0.005  # at the end of each sound
 
 
 def transcode(
     tool: SoundSampleTool,
     folder: str | os.PathLike,
     start: float = 0.0,
-    seconds: float = 60.0,
+    seconds: float | None = None,
     *,
     relatives: bool = False,
     detail: float = DETAIL,
+    progress: bool = False,
 ) -> Sound:
-    """Replace each segment of a stretch of a tape; what replaces it begins when it does.
+    """Replace each segment of a tape, or of a stretch of it, by a sound with the segment's onset and level over time.
 
-    Between segments there is silence, and each sound ends where the next segment begins.
+    Between segments there is silence.
 
     Args:
         tool: The model; for relatives, with a library.
         folder: What `cutting.cut_tape` made, with sounds.
         start: Of the stretch on the tape, seconds.
-        seconds: Its length.
-        relatives: Take the library's nearest sound, at the segment's level, instead of the model's version.
+        seconds: Its length; None is to the tape's end.
+        relatives: Take the library's nearest sound instead of the model's version.
         detail: 0 to 1: how much of a segment's own detail the model's version keeps; at 1 it is the segment.
+        progress: Show a bar, where a terminal or a notebook has room for one.
 
     Returns:
-        A sound whose recipe names the stretch of each segment in "sources", and in "played" what replaced it.
+        A sound whose recipe names the segments in "sources", with the stretch of the tape that each comes from, and
+        then the relatives; "played" says when each segment begins, in seconds, and what replaces it.
 
     Raises:
         CutError: The folder holds no cut tape, or no sound begins in the stretch.
@@ -48,34 +54,69 @@ def transcode(
         AudioError: A segment or a relative cannot be read.
     """
     detail = checks.detail_of(detail, of_files=True, seconds=None)
-    folder, rate = Path(folder), tool.model.audio.sample_rate
-    chosen = [part for part in segments.read(folder).segments if part.path and start <= part.start < start + seconds]
+    folder, cut = Path(folder), segments.read(folder)
+    seconds = max(1.0, cut.seconds - start) if seconds is None else seconds
+    if not (start >= 0 and seconds > 0):
+        raise CutError(f"{printable(folder)}: expected a stretch of the tape, found {seconds:g} s from {start:g} s on")
+    chosen = [part for part in cut.segments if part.path and start <= part.start < start + seconds]
     if not chosen:
         raise CutError(
             f"{printable(folder)}: expected segments as files from {timecode(start)} to "
             f"{timecode(start + seconds)}, found none"
         )
-    track = np.zeros(round(seconds * rate), np.float32)
-    played = []
-    for segment, end in zip(chosen, [*(after.start for after in chosen[1:]), start + seconds], strict=True):
-        original = audio.read(folder / segment.path, rate)
-        path = folder / segment.path
-        replacement, what = _relative(tool, path, original) if relatives else _remade(tool, path, original, detail)
-        onset = built_in_tape.onset_of(original, rate) - built_in_tape.onset_of(replacement, rate)
-        at = round((segment.start - start) * rate) + onset
-        _put(track, replacement, at, round((end - start) * rate), round(FADE_S * rate))
-        played.append(what)
+    sources = [{**provenance.source(folder / part.path), "seconds": part.seconds} for part in chosen]
+    played: list[dict[str, Any]] = [{"at": part.start - start, "by": "model"} for part in chosen]
+    if relatives:
+        nearest = [_nearest(tool, folder, part) for part in chosen]
+        played = [
+            {"at": part.start - start, "by": "relative", "source": len(chosen) + number, "distance": distance}
+            for number, (part, (_, distance)) in enumerate(zip(chosen, nearest, strict=True))
+        ]
+        sources += [source for source, _ in nearest]
     recipe = Recipe(
         **provenance.stamp(),
         call="transcode",
-        sources=[{**provenance.source(folder / part.path), "seconds": part.end - part.start} for part in chosen],
+        start=float(start),
+        seconds=float(seconds),
+        detail=detail,
+        sources=sources,
         played=played,
-        model={"path": str(tool.path.resolve()), "sha256": tool.meta["sha256"]},
+        model={
+            "name": pretrained.name_of(tool.path),
+            "path": str(tool.path.resolve()),
+            "sha256": tool.meta["sha256"],
+        },
     )
+    return follow(tool, recipe, progress)
+
+
+def follow(tool: SoundSampleTool, recipe: Recipe, progress: bool = False) -> Sound:
+    """The sound of a transcoding's recipe, with full paths.
+
+    Raises:
+        KeyError: It lacks something.
+        AudioError: A segment or a relative cannot be read.
+    """
+    rate, sources, played = tool.model.audio.sample_rate, recipe["sources"], recipe["played"]
+    if not played:
+        raise KeyError("played")
+    track = np.zeros(round(recipe["seconds"] * rate), np.float32)
+    bar = progress_bar(played, show=progress, desc="transcoding", unit="sound", total=len(played))
+    for part, segment in zip(bar, sources, strict=False):  # behind the segments stand the relatives
+        original = audio.read(segment["path"], rate)
+        if part["by"] == "relative":
+            replacement = _relative(sources[part["source"]], len(original), rate)
+        else:
+            replacement = _remade(tool, segment["path"], len(original), recipe["detail"])
+        at = round(part["at"] * rate)
+        sound = _in_place_of(original, replacement, rate)[: len(track) - at]
+        track[at : at + len(sound)] += sound
     return Sound(track / max(1.0, float(np.abs(track).max())), rate, recipe)
 
 
-def original(tool: SoundSampleTool, folder: str | os.PathLike, start: float = 0.0, seconds: float = 60.0) -> Sound:
+def original(
+    tool: SoundSampleTool, folder: str | os.PathLike, start: float = 0.0, seconds: float | None = None
+) -> Sound:
     """The same stretch as it is on the tape, at the model's rate.
 
     Raises:
@@ -87,17 +128,17 @@ def original(tool: SoundSampleTool, folder: str | os.PathLike, start: float = 0.
     return Sound(samples, rate, Recipe(call="read", sources=[cut.stretch(start, len(samples) / rate)]))
 
 
-def _remade(tool: SoundSampleTool, path: Path, original: np.ndarray, detail: float) -> tuple[np.ndarray, dict]:
-    """The model's version of a segment, of as many overlapping clips as it is long."""
+def _remade(tool: SoundSampleTool, path: str, length: int, detail: float) -> np.ndarray:
+    """The model's version of a segment of a length in samples, of as many overlapping clips as it takes."""
     clip = tool.model.audio.samples
     step = clip - round(OVERLAP * clip)
-    count = max(1, -(-(len(original) - clip) // step) + 1)
+    count = max(1, -(-(length - clip) // step) + 1)
     remade = np.zeros(clip + (count - 1) * step, np.float32)
     for index in range(count):
         offset = index * step / tool.model.audio.sample_rate
         samples = tool.generate(audio_files=[path], offsets=[offset], detail=detail, seed=0).samples
         remade[index * step :][:clip] += samples * _joint(clip, clip - step, index > 0, index < count - 1)
-    return remade, {"by": "model", "clips": count, "detail": detail}
+    return remade
 
 
 def _joint(length: int, overlap: int, before: bool, after: bool) -> np.ndarray:
@@ -111,26 +152,22 @@ def _joint(length: int, overlap: int, before: bool, after: bool) -> np.ndarray:
     return gain
 
 
-def _relative(tool: SoundSampleTool, path: Path, original: np.ndarray) -> tuple[np.ndarray, dict]:
-    """The library's nearest sound, as loud at its loudest as the segment."""
-    files, onsets, distances = tool.find_similar(path, 1)
-    at = float(onsets[0])
-    rate = tool.model.audio.sample_rate
-    relative = audio.read(files[0], rate, at, max(tool.model.audio.clip_seconds, len(original) / rate))
-    gain = np.sqrt(_loudest(original, rate) / max(_loudest(relative, rate), 1e-12))
-    what = {"by": "relative", "name": files[0].name, "start": at, "distance": float(distances[0])}
-    return (relative * gain).astype(np.float32), what
+def _nearest(tool: SoundSampleTool, folder: Path, part: Segment) -> tuple[dict[str, Any], float]:
+    """The library's sound nearest to a segment, as a recipe's source, and its distance."""
+    (path, *_), onsets, distances = tool.find_similar(folder / part.path, 1)
+    seconds = max(tool.model.audio.clip_seconds, part.seconds)
+    return provenance.source(path, float(onsets[0]), seconds), float(distances[0])
 
 
-def _loudest(samples: np.ndarray, rate: int) -> float:
-    """Power of the loudest 5 ms."""
-    return float(built_in_tape.frame_powers(samples, rate).max())
+def _relative(source: dict[str, Any], length: int, rate: int) -> np.ndarray:
+    """A library's sound from its onset on, long enough for a segment of a length in samples."""
+    samples = audio.read(source["path"], rate, source["start"], source["seconds"])
+    return levels.extended(samples, length + built_in_tape.onset_of(samples, rate), rate)
 
 
-def _put(track: np.ndarray, samples: np.ndarray, at: int, end: int, fade: int) -> None:
-    """Play a sound on a track from a sample on, faded out where the next one begins."""
-    samples = samples[max(0, -at) : max(0, end - at)].copy()
-    at = max(0, at)
-    if at + len(samples) >= end and (tail := min(fade, len(samples))):
-        samples[-tail:] *= np.linspace(1, 0, tail)
-    track[at : at + len(samples)] += samples[: len(track) - at]
+def _in_place_of(original: np.ndarray, replacement: np.ndarray, rate: int) -> np.ndarray:
+    """A sound with the onset, length and level over time of a segment (samples,), faded out at its end."""
+    sound = levels.followed(levels.placed(replacement, original, rate), original, rate)
+    tail = min(round(FADE_S * rate), len(sound))
+    sound[len(sound) - tail :] *= np.linspace(1, 0, tail, dtype=np.float32)
+    return sound
