@@ -85,10 +85,11 @@ def make_dataset(
         )
     if isinstance(hold_out, str):
         raise DatasetError(f"hold out: expected a list of folders' names, found one: [{hold_out!r}]")
-    roots = _roots(data_dirs, Path(home) / name)
-    _check_place(Path(home) / name)  # before a scan that may take long
+    home = files.from_home(home)
+    roots = _roots(data_dirs, home / name)
+    _check_place(home / name)  # before a scan that may take long
     unplayable = list(_unpacked(data_dirs, roots, overwrite, progress))
-    contents = Path(home) / name / "seen.json"
+    contents = home / name / "seen.json"
     known_contents = scan_cache.Seen() if fresh else scan_cache.load(contents)
     scanned = [*unplayable, *scan(roots, labels, known_contents, progress)]
     skipped = [_skip(item) for item in scanned if isinstance(item, Skipped)]
@@ -146,7 +147,7 @@ def dataset_of_tapes(
     names = [Path(tape).stem for tape in tapes]
     if twice := sorted({stem for stem in names if names.count(stem) > 1}):
         raise segments.CutError(f"tapes: expected a name of its own for each, found {twice[0]!a} twice; rename one")
-    root = Path(home) / name / "segments"
+    root = files.from_home(home) / name / "segments"
     for tape, stem in zip(tapes, names, strict=True):
         cutting.cut_tape(tape, root / stem, config, metadata=metadata, drop=drop, overwrite=overwrite)
     folders = [*data_dirs, *(root / stem for stem in names)]

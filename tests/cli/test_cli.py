@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 from vaelab import SoundSampleTool, audio, cli
+from vaelab.audio import built_in_tape
 from vaelab.cli import command_line
 
 
@@ -414,3 +415,119 @@ def test_an_interrupt_during_imports_is_one_line(here, seconds):
     assert "Traceback" not in err
     assert process.returncode in (0, 1)
     assert err.strip() in ("vaelab: stopped", "stopping, saving")
+
+
+@pytest.fixture(scope="module")
+def cut(folder):
+    """Segments of a built-in tape of eight seconds, sliced by the command."""
+    audio.write(folder / "tape.wav", built_in_tape.perform(8, 1, 8000, kinds=["kick", "clap"]).samples, 8000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert cli.main(["slice", "tape.wav", "--out-dir", "cut", "--no-picture"]) == 0
+    return "cut"
+
+
+def test_transcode(here, cut, capsys, sounds):
+    """The whole tape, also by relatives; a line says which part, and `regenerate` makes it again."""
+    command = ["transcode", cut, "--model", "model_Two", "--out-file", "remembered.wav"]
+    status, out, _ = run(capsys, *command)
+    assert status == 0
+    assert "wrote 8.00 s: remembered.wav" in out
+    assert re.search(r"(\d+) of \1 segments of .*tape\.wav, from 00:00:00\.000 to 00:00:08\.000 of 00:00:08\.000", out)
+    status, out, _ = run(capsys, *command, "--start", 2, "--seconds", 3, "--detail", 0.2, "--library-dir", sounds)
+    assert status == 0
+    assert "from 00:00:02.000 to 00:00:05.000 of 00:00:08.000" in out
+    assert {part["by"] for part in audio.read_recipe("remembered.wav")["played"]} == {"relative"}
+    assert run(capsys, "regenerate", "remembered.wav", "--out-file", "again.wav")[0] == 0
+    assert (here / "again.wav").read_bytes() == (here / "remembered.wav").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("transcode nowhere --model model_Two --out-file x.wav", "nowhere/tape.json: expected the segments of a tape"),
+        ("transcode cut --model model_Two --out-file tape.wav", "tape.wav: expected a name that no source"),
+        ("transcode cut --model model_Two --out-file x.mp3", "x.mp3: expected a name ending in"),
+        ("transcode cut --model model_Two --start 900 --out-file x.wav", "expected segments as files from 00:15:00"),
+        ("transcode cut --model model_Two --detail 2 --out-file x.wav", "--detail: expected a number from 0 to 1"),
+    ],
+)
+def test_a_mistaken_transcoding_is_one_clear_line(here, cut, capsys, words, message):
+    before = (here / "tape.wav").read_bytes()
+    status, _, err = run(capsys, *words.split())
+    assert status == 1
+    assert message in err
+    assert err.count("\n") == 1
+    assert (here / "tape.wav").read_bytes() == before
+
+
+def test_a_moved_source_is_a_line(here, capsys, sounds):
+    (here / "away").mkdir()
+    (here / "source.wav").write_bytes((sounds / "kick" / "kick_0001.wav").read_bytes())
+    assert run(capsys, "generate", "--model", "model_Two", "source.wav", "--out-file", "moved/g.wav")[0] == 0
+    shutil.move(here / "source.wav", here / "away" / "other.wav")
+    command = ["regenerate", "moved/g.wav", "--out-file", "moved/again.wav"]
+    status, _, err = run(capsys, *command)
+    assert status == 1
+    assert re.search(r"source\.wav: .* found none; put it back, .*--library-dir FOLDER names another", err)
+    status, _, err = run(capsys, *command, "--library-dir", "away")
+    assert status == 0
+    assert re.fullmatch(r"vaelab: .*source\.wav: the source is no more there; .*other\.wav\n", err)
+
+
+def test_knobs_as_options(here, capsys):
+    """Those that people change most; over a file, over the run's own, and with the names of the options in errors."""
+    command = ["train", "--logdir", "model_Knobs", "--dataset", "Two", "--config", "tiny.json", "--num-steps", 1]
+    knobs = ["--batch-size", 3, "--beta", 0.5, "--learning-rate", 0.001, "--latent-dim", 4]
+    assert run(capsys, *command, *knobs)[0] == 0
+    config = json.loads((here / "model_Knobs" / "run.json").read_text())["config"]
+    assert (config["train"]["batch_size"], config["train"]["beta"], config["train"]["learning_rate"]) == (3, 0.5, 0.001)
+    assert config["model"]["latent_dim"] == 4
+    assert config["audio"]["sample_rate"] == 8000
+    again = ["train", "--logdir", "model_Knobs", "--num-steps", 2]
+    status, out, _ = run(capsys, *again, "--learning-rate", 0.0005)
+    assert status == 0
+    assert "from step 1 on with train.learning_rate 0.0005 instead of 0.001" in out
+    config = json.loads((here / "model_Knobs" / "run.json").read_text())["config"]
+    assert (config["train"]["batch_size"], config["model"]["latent_dim"]) == (3, 4)
+    status, _, err = run(capsys, *again, "--latent-dim", 5)
+    assert status == 1
+    assert "found model.latent_dim 5 instead of 4" in err
+    assert run(capsys, *again)[0] == 0
+    status, _, err = run(capsys, *again, "--beta", -1)
+    assert status == 1
+    assert re.match(r"vaelab: .*beta.*: expected", err)
+
+
+def test_another_home(here, capsys, sounds, tmp_path, monkeypatch):
+    """For every command that reads or writes datasets or libraries; ~ is the user's own."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    home = ["--home", "~/mine"]
+    command = ["make-dataset", "--data-dir", sounds / "kick", sounds / "clap", "--dataset-name", "Other", *home]
+    assert run(capsys, *command)[0] == 0
+    command = ["train", "--logdir", "model_Other", "--dataset", "Other", "--config", "tiny.json", "--num-steps", 1]
+    assert run(capsys, *command, *home)[0] == 0
+    assert run(capsys, *command)[0] == 1
+    command = ["similar", sounds / "kick" / "kick_0001.wav", "--model", "model_Two", "--library-dir", sounds / "kick"]
+    assert run(capsys, *command, *home)[0] == 0
+    status, out, _ = run(capsys, "doctor", *home)
+    assert status == 0
+    assert str(tmp_path / "mine") in out
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == {"Other", ".store", ".libraries"}
+    assert not (here / "datasets" / "Other").exists()
+    assert not (here / "~").exists()
+
+
+def test_a_table_and_a_picture_replace_nothing(here, classes, capsys, sounds):
+    """Of any kind: these files carry no recipe that would say whose they are."""
+    for name, words in (
+        ("mine.csv", ["classify", sounds / "kick", "--model", classes]),
+        ("mine.png", ["map", "--model", "model_Two", "--library-dir", sounds / "kick"]),
+    ):
+        (here / name).write_bytes(b"mine")
+        status, _, err = run(capsys, *words, "--out-file", name)
+        assert status == 1
+        assert re.match(rf"vaelab: {name}: expected a free name, found a file; nothing was written: .*--overwrite", err)
+        assert (here / name).read_bytes() == b"mine"
+    assert run(capsys, "classify", sounds / "kick", "--model", classes, "--out-file", "mine.csv", "--overwrite")[0] == 0
+    assert (here / "mine.csv").read_text().startswith("file,class")

@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["built_in_tape", "decoders", "descriptors", "silence", "soundfont", "synth", "timbre", "workers"],
     submod_attrs={
-        "guard": ["TakenError", "check_replaceable", "sources_of"],
+        "guard": ["TakenError", "check_free", "check_replaceable", "sources_of"],
         "reading": [
             "CHANNELS",
             "AudioError",

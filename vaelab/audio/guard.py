@@ -44,6 +44,12 @@ def check_replaceable(path: str | os.PathLike, sources: Iterable[Any] = (), *, o
         )
 
 
+def check_free(path: str | os.PathLike, *, overwrite: bool = False) -> None:
+    """Refuse, with a TakenError, to replace any file: one, such as a picture or a table, that carries no recipe."""
+    if os.path.lexists(path := files.from_home(path)) and not overwrite:
+        raise TakenError(path, f"expected a free name, found a file; {ADVICE}")
+
+
 def sources_of(recipe: Mapping[str, Any]) -> Iterator[str]:
     """The paths of a recipe's sources and of the tapes that these come from; malformed parts are passed over."""
     sources = recipe.get("sources")

@@ -52,10 +52,13 @@ def serve(
         AppError: Voila is not installed, or does not start; or the library cannot be laid out.
         CheckpointError: No such model.
     """
-    from vaelab.models import pretrained
-
     if importlib.util.find_spec("voila") is None:
         raise AppError("app: expected voila, found none; install it with: pip install 'vaelab[app]'")
+    port, token = port or _free_port(), secrets.token_urlsafe(24)
+    address = f"http://{ADDRESS}:{port}/?token={token}"
+    print(f"starting {address}", flush=True)  # before imports, which take seconds
+    from vaelab.models import pretrained
+
     wishes = {
         "model": str(pretrained.find(model).resolve()),
         "files": [os.path.abspath(path) for path in audio_files],
@@ -63,9 +66,6 @@ def serve(
         "folder": str(folder),
         "place": os.getcwd(),
     }
-    port, token = port or _free_port(), secrets.token_urlsafe(24)
-    address = f"http://{ADDRESS}:{port}/?token={token}"
-    print(f"starting {address}", flush=True)
     with _terminating(), tempfile.TemporaryDirectory(prefix="vaelab-app-") as place:
         if library_dir is not None:
             print("app: embedding the library and laying out its map ...", flush=True)

@@ -145,6 +145,7 @@ def _make_dataset_options(command) -> None:
     command.add_argument("--seed", type=_natural, default=0, help="of the split (default 0)")
     command.add_argument("--fresh", action="store_true", help="split anew, forget the earlier dataset's sides")
     command.add_argument("--tape", nargs="+", default=[], metavar="TAPE", help="recordings to slice, beside or for DIR")
+    _home_option(command)
     _slicing_options(command)
 
 
@@ -152,7 +153,12 @@ def _train_options(command) -> None:
     command.add_argument("--logdir", required=True, help="folder of the model")
     command.add_argument("--dataset", metavar="NAME", help="needed for a new model")
     command.add_argument("--num-steps", type=_positive, metavar="N", help="total step to stop at (default: by itself)")
-    command.add_argument("--config", metavar="FILE.json", help="overrides of the knobs")
+    command.add_argument("--config", metavar="FILE.json", help="overrides of the knobs; the options below win")
+    command.add_argument("--batch-size", type=_positive, metavar="N", help="sounds per step (default 16)")
+    command.add_argument("--beta", type=float, metavar="B", help="weight of the KL term (default 1)")
+    command.add_argument("--learning-rate", type=float, metavar="R", help="after warm-up (default 0.0005)")
+    command.add_argument("--latent-dim", type=_positive, metavar="N", help="size of the latent space (default 64)")
+    _home_option(command)
     command.add_argument("--seed", type=_natural, default=0, help="of a new model (default 0)")
     command.add_argument(
         "--join",
@@ -201,8 +207,28 @@ def _regenerate_options(command) -> None:
     command.add_argument(
         "--no-phase", action="store_true", help="without the sources' phase, detail and channels, if they are gone"
     )
+    command.add_argument("--library-dir", metavar="DIR", help="also look here for sources that were moved or renamed")
     command.add_argument("--bits", type=int, choices=(16, 24, 32), default=16, help="of the file; 32 is float")
     _overwrite_option(command)
+
+
+def _transcode_options(command) -> None:
+    command.add_argument("folder", metavar="DIR", help="the segments of a tape, as `vaelab slice` writes them")
+    command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
+    command.add_argument("--out-file", required=True, help=".wav, .flac or .aiff")
+    command.add_argument("--start", type=float, default=0.0, metavar="S", help="on the tape, seconds (default 0)")
+    command.add_argument("--seconds", type=float, metavar="S", help="to play (default: to the end of the tape)")
+    command.add_argument(
+        "--detail", type=float, default=0.5, metavar="D", help="0 to 1, of the segments' own (default 0.5)"
+    )
+    command.add_argument("--library-dir", metavar="DIR", help="play the nearest sounds of this folder instead")
+    _home_option(command)
+    command.add_argument("--bits", type=int, choices=(16, 24, 32), default=16, help="of the file; 32 is float")
+    _overwrite_option(command)
+
+
+def _home_option(command) -> None:
+    command.add_argument("--home", metavar="DIR", default="datasets", help="where datasets live (default: datasets)")
 
 
 def _overwrite_option(command) -> None:
@@ -231,6 +257,7 @@ def _similar_options(command) -> None:
     command.add_argument("--label", help="only from the library's folder of this name")
     command.add_argument("--shortest", type=float, default=0.0, help="seconds")
     command.add_argument("--longest", type=float, default=float("inf"), help="seconds")
+    _home_option(command)
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -238,10 +265,12 @@ def _classify_options(command) -> None:
     command.add_argument("files", nargs="+", metavar="FILE", help="a sound or a folder")
     command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
     command.add_argument("--out-file", metavar="FILE.csv", help="write a table there")
+    command.add_argument("--overwrite", action="store_true", help="replace a file of that name")
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _doctor_options(command) -> None:
+    _home_option(command)
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -279,6 +308,8 @@ def _map_options(command) -> None:
     command.add_argument("--out-file", required=True, help=".png, .pdf or .svg")
     command.add_argument("--neighbors", type=_positive, default=15, help="few: fine clusters, many: the large shape")
     command.add_argument("--seed", type=_natural, default=0, help="the same seed, the same map (default 0)")
+    _home_option(command)
+    command.add_argument("--overwrite", action="store_true", help="replace a file of that name")
 
 
 def _app_options(command) -> None:
@@ -298,6 +329,7 @@ FLAGS = {  # Python's keywords in errors, and the options that they are here
     r"\bphase=False": "--no-phase",
     r"overwrite=True": "--overwrite",
     r"open the tool with library_dir=FOLDER": "only SoundSampleTool can open one",
+    r"\blibrary_dir=FOLDER": "--library-dir FOLDER",
     r"\bname the right one with model=": "name the right one with --model",
     r"audio_files, after out_file": "front of --out-file",
     r"\baudio_files\b": "files",
@@ -318,5 +350,6 @@ COMMANDS = {
     "synth": (_synth_options, actions.synth, "write built-in sounds, one folder a class"),
     "unpack": (_unpack_options, actions.unpack, "a sound font -> its sounds, one folder a preset"),
     "slice": (_slice_options, actions.slice_tape, "a long recording -> segments with time codes"),
+    "transcode": (_transcode_options, actions.transcode_tape, "the segments of a recording -> played by other sounds"),
     "doctor": (_doctor_options, actions.tell_state, "versions, devices, decoders, caches, and what is wrong with them"),
 }

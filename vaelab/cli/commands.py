@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+KNOBS = {"model": ("latent_dim",), "train": ("batch_size", "beta", "learning_rate")}  # that `train` has options for
+
 
 def make_dataset(options) -> None:
     """Folders, sound fonts and tapes to a dataset."""
-    from vaelab import data
+    from vaelab import data, files
     from vaelab.datasets import manifest
 
     if not options.data_dir and not options.tape:
@@ -26,19 +28,18 @@ def make_dataset(options) -> None:
         )
     print(dataset.report())
     if dataset.skipped:
-        print(f"  all skipped files: {data.HOME / dataset.name / manifest.SKIPPED}")
+        print(f"  all skipped files: {files.from_home(options.home) / dataset.name / manifest.SKIPPED}")
 
 
 def train(options) -> None:
     """A dataset to a model."""
     from vaelab import files, training
-    from vaelab.config import Config
     from vaelab.models import devices
     from vaelab.ui import plots
 
     if options.join:
         devices.join(*options.join)
-    logdir = Path(options.logdir)
+    logdir = files.from_home(options.logdir)
 
     def draw(evaluation: training.Evaluation) -> None:
         pictures = {"training": plots.training_curves(evaluation.history)}
@@ -48,9 +49,36 @@ def train(options) -> None:
             with files.replacing(logdir / f"{name}.png") as temporary:
                 picture.savefig(temporary)
 
-    config = Config.from_file(options.config, training.config_in(logdir)) if options.config else None
-    training.train(logdir, options.dataset, config, seed=options.seed, num_steps=options.num_steps, on_evaluation=draw)
+    training.train(
+        logdir,
+        options.dataset,
+        _config(options, logdir),
+        seed=options.seed,
+        num_steps=options.num_steps,
+        home=options.home,
+        on_evaluation=draw,
+    )
     print(f"the best model is {logdir / 'best.safetensors'}")
+
+
+def _config(options, logdir: Path) -> Any:
+    """The config of a run with the knobs that a file and options set; None where they set none."""
+    import dataclasses
+
+    from vaelab import training
+    from vaelab.config import Config
+
+    before = training.config_in(logdir)
+    config = Config.from_file(options.config, before) if options.config else before or Config()
+    knobs = {
+        part: {name: value for name in names if (value := getattr(options, name)) is not None}
+        for part, names in KNOBS.items()
+    }
+    if not (options.config or any(knobs.values())):
+        return None
+    return dataclasses.replace(
+        config, **{part: dataclasses.replace(getattr(config, part), **values) for part, values in knobs.items()}
+    )
 
 
 def generate(options) -> None:
@@ -77,9 +105,37 @@ def regenerate(options) -> None:
 
     recipe = audio.Recipe(audio.read_recipe(options.file)).absolute(os.path.dirname(options.file))
     audio.check_writable(options.out_file, options.bits, audio.sources_of(recipe), overwrite=options.overwrite)
-    sound = regenerate(options.file, options.model, phase=False if options.no_phase else None)
+    with _telling_warnings():
+        sound = regenerate(
+            options.file,
+            options.model,
+            phase=False if options.no_phase else None,
+            library_dir=options.library_dir,
+        )
     path = sound.save(options.out_file, bits=options.bits, overwrite=options.overwrite)
     print(f"wrote {sound.seconds:.2f} s: {path}")
+
+
+def transcode_tape(options) -> None:
+    """The segments of a recording, played by other sounds."""
+    from vaelab import audio
+    from vaelab.datasets import segments
+    from vaelab.text import printable, timecode
+
+    cut = segments.read(options.folder)
+    sources = [cut.path, *(Path(options.folder) / part.path for part in cut.segments if part.path)]
+    audio.check_writable(options.out_file, options.bits, sources, overwrite=options.overwrite)
+    from vaelab.play import SoundSampleTool, transcode
+
+    tool = SoundSampleTool(options.model, options.library_dir, home=options.home)
+    settings = _keywords(transcode.transcode, options)
+    sound = transcode.transcode(tool, relatives=options.library_dir is not None, progress=True, **settings)
+    path = sound.save(options.out_file, bits=options.bits, overwrite=options.overwrite)
+    start = sound.recipe["start"]
+    print(
+        f"wrote {sound.seconds:.2f} s: {path}\n  {len(sound.recipe['played'])} of {len(cut.segments)} segments of "
+        f"{printable(cut.path)}, from {timecode(start)} to {timecode(start + sound.seconds)} of {timecode(cut.seconds)}"
+    )
 
 
 def find_similar(options) -> None:
@@ -87,7 +143,7 @@ def find_similar(options) -> None:
     from vaelab.cli import tables
     from vaelab.play import SoundSampleTool
 
-    tool = SoundSampleTool(options.model, options.library_dir, progress=not options.json)
+    tool = SoundSampleTool(options.model, options.library_dir, home=options.home, progress=not options.json)
     target = options.files if len(options.files) > 1 or options.weights else options.files[0]
     similar = tool.find_similar(target, **_keywords(tool.find_similar, options))
     rows = [
@@ -99,12 +155,14 @@ def find_similar(options) -> None:
 
 def classify(options) -> None:
     """Classes of sounds, and how well the model knows them."""
+    from vaelab import audio
     from vaelab.cli import tables
     from vaelab.play import SoundSampleTool
     from vaelab.text import printable
 
     if options.out_file:
         tables.check_csv(options.out_file)
+        audio.check_free(options.out_file, overwrite=options.overwrite)
     tool = SoundSampleTool(options.model)
     rows = tables.classes(tool, options.files)
     if options.out_file:
@@ -120,7 +178,7 @@ def tell_state(options) -> None:
     """Print the state of the installation."""
     from vaelab.cli import doctor
 
-    state = doctor.examine()
+    state = doctor.examine(options.home)
     print(doctor.as_json(state) if options.json else doctor.as_text(state))
 
 
@@ -191,18 +249,19 @@ def slice_tape(options) -> None:
 
 def draw_map(options) -> None:
     """A picture of a library."""
-    from vaelab import files
+    from vaelab import audio, files
     from vaelab.library import umap_map
     from vaelab.play import SoundSampleTool
     from vaelab.ui import plots
 
     if Path(options.out_file).suffix.lower() not in (".png", ".pdf", ".svg"):
         raise OSError(f"{options.out_file}: expected a name in .png, .pdf or .svg")
-    library = SoundSampleTool(options.model, library_dir=options.library_dir).library
+    audio.check_free(options.out_file, overwrite=options.overwrite)
+    library = SoundSampleTool(options.model, library_dir=options.library_dir, home=options.home).library
     coordinates = umap_map.map_coordinates(library, seed=options.seed, neighbors=options.neighbors)
     folders = [os.path.relpath(path.parent, options.library_dir) for path in library.files]
     picture = plots.latent_map(coordinates, [None if folder == "." else folder for folder in folders])
-    with files.replacing(Path(options.out_file)) as temporary:
+    with files.replacing(files.from_home(options.out_file)) as temporary:
         picture.savefig(temporary, dpi=150, format=Path(options.out_file).suffix[1:].lower())
     print(f"drew {len(coordinates)} sounds: {options.out_file}")
 

@@ -31,7 +31,7 @@ def examine(home: str | os.PathLike = data.HOME) -> dict[str, Any]:
         "versions", "devices", "decoders" (by suffix), "models" (shipped ones), "caches" ({"kind", "path", "holds",
         "bytes"} each) and "problems" (texts, each with what to do), as plain JSON values.
     """
-    home = Path(home)
+    home = files.from_home(home)
     state: dict[str, Any] = {
         "versions": versions(),
         "devices": {

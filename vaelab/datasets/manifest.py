@@ -138,9 +138,10 @@ def load_dataset(name: str, home: str | os.PathLike = HOME) -> Dataset:
         DatasetError: There is none of this name, or its manifest is damaged.
     """
     check_name(name)
-    path = Path(home) / name / "manifest.json"
+    home = files.from_home(home)
+    path = home / name / "manifest.json"
     if not path.is_file():
-        have = sorted(folder.parent.name for folder in Path(home).glob("*/manifest.json"))
+        have = sorted(folder.parent.name for folder in home.glob("*/manifest.json"))
         raise DatasetError(
             f"no dataset {name!r}: looked for {path}; there "
             + (f"are: {', '.join(have)}" if have else "is none yet: make one with `vaelab make-dataset`")
@@ -175,7 +176,7 @@ def write(dataset: Dataset, home: str | os.PathLike) -> None:
         "skipped": dataset.skipped,
         "tapes": dataset.tapes,
     }
-    folder = Path(home) / dataset.name
+    folder = files.from_home(home) / dataset.name
     files.write_text(folder / "manifest.json", json.dumps(manifest, indent=1))
     paths = (printable(os.path.join(dataset.roots[skip["root"]], skip["path"])) for skip in dataset.skipped)
     lines = [f"{path}\t{skip['reason']}\n" for path, skip in zip(paths, dataset.skipped, strict=True)]

@@ -91,7 +91,7 @@ def train(
     logdir = files.from_home(logdir)
     settings, loaded = open_run(logdir, dataset, config, seed, home)
     config = settings.config
-    store = FeatureStore(Path(home) / ".store", config.audio)
+    store = FeatureStore(files.from_home(home) / ".store", config.audio)
     sources = {entry.sha256: loaded.source(entry) for entry in loaded.entries}
     failed = store.build(sources, progress and devices.is_first())
     for entry in loaded.entries if devices.is_first() else ():
