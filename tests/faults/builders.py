@@ -63,6 +63,18 @@ def wav_of(value: float) -> bytes:
     return encode(samples, "WAV", "FLOAT")
 
 
+def variable(seconds: float) -> bytes:
+    """An mp3 of noise and then silence, of a variable bit rate, without the first frame that would say its length."""
+    buffer, rng = io.BytesIO(), np.random.default_rng(3)
+    samples = 0.3 * rng.standard_normal(round(seconds * RATE)).astype(np.float32)
+    samples[len(samples) // 3 : -1000] = 0
+    how = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "VARIABLE", "compression_level": 0.5}
+    with soundfile.SoundFile(buffer, "w", RATE, 1, **how) as file:
+        file.write(samples)
+    body = buffer.getvalue()
+    return body[body.index(b"\xff\xfb", 4) :]
+
+
 def cut(content: bytes, share: float) -> bytes:
     """The first part of a file."""
     return content[: int(len(content) * share)]

@@ -1,7 +1,9 @@
 """Files that hold more than their first header says, as views that a decoder reads to their end.
 
-A wav whose sizes wrapped at 4 GiB, or were never filled in, is seen behind a corrected header; one whose samples are an
-ogg, as that ogg. Sounds that were joined end to end (mp3, ogg) are seen one by one. Sizes and positions are bytes.
+A wav whose sizes wrapped at 4 GiB, or were never filled in, is seen behind a corrected header, and such an aiff behind
+one of AU, which needs no size; a wav whose samples are an ogg, as that ogg. An mp3 of changing bit rates that does not
+say how long it is, is counted and seen behind a frame that says it. Sounds that were joined end to end (mp3, ogg, flac)
+are seen one by one. Sizes and positions are bytes.
 """
 
 import io
@@ -17,11 +19,22 @@ LAST_CHUNKS = (  # that other programs put behind the samples, also where they c
     *(b"note", b"vlab", b"APET", b"ID3\3", b"ID3\4"),
 )
 VORBIS = (0x674F, 0x6750, 0x6751, 0x676F, 0x6770, 0x6771)  # formats of a wav whose samples are an ogg
+AIFF_CHUNKS = (
+    *(b"COMM", b"FVER", b"MARK", b"INST", b"COMT", b"NAME", b"AUTH", b"(c) ", b"ANNO", b"MIDI", b"AESD", b"APPL"),
+    *(b"SAXL", b"ID3 ", b"CHAN", b"basc", b"trns", b"cate", b"FLLR", b"PEAK", b"LIST"),
+)
+AU_ENCODINGS = {  # by an aiff's compression and bits of a sample; all big-endian, as in an aiff
+    **{(kind, bits): bits // 8 + 1 for kind in (b"NONE", b"twos") for bits in (8, 16, 24, 32)},
+    **{(b"fl32", 32): 6, (b"FL32", 32): 6, (b"fl64", 64): 7, (b"FL64", 64): 7, (b"ulaw", 8): 1, (b"alaw", 8): 27},
+}
+FLAC_BEGINS = b"fLaC\0\0\0\x22"  # and the first block's header, of 34 bytes
 MOST_CHUNKS, MOST_HEADER = 1000, 1 << 20  # of a wav
 MOST_PARTS = 10_000
 SEARCHED = 1 << 16  # for the next mp3
+AT_ONCE = 1 << 20  # of a file that is gone through
 WRAP = 1 << 32
 DATA64 = struct.Struct("<4sI4s4sIQQQI")  # what an RF64 file begins with
+AIFF_COMM = struct.Struct(">HIHHQ4s")  # channels, frames, bits, and the rate's exponent and mantissa; compression
 OGG_PAGE = struct.Struct("<4sBB8x4x4x4xB")
 BEGINS = 2  # flag of an ogg page
 RATES = ((11025, 12000, 8000), None, (22050, 24000, 16000), (44100, 48000, 32000))  # Hz, by version of MPEG
@@ -76,9 +89,13 @@ def views(handle: int) -> list[View]:
     size, head = os.fstat(handle).st_size, _at(handle, 0, 12)
     if head[:4] == b"RIFF" and head[8:] == b"WAVE":
         return _wav(handle, size)
-    starts = _ogg_starts(handle, size) if head[:4] == b"OggS" else _mp3_starts(handle, size)
-    places = [*starts, size]
-    return [View(handle, start, end) for start, end in pairwise(places)] if len(places) > 2 else []
+    if head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
+        return _aiff(handle, size)
+    ways = {b"OggS": _ogg_starts, b"fLaC": _flac_starts}
+    places = [*ways.get(head[:4], _mp3_starts)(handle, size), size]
+    if len(places) > 2:
+        return [View(handle, start, end) for start, end in pairwise(places)]
+    return [] if len(places) == 2 or head[:4] in ways else _uncounted_mp3(handle, size)
 
 
 def wav_format(handle: int) -> int | None:
@@ -121,25 +138,42 @@ def _wav(handle: int, size: int) -> list[View]:
     return [View(handle, start, end, head + form + struct.pack("<4sI", b"data", WRAP - 1))]
 
 
-def _chunks(handle: int, position: int, size: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
+def _aiff(handle: int, size: int) -> list[View]:
+    """An aiff behind a header without sizes, if its samples go on behind what it claims."""
+    places = dict(_chunks(handle, 12, size, ">"))
+    start, claimed = places.get(b"SSND", (size, 0))
+    ends = range(start + claimed, size + 1, WRAP)
+    if b"COMM" not in places or not ends or ends[0] >= size - SLACK:
+        return []
+    end = next((end for end in ends if _is_end(handle, end, size, AIFF_CHUNKS, ">")), size)
+    channels, _, bits, exponent, mantissa, kind = AIFF_COMM.unpack(_at(handle, places[b"COMM"][0], 22).ljust(22, b"\0"))
+    kind = kind if places[b"COMM"][1] >= 22 else b"NONE"
+    rate = mantissa >> max(0, 16446 - (exponent & 0x7FFF))
+    if end == ends[0] or (kind, bits) not in AU_ENCODINGS or rate >= WRAP:
+        return []
+    header = struct.pack(">4sIIIII", b".snd", 24, WRAP - 1, AU_ENCODINGS[kind, bits], rate, channels)
+    return [View(handle, start + 8, end, header)]
+
+
+def _chunks(handle: int, position: int, size: int, order: str = "<") -> Iterator[tuple[bytes, tuple[int, int]]]:
     """Name, place and claimed length of chunks that can be ones, to that of the samples."""
     for _ in range(MOST_CHUNKS):
         header = _at(handle, position, 8)
         if len(header) < 8 or not header[:4].isascii() or not header[:4].decode("ascii").isprintable():
             return
-        length = struct.unpack("<I", header[4:])[0]
+        length = struct.unpack(f"{order}I", header[4:])[0]
         yield header[:4], (position + 8, length)
         position += 8 + length + length % 2
-        if header[:4] == b"data" or position > size:
+        if header[:4] in (b"data", b"SSND") or position > size:
             return
 
 
-def _is_end(handle: int, end: int, size: int) -> bool:
+def _is_end(handle: int, end: int, size: int, names: tuple[bytes, ...] = LAST_CHUNKS, order: str = "<") -> bool:
     """True if samples may end at a place: nothing but chunks, which end where the file does, is behind it."""
-    if _at(handle, end, 4) in LAST_CHUNKS or _at(handle, end + end % 2, 4) in LAST_CHUNKS:
+    if _at(handle, end, 4) in names or _at(handle, end + end % 2, 4) in names:
         return True
     for padding in {0, end % 2}:
-        ends = [end + padding, *(place + length for _, (place, length) in _chunks(handle, end + padding, size))]
+        ends = [end + padding, *(place + length for _, (place, length) in _chunks(handle, end + padding, size, order))]
         if size - SLACK <= ends[-1] <= size + 1:
             return True
     return False
@@ -163,10 +197,18 @@ def _ogg_starts(handle: int, size: int) -> list[int]:
     return starts
 
 
+def _flac_starts(handle: int, size: int) -> list[int]:
+    """The places at which a flac begins."""
+    starts = [0]
+    while (start := _find(handle, FLAC_BEGINS, starts[-1] + 1, size)) < size and len(starts) < MOST_PARTS:
+        starts.append(start)
+    return starts
+
+
 def _find(handle: int, name: bytes, position: int, size: int) -> int:
     """The next place of a name; the file's end if there is none."""
     while position < size:
-        body = _at(handle, position, SEARCHED)
+        body = _at(handle, position, AT_ONCE)
         if (index := body.find(name)) >= 0:
             return position + index
         position += max(1, len(body) - len(name) + 1)
@@ -199,13 +241,18 @@ def _mp3_length(frame: bytes) -> int:
     """Bytes of an mp3 as its first frame says; 0 if it does not."""
     if not _frame_length(frame):
         return 0
-    mpeg1, mono = frame[1] >> 3 & 3 == 3, frame[3] >> 6 == 3
-    at = 4 + ((17 if mono else 32) if mpeg1 else (9 if mono else 17))
+    at = _tag_place(frame)
     if frame[at : at + 4] not in (b"Xing", b"Info") or len(frame) < at + 16:
         return 0
     flags = struct.unpack(">I", frame[at + 4 : at + 8])[0]
     place = at + 8 + (4 if flags & 1 else 0)
     return struct.unpack(">I", frame[place : place + 4])[0] if flags & 2 else 0
+
+
+def _tag_place(frame: bytes) -> int:
+    """The place in a first frame at which its lengths are said: behind the header and the side information."""
+    mpeg1, mono = frame[1] >> 3 & 3 == 3, frame[3] >> 6 == 3
+    return 4 + ((17 if mono else 32) if mpeg1 else (9 if mono else 17))
 
 
 def _frame_length(head: bytes) -> int:
@@ -217,6 +264,38 @@ def _frame_length(head: bytes) -> int:
         return 0
     mpeg1 = version == 3
     return (144 if mpeg1 else 72) * 1000 * BIT_RATES[mpeg1][bits - 1] // RATES[version][rate] + padding
+
+
+def _uncounted_mp3(handle: int, size: int) -> list[View]:
+    """An mp3 behind a frame that says its length, if its bit rates change and it does not say how long it is.
+
+    A decoder takes the length from the first frame's bit rate, and stops there.
+    """
+    first = _behind_tag(handle, 0)
+    head, lengths, position, body, at = _at(handle, first, 4), set(), first, b"", first
+    count = 0
+    while position + 4 <= size:
+        if not at <= position <= at + len(body) - 4:
+            at, body = position, _at(handle, position, AT_ONCE)
+        frame = body[position - at : position - at + 4]
+        length = _frame_length(frame)
+        if not length or length > size - position:
+            break
+        count += 1
+        lengths.add(frame[2] >> 4)
+        position += length
+    if len(lengths) < 2:
+        return []
+    header = _counting_frame(head, count, size - first)
+    return [View(handle, first, size, header)]
+
+
+def _counting_frame(head: bytes, count: int, length: int) -> bytes:
+    """A silent frame that says how many frames and bytes follow, for a stream whose frames begin like `head`."""
+    head = bytes([*head[:1], head[1] | 1, (head[2] & 0x0D) | 0x90, head[3]])  # no CRC, no padding, 128 or 80 kbit/s
+    at = _tag_place(head)
+    text = struct.pack(">4sIII", b"Xing", 3, count, length + _frame_length(head))
+    return (head.ljust(at, b"\0") + text).ljust(_frame_length(head), b"\0")
 
 
 def _next_mp3(handle: int, position: int, size: int) -> int | None:
