@@ -34,6 +34,26 @@ class NoRoomError(VaelabError, OSError):
         return self.strerror
 
 
+class NoFolderError(VaelabError, NotADirectoryError):
+    """A folder is needed where a file is; the message names the file."""
+
+    def __str__(self) -> str:
+        return self.strerror
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those around it, as far as they are missing.
+
+    Raises:
+        NoFolderError: A file has the name of one of them.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        place = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
+        raise NoFolderError(error.errno, f"{place}: expected a folder, found a file") from error
+
+
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and takes the place of `path`.
@@ -44,11 +64,12 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
     Raises:
         NoRoomError: The disk or a quota is full.
+        NoFolderError: A file has the name of a parent folder.
     """
     path = Path(path)
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
@@ -78,7 +99,7 @@ def writing_in(folder: Path, sweep: Callable[[], None]) -> Iterator[None]:
 
     `sweep` is called if there is no other writer at the moment: it may remove what killed writers left.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with open(folder / ".lock", "ab") as lock:
         if _lock(lock, alone=True):
             sweep()
@@ -95,7 +116,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     Raises:
         BusyError: Another process is writing there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with open(folder / ".lock", "ab") as lock:
         try:
             if fcntl is not None:

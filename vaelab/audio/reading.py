@@ -73,11 +73,13 @@ def read(
             Any other file is mixed down as for "mono".
 
     Raises:
-        ValueError: A negative offset, or other channels.
+        ValueError: No rate, a negative offset, or other channels.
         AudioError: The file is missing, is not a regular file, cannot be decoded, has an impossible rate or too
             many channels, ends before `offset`, holds samples that are not sound (NaN, infinite, absurdly
             loud), or changed.
     """
+    if not sample_rate > 0:
+        raise ValueError(f"sample rate: expected above 0 Hz, found {sample_rate}")
     if offset < 0:
         raise ValueError(f"offset: expected at least 0 seconds, found {offset}")
     if channels not in CHANNELS:

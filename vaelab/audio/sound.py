@@ -93,12 +93,14 @@ def write(
         The path written.
 
     Raises:
-        AudioError: Unknown suffix or bits, nothing to write, or samples that are not finite.
+        AudioError: Unknown suffix, bits or rate, nothing to write, or samples that are not finite.
         TakenError: The file there must stay; see `check_replaceable`.
     """
     path = files.from_home(path)
     samples = np.asarray(samples, np.float32)
     check_writable(path, bits, sources_of(recipe or {}), overwrite=overwrite)
+    if not (isinstance(sample_rate, int | np.integer) and sample_rate >= 1):
+        raise AudioError(path, f"expected a rate in whole Hz, found {sample_rate!r}")
     if samples.ndim == 0 or samples.shape[1:] not in ((), (2,)) or not samples.size:
         raise AudioError(path, f"expected samples of shape (samples,) or (samples, 2), found shape {samples.shape}")
     if not np.isfinite(samples).all():

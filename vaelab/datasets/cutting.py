@@ -102,7 +102,7 @@ def cut_tape(
     stale = {segment.path for segment in before.segments} - {None} - names if before else set()
     for name in sorted(names | stale):
         audio.check_replaceable(folder / name, [path], overwrite=overwrite)
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     for name in stale:
         (folder / name).unlink(missing_ok=True)
     if not references:

@@ -33,7 +33,12 @@ def map_coordinates(library: Library, *, seed: int = 0, neighbors: int = 15, min
     """The coordinates of a library's sounds, float32 (sounds, 2), by `fit_umap`; drawn only if they are not kept yet.
 
     Drawing takes seconds for a thousand sounds and minutes for many, and says so in a line.
+
+    Raises:
+        LibraryError: Fewer than two neighbors; and those of `fit_umap`.
     """
+    if neighbors < 2:
+        raise LibraryError(f"neighbors: expected at least 2, found {neighbors}")
     how = {"seed": seed, "neighbors": neighbors, "min_dist": min_dist, "umap": _version()}
     digest = hashlib.sha256(np.ascontiguousarray(library.points)).hexdigest()
     place = _place(library.place, how)

@@ -60,6 +60,13 @@ def check_some(audio_files: Sequence[Any] | None) -> None:
         raise ToolError("audio_files: expected at least one sound, found none; leave them out for a random sound")
 
 
+def check_whole(name: str, value: Any, least: int) -> None:
+    """Refuse, with a ToolError, what is no whole number from `least` on, or has more than 63 bits."""
+    if not isinstance(value, int | np.integer) or not least <= value < 1 << 63:
+        expected = f"at least {least}" if least > -(1 << 63) else "a whole number of at most 63 bits"
+        raise ToolError(f"{name}: expected {expected}, found {value!r}")
+
+
 def outputs(out_file: str | os.PathLike | None, count: int) -> list[Path]:
     """Files of `count` sounds: the path itself for one, NAME_1, NAME_2, ... for several; none without a path."""
     if out_file is None:

@@ -116,10 +116,12 @@ class Generator:
             TakenError: The file to write is there and is not vaelab's, or is a source: it stays as it is.
             LatentError: The weights, the variance, the spread or the temperature do not fit.
             DirectionError: A direction that is not known.
-            ToolError: The count, the offsets, the length, the prior, the label, the detail or the channels do not fit.
+            ToolError: The count, the seed, the gradient steps, the offsets, the length, the prior, the label, the
+                detail or the channels do not fit.
         """
-        if count < 1:
-            raise ToolError(f"count: expected at least 1, found {count}")
+        checks.check_whole("count", count, 1)
+        checks.check_whole("refine", refine, 0)
+        checks.check_whole("seed", seed or 0, -(1 << 63))
         checks.check_some(audio_files)
         if not audio_files and weights is not None:
             raise latent.LatentError("weights: expected none without audio_files")
@@ -298,7 +300,9 @@ class Generator:
 
         Raises:
             AudioError: The file cannot be read.
+            ToolError: Steps that are no whole number of at least 0.
         """
+        checks.check_whole("steps", steps, 0)
         clips = self._read([target], checks.offsets_of([target], [offset]))
         features, _ = rendering.stored_features(clips, self.model.audio)
         z, before, after = latent.refine(self.model, features, self.model.encode(features), steps)
