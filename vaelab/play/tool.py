@@ -1,7 +1,7 @@
 """`SoundSampleTool`: generate, embed, decode, classify, find similar sounds, judge familiarity and novelty."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -206,13 +206,17 @@ class SoundSampleTool(Generator):
             ToolError: The model has no classifier, or a folder holds no sound.
         """
         self._check_classifier()
-        if isinstance(audio_files, str | os.PathLike):
-            paths = list(data.sound_files(audio_files)) if Path(audio_files).is_dir() else [Path(audio_files)]
+        reasons: dict[Path, str | None] = {}
+        if isinstance(audio_files, str | os.PathLike) and Path(audio_files).is_dir():
+            reasons = {Path(audio_files) / path: reason for path, reason in data.candidates(Path(audio_files))}
+            paths = list(reasons)
+        elif isinstance(audio_files, str | os.PathLike):
+            paths = [Path(audio_files)]
         else:
             paths = [Path(path) for path in audio_files]
         if not paths:
             raise ToolError(f"{audio_files}: expected a sound, or a folder with sounds, found none")
-        return self._answers(paths)
+        return self._answers(paths, reasons)
 
     def calibration(self) -> np.ndarray:
         """Calibration of class probabilities on held-out sounds.
@@ -296,11 +300,14 @@ class SoundSampleTool(Generator):
                 "`vaelab make-dataset --classes`"
             )
 
-    def _answers(self, paths: Sequence[Path]) -> Iterator[Answer]:
+    def _answers(self, paths: Sequence[Path], reasons: Mapping[Path, str | None]) -> Iterator[Answer]:
+        """Answers in the order of the paths; those with a reason are not read."""
         for start in range(0, len(paths), rendering.BATCH):
             clips, answers = {}, {}
             for path in paths[start : start + rendering.BATCH]:
                 try:
+                    if reason := reasons.get(path):
+                        raise audio.AudioError(path, reason)
                     clips[path] = self._sounding(path)
                 except audio.AudioError as error:
                     answers[path] = Answer(path, None, None, None, error.reason)

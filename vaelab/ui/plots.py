@@ -13,9 +13,11 @@ from io import BytesIO
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.image import AxesImage
+from matplotlib.text import Text
 from matplotlib.ticker import LogLocator
 
 from vaelab.audio import Sound
@@ -33,10 +35,23 @@ COLUMNS = 2400  # of the picture of a tape
 NO_LABEL = "(no class)"
 SOUND_COLOURS = "magma"
 FREQUENCIES = {200: "200", 1000: "1k", 3000: "3k", 10000: "10k"}  # ticks, Hz
+SCRIPTS = (  # fonts of systems and distributions for letters that matplotlib's own lacks, of which some are installed
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR", "Source Han Sans"),
+    *("Droid Sans Fallback", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "IPAexGothic", "IPAGothic", "VL Gothic"),
+    *("TakaoGothic", "NanumGothic", "UnDotum", "Hiragino Sans", "PingFang SC", "Apple SD Gothic Neo", "Yu Gothic"),
+    *("Meiryo", "MS Gothic", "Microsoft YaHei", "SimHei", "Malgun Gothic", "Arial Unicode MS", "Noto Sans Thai"),
+    *("Noto Sans Devanagari", "Noto Sans Bengali", "Noto Sans Tamil", "Noto Sans Symbols", "Unifont", "Segoe UI"),
+)
 
 
 class Picture(Figure):
-    """A matplotlib figure that shows itself in a notebook without pyplot."""
+    """A matplotlib figure that shows itself in a notebook without pyplot, in the fonts that its letters need."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw as a figure does, with other fonts behind the default one."""
+        for text in self.findobj(Text):
+            text.set_fontfamily(_families())
+        super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         buffer = BytesIO()
@@ -251,7 +266,7 @@ def pitches(config: AudioConfig) -> list[tuple[float, str]]:
 def plain(text: str) -> str:
     """Text that matplotlib draws as it is, on one line of bearable length.
 
-    No formula between dollar signs, no control character; what the font lacks becomes a box.
+    No formula between dollar signs, no control character; what no installed font of `SCRIPTS` has becomes a box.
     """
     text = printable(text)
     if len(text) > LONGEST_NAME:
@@ -295,6 +310,14 @@ def _look(position: int) -> dict[str, str | int]:
     return {"s": 22, "color": colour, "marker": marker}
 
 
+@lru_cache(maxsize=1)
+def _families() -> list[str]:
+    """The default font, and behind it those of `SCRIPTS` that are installed."""
+    default, installed = FontProperties().get_name(), set(fontManager.get_font_names())
+    return [default, *(name for name in SCRIPTS if name in installed and name != default)]
+
+
 @lru_cache(maxsize=4096)
 def _is_in_font(letter: str) -> bool:
-    return get_font(findfont(FontProperties())).get_char_index(ord(letter)) != 0
+    fonts = (get_font(findfont(FontProperties(family=name))) for name in _families())
+    return any(font.get_char_index(ord(letter)) for font in fonts)
