@@ -505,6 +505,16 @@ def test_knobs_as_options(here, capsys):
     assert re.match(r"vaelab: .*beta.*: expected", err)
 
 
+def test_a_warning_is_one_line(here):
+    """As people run the command; without the place in the code that it comes from."""
+    soundfile.write("silent.wav", [0.0] * 8000, 8000)
+    command = ["generate", "--model", "model_Two", "silent.wav", "--out-file", "s.wav"]
+    finished = subprocess.run(
+        [sys.executable, "-m", "vaelab.cli", *command], capture_output=True, text=True, check=True
+    )
+    assert finished.stderr == "vaelab: silent.wav: expected sound from 0 s on, found silence\n"
+
+
 def test_another_home(here, capsys, sounds, tmp_path, monkeypatch):
     """For every command that reads or writes datasets or libraries; ~ is the user's own."""
     monkeypatch.setenv("HOME", str(tmp_path))

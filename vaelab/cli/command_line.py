@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -23,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     os.environ["JAX_ENABLE_X64"] = "0"  # models compute in float32, whatever other programs want
     asked = threading.Event()
+    if arguments is None:  # in a process of its own, where warnings are for people
+        warnings.formatwarning = lambda message, *_, **__: f"vaelab: {message}\n"
     try:
         with _interruptible(asked, own_process=arguments is None):
             options.run(options)
