@@ -1,4 +1,4 @@
-"""Which variants of sounds make better components: `python -m experiments.quality.variants`.
+"""Variants of sounds, compared by the components that they make: `python -m experiments.quality.variants`.
 
 Components are fitted to training sounds and one variant of each, and judged by what they lose of sounds that they were
 not fitted to: the mean distance between features and their projection where a sound is audible. Variants of features
@@ -113,12 +113,12 @@ def changed(clips: np.ndarray, change: Change, config: AudioConfig) -> np.ndarra
 
 def variants(clips: np.ndarray, levels: np.ndarray, config: AudioConfig) -> dict[str, np.ndarray]:
     """Stored features of one variant of each sound, by each way."""
-    made = {}
+    by_way = {}
     for name, change in FEATURES.items():
         vary = jax.jit(partial(change, jax.random.key(0)))
-        made[name] = np.asarray(spectral.quantise(vary(jnp.asarray(spectral.dequantise(levels)))))
-    made |= {name: changed(clips, change, config) for name, change in SAMPLES.items()}
-    return {**made, "samples: two layered": levels_of(layered(clips, np.random.default_rng(0)), config)}
+        by_way[name] = np.asarray(spectral.quantise(vary(jnp.asarray(spectral.dequantise(levels)))))
+    by_way |= {name: changed(clips, change, config) for name, change in SAMPLES.items()}
+    return {**by_way, "samples: two layered": levels_of(layered(clips, np.random.default_rng(0)), config)}
 
 
 def error_db(principal: pca.Principal, levels: np.ndarray, config: AudioConfig) -> float:

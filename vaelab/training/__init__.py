@@ -7,12 +7,13 @@ Public names:
     config_in       the config of a run
     start           the model that a run starts from
     train_step, batches    one step, and the rows that it is given
+    augment, probe         variants of sounds; the probe of timbre
 """
 
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["batches", "train_step"],
+    submodules=["augment", "batches", "probe", "train_step"],
     submod_attrs={"logdir": ["Evaluation", "TrainError", "config_in"], "loop": ["fit", "gather", "start", "train"]},
 )
