@@ -2,14 +2,15 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.common import latents, real_sounds, results, samplevae_2d
-from experiments.quality import energies, honesty, prior, retrieval, run
+from experiments.common import latents, posteriors, real_sounds, results, samplevae_2d
+from experiments.quality import energies, honesty, posterior_gap, prior, retrieval, run
 from experiments.release import page
 from experiments.speed import search, step
 from vaelab import model as models
@@ -125,6 +126,47 @@ def test_the_two_dimensional_model_has_the_shapes_described():
     assert kernels == [(3, 3, 1, 32), (3, 3, 32, 64), (3, 3, 64, 32), (3, 3, 32, 32)]
     assert params["encoder"]["Dense_0"]["kernel"].shape == (8 * 8 * 32, 512)
     assert [params["decoder"][f"Conv_{n}"]["kernel"].shape[-1] for n in range(4)] == [32, 64, 32, 1]
+
+
+@pytest.mark.parametrize("name", posteriors.POSTERIORS)
+def test_other_posteriors_have_their_density(name, tiny):
+    """log q is that of the noise less the log-det; one sees no z, and one is a Gaussian."""
+    fresh = posteriors.create(name, tiny.model, tiny.audio, jax.random.key(0))
+    trained, fixed = models.trainable(fresh.params)
+    leaves, tree = jax.tree.flatten(trained)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    noisy = [leaf + 0.2 * jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves, strict=True)]
+    model = dataclasses.replace(fresh, params={**jax.tree.unflatten(tree, noisy), **fixed})
+    features = jax.random.uniform(jax.random.key(2), (1, tiny.audio.frames, tiny.audio.n_mels))
+    eps = jax.random.normal(jax.random.key(3), (3, tiny.model.latent_dim))
+    _, log_q = posteriors._draws(model, features, eps)
+    of_noise = jax.jacobian(lambda noise: posteriors._draws(model, features, noise[None])[0][0])
+    jacobian = np.asarray(jax.jit(jax.vmap(of_noise))(eps))
+    expected = np.asarray(jax.scipy.stats.norm.logpdf(eps).sum(axis=-1)) - np.linalg.slogdet(jacobian)[1]
+    np.testing.assert_allclose(log_q, expected, rtol=1e-3)
+    if name == "flow of the context":
+        assert (np.abs(jacobian - jacobian * np.eye(eps.shape[1])).max(axis=(1, 2)) == 0).all()
+    if name == "full covariance":
+        np.testing.assert_allclose(jacobian, np.broadcast_to(jacobian[:1], jacobian.shape), atol=1e-5)
+
+
+def test_the_gap_of_a_posterior_has_parts(tiny, monkeypatch):
+    """Of a posterior with one correlation of 0.8, that is all that is missing, and log p is right."""
+    truth = np.eye(tiny.model.latent_dim)
+    truth[0, 1] = truth[1, 0] = 0.8
+    density = jax.vmap(partial(jax.scipy.stats.multivariate_normal.logpdf, mean=np.zeros(len(truth)), cov=truth))
+    monkeypatch.setattr(posterior_gap, "log_joint", lambda model, features, z: density(z) - 5.0)
+    model = models.create(tiny.model, tiny.audio, jax.random.key(0))
+    features = np.zeros((2, tiny.audio.frames, tiny.audio.n_mels), np.float32)
+    start = posterior_gap.Start(jnp.full((2, len(truth)), 0.5), jnp.full((2, len(truth)), 0.7))
+    gaussian = posterior_gap.Gaussian(*map(jnp.zeros, ((2, len(truth)), (2, len(truth)), (2, len(truth), len(truth)))))
+    elbo = {}
+    for correlated in (False, True):
+        gaussian = posterior_gap.improve(model, features, start, gaussian, jax.random.key(1), 400, correlated)
+        elbo[correlated], evidence, effective = posterior_gap.judge(model, features, start, gaussian, jax.random.key(2))
+    np.testing.assert_allclose(elbo[True] - elbo[False], -0.5 * np.log(1 - 0.8**2), atol=0.05)
+    np.testing.assert_allclose(evidence, -5, atol=0.02)
+    assert (effective > 0.8 * posterior_gap.JUDGED).all()
 
 
 def test_a_flow_fits_an_energy_better_than_a_gaussian():

@@ -88,7 +88,7 @@ class IAFVAE(nn.Module):
             self.components = Components(config.components, self.frames, self.mels, logits)
         self.encoder = self.make_encoder()
         self.decoder = self.make_decoder()
-        self.flow = IAF(config.latent_dim, config.hidden, config.flow_steps, config.flow_hidden, config.flow_offset)
+        self.flow = self.make_flow()
         if config.labels:
             self.timbre, self.landmarks = Timbre(config.cepstra), LandmarkKernel(name="ear")  # the name in model files
             self.head = nn.Dense(len(config.classes), name=HEAD + config.labels[0][0])
@@ -102,6 +102,11 @@ class IAFVAE(nn.Module):
     def make_decoder(self) -> nn.Module:
         """Make the decoder, from latents to coordinates and a residual of linked features."""
         return Decoder(self.config, self.frames, self.mels)
+
+    def make_flow(self) -> IAF:
+        """Make the flow, from z0 and the encoder's context to zK."""
+        config = self.config
+        return IAF(config.latent_dim, config.hidden, config.flow_steps, config.flow_hidden, config.flow_offset)
 
     def __call__(self, features: jax.Array, eps: jax.Array, labels: jax.Array) -> Terms:
         """As `terms`; touches every weight, so it also initialises."""

@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.common import commands, real_sounds, samplevae_2d
+from experiments.common import commands, posteriors, real_sounds, samplevae_2d
 from experiments.common.latents import describe
 from experiments.common.results import CONFIGS, RESULTS, write
 from experiments.common.trained import TINY_EVALUATE_EVERY, shrink
@@ -34,7 +34,7 @@ from vaelab.training import Evaluation, fit
 COMMAND = "python -m experiments.quality.run"
 
 PRESETS = {"default": AudioConfig(), "samplevae": AudioConfig.samplevae()}
-MAKERS = {"vaelab": models.create, "samplevae_2d": samplevae_2d.create}
+MAKERS = {"vaelab": models.create, "samplevae_2d": samplevae_2d.create, **posteriors.MAKERS}
 # No run of a table ends before its number of steps: a plateau lowers the rate, but never to the end.
 ENDLESS = {"stop_rate": 1e-9}
 FIGURES = ("loss", "recon", "kl", "bits_per_dim", "error_db", "audible_db")
@@ -86,6 +86,7 @@ def learn(
         "audible_db": {"start": audible_db(begun, sides[1]), "best": audible_db(model, sides[1])},
         "seconds": curve[-1]["seconds"],
         "latents": describe(model, sides[1]),
+        "shape": posteriors.shape(model, sides[1], jax.random.key(seed)),
         "curve": curve,
         "config": config.to_dict(),
     }

@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ samples, with whole packs held out (`common/real_sounds.py`). A row shows the ev
 - error dB: mean distance between held-out features and their reconstruction. Lower is better.
 - active: latents that differ between sounds. KL of a latent: of the largest and of the smallest one, nats.
 - gap: KL between all posteriors together and the normal prior, nats; scale: their width, 1 is the prior's.
+- total correlation, negentropy: of a sound's posterior, nats: what is due to correlations, and to no Gaussian.
 
 "+7 nats better" is a loss lower by 7 nats; "-7 nats better" is a loss higher by 7 nats.
 """
@@ -48,6 +49,7 @@ TITLES = {
     "inversion": "How well, and how fast, do mel features become sound again?",
     "latency": "How long does a call of `generate` take?",
     "library": "How long does embedding a folder take?",
+    "posterior_gap": "How much could a better posterior gain?",
     "prior": "How close are random sounds to real ones?",
     "reconstruction": "How exact are reconstructions?",
     "retrieval": "Does a search find similar sounds?",
@@ -75,6 +77,7 @@ COLUMNS = (
     "gap",
     "scale",
 )
+SHAPE = {"total_correlation": "total correlation", "negentropy": "negentropy"}  # columns where it was measured
 PICTURES = {"energies": "energies.png", "reconstruction": "reconstruction.png", "prior": "prior.png"}
 
 
@@ -105,7 +108,9 @@ def question(result: dict[str, Any]) -> str:
     runs = by_run(result, asked)
     data = result["data"]
     lines = [f"## {asked['asks']}\n", f"`{result['command']}`\n"]
-    lines += as_markdown(COLUMNS, [row(name, records) for name, records in runs.items()])
+    shapes = SHAPE if all("shape" in record for record in result["records"]) else {}
+    rows = [[*row(name, records), *shape(records, shapes)] for name, records in runs.items()]
+    lines += as_markdown([*COLUMNS, *shapes.values()], rows)
     lines.append("")
     if "against" in asked:
         lines += paired(runs, asked["against"])
@@ -144,6 +149,11 @@ def row(name: str, records: list[dict[str, Any]]) -> list[str]:
         f"{np.mean([seen['gap_nats'] for seen in latents]):.1f}",
         f"{np.mean([seen['scale'] for seen in latents]):.2f}",
     ]
+
+
+def shape(records: list[dict[str, Any]], names: Iterable[str]) -> list[str]:
+    """Figures of the shape of posteriors, of a run's records; means over seeds."""
+    return [f"{np.mean([record['shape'][name] for record in records]):.2f}" for name in names]
 
 
 def audible(errors: Sequence[dict[str, float]]) -> str:

@@ -39,7 +39,6 @@ PICTURES = {
     "a long tape": lambda names: plots.tape(HEARD._replace(hop_s=0.5), [(20, 50)]),
     "tape_map": lambda names: plots.tape_map(FEATURES[: len(names), 0, :2], np.arange(len(names))),
     "flow": lambda names: plots.flow(FEATURES[:3], (1, 4)),
-    "correlations": lambda names: plots.correlations(FEATURES[:3]),
     "latent_map": lambda names: plots.latent_map(FEATURES[: len(names) + 1, 0, :2], [*names, None][: len(FEATURES)]),
 }
 NAMES = pytest.mark.parametrize("names", [["kick", "snare", "tom"], HOSTILE], ids=["plain", "hostile"])
@@ -82,6 +81,21 @@ def test_a_figure_is_its_own():
 
     PICTURES["training_curves"](HOSTILE)
     assert pyplot.get_fignums() == []
+
+
+def test_a_flow_that_turns_a_cloud_shows():
+    """Pairs are counted by their correlation, before and after; ticks of the cloud do not collide."""
+    before = np.random.default_rng(0).standard_normal((500, 3))
+    after = np.stack([before[:, 0], 0.1 * before[:, 0], before[:, 2]], axis=1)
+    cloud, counts = plots.flow(np.stack([before, after]), (0, 1)).axes
+    assert [text.get_text() for text in cloud.get_legend().get_texts()] == [
+        f"before the flow: correlation {np.corrcoef(before.T)[0, 1]:.2f}",
+        "after it: correlation 1.00",
+    ]
+    first, last = (patch.get_data().values for patch in counts.patches)
+    assert first.sum() == last.sum() == 3
+    assert (first[-1], last[-1]) == (0, 1)
+    assert max(len(cloud.get_xticks()), len(cloud.get_yticks())) <= 8
 
 
 def test_pairs_stand_above_each_other():

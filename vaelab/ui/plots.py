@@ -229,25 +229,32 @@ def tape_map(coordinates: np.ndarray, seconds: Sequence[float]) -> Picture:
 
 
 def flow(stages: np.ndarray, pair: tuple[int, int]) -> Picture:
-    """Two latents of a posterior's draws (steps + 1, draws, latent) before the flow and after each of its steps."""
-    figure = Picture(figsize=(2.8 * len(stages) + 0.5, 3.1), layout="constrained")
-    titles = ["before the flow", *(f"after step {number}" for number in range(1, len(stages)))]
-    for ax, stage, title in zip(figure.subplots(1, len(stages), squeeze=False).flat, stages, titles, strict=True):
-        ax.scatter(*stage[:, pair].T, s=3, alpha=0.25, color=COLOURS[0], linewidth=0)
-        ax.set_title(f"{title}: correlation {np.corrcoef(stage[:, pair].T)[0, 1]:.2f}", fontsize=9)
-        ax.set(xlabel=f"latent {pair[0]} (no unit)", ylabel=f"latent {pair[1]} (no unit)")
-    return figure
+    """A posterior's draws (steps + 1, draws, latent) before and after its flow.
 
-
-def correlations(stages: np.ndarray) -> Picture:
-    """Correlations between latents of a posterior's draws (steps + 1, draws, latent), before and after the flow."""
-    figure = Picture(figsize=(9, 4), layout="constrained")
-    axes = figure.subplots(1, 2)
-    for ax, stage, title in zip(axes, stages[[0, -1]], ("before the flow", "after it"), strict=True):
-        matrix = np.corrcoef(stage, rowvar=False) - np.eye(stage.shape[1])
-        image = ax.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
-        ax.set(title=title, xlabel="latent", ylabel="latent")
-    figure.colorbar(image, ax=axes, label="correlation")
+    Left: two latents, each draw's distance from the mean, at one scale for both axes: a plain Gaussian is an ellipse
+    that lies or stands straight. Right: how many pairs of latents have which correlation.
+    """
+    figure = Picture(figsize=(10, 4.2), layout="constrained")
+    cloud, counts = figure.subplots(1, 2)
+    pairs = np.triu_indices(stages.shape[2], 1)
+    correlations = [np.corrcoef(stage, rowvar=False)[pairs] for stage in stages[[0, -1]]]
+    edges = np.linspace(-1, 1, 81)
+    for stage, correlation, name, colour in zip(
+        stages[[0, -1]], correlations, ("before the flow", "after it"), COLOURS, strict=False
+    ):
+        away = stage[:, pair] - stage[:, pair].mean(axis=0)
+        label = f"{name}: correlation {np.corrcoef(away.T)[0, 1]:.2f}"
+        cloud.scatter(*away.T, s=4, alpha=0.3, color=colour, linewidth=0, label=label)
+        label = f"{name}: {np.abs(correlation).max():.2f} at most"
+        counts.stairs(np.histogram(correlation, edges)[0], edges, color=colour, linewidth=1.5, label=label)
+    cloud.set(xlabel=f"latent {pair[0]}, from its mean (no unit)", ylabel=f"latent {pair[1]}, from its mean (no unit)")
+    cloud.set_aspect("equal", adjustable="datalim")
+    cloud.locator_params(nbins=5)
+    counts.set(xlabel="correlation of two latents (no unit)", ylabel="pairs (count)", yscale="symlog", xlim=(-1, 1))
+    counts.set_ylim(0, 20 * len(pairs[0]))  # the legend stands above the counts
+    for ax in (cloud, counts):
+        ax.legend(fontsize=8, frameon=False, loc="upper left", markerscale=5)
+        ax.grid(alpha=0.3)
     return figure
 
 
