@@ -82,7 +82,8 @@ def test_paired_differences():
         return {"seed": seed, "best": {"loss": loss}, "seconds": 10.0}
 
     runs = {"none": [record(0, 100.0), record(1, 200.0)], "flow": [record(0, 90.0), record(1, 196.0)]}
-    assert "+7.0 nats better (standard error 3.0; each: +10.0, +4.0)" in page.paired(runs, "none")[0]
+    assert "+7.0 nats better (standard error 3.0; each: +10.0, +4.0), at 1.00 times" in page.paired(runs, "none")[0]
+    assert page.paired(runs, "none", timed=False)[0].endswith("each: +10.0, +4.0)")
 
 
 def test_operations_are_those_of_the_shapes():

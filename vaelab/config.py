@@ -135,7 +135,7 @@ class ModelConfig(_JsonConfig):
         patch: Number of neighbouring frames that the convolutions treat as one.
         blocks: Residual blocks at each time resolution.
         downsamples: How often the encoder halves the number of patches.
-        flow_steps: IAF steps; 0 is a plain Gaussian posterior.
+        flow_steps: IAF steps; 0 is a plain Gaussian posterior, which trains faster (`docs/training.md`).
         flow_hidden: Hidden units of each step's masked network.
         flow_offset: Added to a flow's gate logits; a positive offset starts the flow near the identity.
         likelihood: "laplace" (one learned scale per band), "censored" (the same, of which inaudible cells say only that

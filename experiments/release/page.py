@@ -113,9 +113,11 @@ def question(result: dict[str, Any]) -> str:
     lines += as_markdown([*COLUMNS, *shapes.values()], rows)
     lines.append("")
     if "against" in asked:
-        lines += paired(runs, asked["against"])
+        lines += paired(runs, asked["against"], asked.get("timed", True))
     if "target" in asked:
         lines += reached(runs, **asked["target"])
+    if "note" in asked:
+        lines += [asked["note"], ""]
     lines.append(f"{data['train']} sounds to train on, {data['held_out']} held out, data {data['hash']}.")
     return "\n".join([*lines, versions(result)])
 
@@ -169,8 +171,8 @@ def spread(values: Sequence[float], digits: int) -> str:
     return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
 
 
-def paired(runs: dict[str, list[dict[str, Any]]], against: str) -> list[str]:
-    """Paired differences in loss between each run and another, seed by seed."""
+def paired(runs: dict[str, list[dict[str, Any]]], against: str, timed: bool = True) -> list[str]:
+    """Paired differences in loss between each run and another, seed by seed; of their times too if those count."""
     base = {record["seed"]: record for record in runs.get(against, [])}
     lines = []
     for name, records in runs.items():
@@ -186,7 +188,7 @@ def paired(runs: dict[str, list[dict[str, Any]]], against: str) -> list[str]:
         if len(gains) > 1:
             error = np.std(gains, ddof=1) / np.sqrt(len(gains))
             text += f" (standard error {error:.1f}; each: {', '.join(f'{gain:+.1f}' for gain in gains)})"
-        lines.append(f"{text}, at {seconds:.2f} times its wall-clock")
+        lines.append(f"{text}, at {seconds:.2f} times its wall-clock" if timed else text)
     return [*lines, ""]
 
 
