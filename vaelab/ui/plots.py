@@ -251,6 +251,7 @@ def flow(stages: np.ndarray, pair: tuple[int, int]) -> Picture:
     cloud.set_aspect("equal", adjustable="datalim")
     cloud.locator_params(nbins=5)
     counts.set(xlabel="correlation of two latents (no unit)", ylabel="pairs (count)", yscale="symlog", xlim=(-1, 1))
+    counts.set_xticks(np.linspace(-1, 1, 5))
     counts.set_ylim(0, 20 * len(pairs[0]))  # the legend stands above the counts
     for ax in (cloud, counts):
         ax.legend(fontsize=8, frameon=False, loc="upper left", markerscale=5)
