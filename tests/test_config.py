@@ -46,6 +46,7 @@ def test_frames():
             {"likelihood": "gauss"},
             "likelihood: expected one of laplace, censored, cross_entropy, found 'gauss'",
         ),
+        (ModelConfig, {"timbre": "fine"}, "timbre: expected one of detailed, plain, found 'fine'"),
         (ModelConfig, {"latent_dim": 0}, "latent_dim"),
         (ModelConfig, {"flow_offset": "a lot"}, "flow_offset: expected a number"),
         (ModelConfig, {"labels": [["class", ["one"]]]}, "labels"),

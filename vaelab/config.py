@@ -13,6 +13,8 @@ from typing import Any, Self
 from vaelab import VaelabError
 
 LIKELIHOODS = ("laplace", "censored", "cross_entropy")
+TIMBRES = ("detailed", "plain")
+BEFORE = {"timbre": "plain"}  # knobs of models whose files do not name them
 FOLLOWED = ("loss", "audible_db")
 PRECISIONS = ("float32", "bfloat16")
 
@@ -141,6 +143,8 @@ class ModelConfig(_JsonConfig):
         likelihood: "laplace" (one learned scale per band), "censored" (the same, of which inaudible cells say only that
             they are inaudible) or "cross_entropy" (SampleVAE's).
         cepstra: Cepstral coefficients of each frame that the classifier uses (`vaelab.audio.timbre`).
+        timbre: The classifier's statistics: "detailed" (with envelope, low pitch and tonality, bounded, and weighted by
+            how well each tells the classes apart) or "plain", as in files that do not say.
         labels: The classifier's (name, class names), as a pair in a tuple; an empty tuple is none.
     """
 
@@ -158,6 +162,7 @@ class ModelConfig(_JsonConfig):
     flow_offset: float = 2.0
     likelihood: str = "censored"
     cepstra: int = 20
+    timbre: str = "detailed"
     labels: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def __post_init__(self):
@@ -169,10 +174,20 @@ class ModelConfig(_JsonConfig):
         self._check("width", bool(self.width or self.components), "at least 1 where there are no components")
         self._check("dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
         self._check("flow_offset", -5 <= self.flow_offset <= 20, "-5 to 20, where a gate can open and shut")
+        self._check("timbre", self.timbre in TIMBRES, f"one of {', '.join(TIMBRES)}")
         self._check("likelihood", self.likelihood in LIKELIHOODS, f"one of {', '.join(LIKELIHOODS)}")
         self._check(
             "labels", _are_labels(self.labels), "nothing, or one pair of a name and at least two distinct class names"
         )
+
+    @classmethod
+    def of_file(cls, config: dict[str, Any]) -> Self:
+        """Build from what a file keeps, which may be older than a knob.
+
+        Raises:
+            ConfigError: As `from_dict`.
+        """
+        return cls.from_dict({**BEFORE, **config} if isinstance(config, dict) else config)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -337,6 +352,15 @@ class Config(_JsonConfig):
         if unknown := sorted(set(overrides) - set(parts)):
             raise ConfigError(f"Config: unknown {', '.join(unknown)}; valid keys: {', '.join(parts)}")
         return cls(**{name: parts[name].from_dict(part) for name, part in overrides.items()})
+
+    @classmethod
+    def of_file(cls, config: dict[str, Any]) -> Self:
+        """Build from what a run's file keeps, which may be older than a knob.
+
+        Raises:
+            ConfigError: As `from_dict`.
+        """
+        return cls.from_dict({**config, "model": {**BEFORE, **config["model"]}})
 
     @classmethod
     def from_file(cls, path: str | Path, base: Self | None = None) -> Self:

@@ -90,7 +90,8 @@ class IAFVAE(nn.Module):
         self.decoder = self.make_decoder()
         self.flow = self.make_flow()
         if config.labels:
-            self.timbre, self.landmarks = Timbre(config.cepstra), LandmarkKernel(name="ear")  # the name in model files
+            self.timbre = Timbre(config.cepstra, config.timbre == "detailed")
+            self.landmarks = LandmarkKernel(name="ear")  # the name in model files
             self.head = nn.Dense(len(config.classes), name=HEAD + config.labels[0][0])
         if config.likelihood != "cross_entropy":
             self.log_scale = self.param("log_scale", nn.initializers.constant(3.0), (self.mels,))

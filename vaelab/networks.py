@@ -19,6 +19,7 @@ from vaelab.spectral import Features
 
 LANDMARKS = 1024  # training sounds that others are compared with
 KERNEL_WIDTH = 1.0  # deviations of a statistic
+TIMBRE_LIMIT = 2.0  # deviations that a detailed statistic approaches: a foreign sound may be far off in one of them
 LOG_STD_RANGE = (-7.0, 3.0)
 FIRST_LOG_STD = -2.0  # little noise at first, so that the decoder has something to learn from
 
@@ -196,19 +197,27 @@ class Decoder(nn.Module):
 class Timbre(nn.Module):
     """Timbre statistics, standardised over the training sounds. Not trained; see `trainable`.
 
+    Detailed ones are bounded, weight * TIMBRE_LIMIT * tanh(x / TIMBRE_LIMIT).
+
     Attributes:
         cepstra: See `vaelab.audio.timbre`.
+        detailed: See there.
     """
 
     cepstra: int
+    detailed: bool
 
     @nn.compact
     def __call__(self, features: Features) -> Float[Array, "batch statistics"]:
         """Measure a batch."""
-        statistics = timbre.statistics(features, self.cepstra)
+        statistics = timbre.statistics(features, self.cepstra, self.detailed)
         centre = self.param("centre", nn.initializers.zeros_init(), statistics.shape[1:])
         spread = self.param("spread", nn.initializers.ones_init(), statistics.shape[1:])
-        return (statistics - centre[None]) / spread[None]
+        standardised = (statistics - centre[None]) / spread[None]
+        if not self.detailed:
+            return standardised
+        weight = self.param("weight", nn.initializers.ones_init(), statistics.shape[1:])
+        return weight[None] * TIMBRE_LIMIT * jnp.tanh(standardised / TIMBRE_LIMIT)
 
 
 class LandmarkKernel(nn.Module):

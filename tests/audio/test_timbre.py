@@ -48,6 +48,45 @@ def test_how_long_a_group_of_bands_lasts():
     np.testing.assert_allclose(found[:, 1:], 20, rtol=1e-5)
 
 
+def test_a_detailed_timbre_begins_with_the_plain_one():
+    features = jnp.asarray(RNG.random((3, 31, 24)).astype(np.float32))
+    plain, detailed = (np.asarray(timbre.statistics(features, 4, detailed)) for detailed in (False, True))
+    np.testing.assert_allclose(detailed[:, : plain.shape[1]], plain, atol=1e-6)
+    assert detailed.shape[1] > plain.shape[1]
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (2, 3), (31, 24)])
+def test_a_detailed_timbre_is_finite(shape):
+    for features in (jnp.zeros((2, *shape)), jnp.ones((2, *shape))):
+        assert np.isfinite(timbre.statistics(features, 4, True)).all()
+
+
+def test_the_envelope_counts_frames_near_the_maximum():
+    """One band: at its maximum in the fourth frame, then 10 dB lower for five."""
+    features = np.zeros((1, 20, 1), np.float32)
+    features[0, 3], features[0, 4:9] = 0.9, 0.9 - 10 / timbre.RANGE_DB
+    frames = np.expm1(np.asarray(timbre.envelope(jnp.asarray(features))))[0]
+    np.testing.assert_allclose(frames[:6], [1, 1, 6, 6, 6, 6], rtol=1e-5)
+    np.testing.assert_allclose(frames[6:], [3, (3 + 0.1 * (4 + 5 + 6 + 7 + 8)) / 1.5], rtol=1e-5)
+
+
+def test_a_low_pitch_falls():
+    """A kick: the loudest band of each stretch is lower than the one before."""
+    features, path = np.zeros((1, 40, 64), np.float32), [12, 9, 7, 7, 5, 5, 5, 5]
+    for frame in range(40):
+        features[0, frame, path[frame] if frame < 8 else 3] = 1
+    bands = np.asarray(timbre.low_pitch(jnp.asarray(features)))[0, : timbre.PITCH_STRETCHES] * 64
+    np.testing.assert_allclose(bands, [12, 9, 7, 5, 3, 3], rtol=1e-6)
+
+
+def test_a_tone_stands_out_and_noise_does_not():
+    tone, flat = np.zeros((2, 1, 30, 64), np.float32)
+    tone[:, :, 20], flat[:] = 1, 0.8
+    details = [np.asarray(timbre.tonality(jnp.asarray(features)))[0] for features in (tone, flat)]
+    assert details[0][:5].min() > 0.5
+    assert np.abs(details[1]).max() < 1e-3
+
+
 def test_the_scale_is_that_of_the_sounds():
     levels = RNG.integers(0, 256, (150, 20, 16)).astype(np.uint8)
     scale = timbre.fit(levels, 6)
@@ -69,6 +108,6 @@ def test_training_keeps_the_scale(tiny, tmp_path):
     model = ModelConfig(**{**tiny.model.to_dict(), "labels": (("class", ("a", "b")),)})
     config = Config(tiny.audio, model, tiny.train)
     learnt = training.fit(sounds, sounds, config, tmp_path, num_steps=10, progress=False)
-    scale = timbre.fit(levels, model.cepstra)
+    scale = timbre.fit(levels, model.cepstra, detailed=True)
     np.testing.assert_array_equal(learnt.params["timbre"]["centre"], scale.centre)
     np.testing.assert_array_equal(learnt.params["timbre"]["spread"], scale.spread)

@@ -111,6 +111,20 @@ def test_a_model_rebuilds_itself(tiny, tmp_path):
     np.testing.assert_array_equal(loaded.encode(features), model.encode(features))
 
 
+def test_a_model_whose_file_does_not_name_its_timbre_has_the_plain_one(tiny, tmp_path):
+    """Files from before there was a choice classify as they did."""
+    labels = (("class", ("a", "b")),)
+    config = ModelConfig(**{**tiny.model.to_dict(), "labels": labels, "timbre": "plain"})
+    model = models.create(config, tiny.audio, jax.random.key(0))
+    path, kept = tmp_path / "m.safetensors", config.to_dict()
+    del kept["timbre"]
+    checkpoint.save(path, model.params, {"kind": "model", "model": kept, "audio": tiny.audio.to_dict()})
+    loaded, _ = checkpoint.load_model(path)
+    assert loaded.config == config
+    features = np.random.default_rng(0).random((2, tiny.audio.frames, tiny.audio.n_mels)).astype(np.float32)
+    np.testing.assert_array_equal(loaded.classify(features), model.classify(features))
+
+
 def test_half_precision_halves_a_model_and_is_read_as_float32(tiny, tmp_path):
     model = models.create(tiny.model, tiny.audio, jax.random.key(0))
     checkpoint.save_model(tmp_path / "whole.safetensors", model, {})

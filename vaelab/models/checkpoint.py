@@ -114,7 +114,7 @@ def load_model(path: str | os.PathLike) -> tuple[models.Model, dict[str, Any]]:
     if meta.get("kind") != "model":
         raise CheckpointError(f"{path}: expected a model, found a {meta.get('kind')}")
     try:
-        config = ModelConfig.from_dict(meta["model"])
+        config = ModelConfig.of_file(meta["model"])
         audio = AudioConfig.from_dict(meta["audio"])
     except (ConfigError, KeyError) as error:
         raise CheckpointError(f"{path}: its config does not fit this version of vaelab: {error}") from error

@@ -145,7 +145,7 @@ def _check_classes(logdir: Path, settings: RunSettings, loaded: Dataset) -> None
 def _read_settings(path: Path) -> RunSettings:
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
-        return RunSettings(settings["dataset"], Config.from_dict(settings["config"]), settings["seed"])
+        return RunSettings(settings["dataset"], Config.of_file(settings["config"]), settings["seed"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TrainError(f"{path}: expected a run's settings, found damaged text: {error}") from error
 

@@ -238,8 +238,10 @@ def _classifying(model: models.Model, training: Sounds) -> models.Model:
     """The model with a classifier of these sounds, if it has any."""
     if "timbre" not in model.params:
         return model
-    scale = timbre.fit(training.features, model.config.cepstra)._asdict()
-    return classifier.fitted(dataclasses.replace(model, params={**model.params, "timbre": scale}), training)
+    detailed = model.config.timbre == "detailed"
+    scale = timbre.fit(training.features, model.config.cepstra, detailed)._asdict()
+    params = {**model.params, "timbre": {**model.params["timbre"], **scale}}
+    return classifier.fitted(dataclasses.replace(model, params=params), training)
 
 
 def _saved(path: Path, model: models.Model, meta: dict[str, Any]) -> models.Model:
