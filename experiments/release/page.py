@@ -37,6 +37,7 @@ samples, with whole packs held out (`common/real_sounds.py`). A row shows the ev
 "+7 nats better" is a loss lower by 7 nats; "-7 nats better" is a loss higher by 7 nats.
 """
 TITLES = {
+    "classes": "How well are drums of other makers classified?",
     "classify": "How well are drums classified?",
     "classify_kits": "How well are drum kits recognised?",
     "descriptors": "Do named directions change what they name?",
@@ -44,6 +45,7 @@ TITLES = {
     "foreign": "How exact are reconstructions of sounds from sources that a model never met?",
     "heard": "How does a model sound, on foreign sounds?",
     "heard_kits": "How does a model sound, on the kits that defaults are chosen by?",
+    "honesty_foreign": "Does `drum_classes` recognise what is no drum?",
     "honesty_known": "Does a model recognise unfamiliar sounds?",
     "honesty_new": "How new are generated sounds?",
     "inversion": "How well, and how fast, do mel features become sound again?",

@@ -55,7 +55,7 @@ def test_a_detailed_timbre_begins_with_the_plain_one():
     assert detailed.shape[1] > plain.shape[1]
 
 
-@pytest.mark.parametrize("shape", [(2, 1), (2, 3), (31, 24)])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (31, 24)])
 def test_a_detailed_timbre_is_finite(shape):
     for features in (jnp.zeros((2, *shape)), jnp.ones((2, *shape))):
         assert np.isfinite(timbre.statistics(features, 4, True)).all()

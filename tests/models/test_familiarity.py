@@ -51,6 +51,38 @@ def test_training_sounds_are_well_inside_and_noise_is_unknown(model, sides, reme
     assert all(one.percentile == 100 for one in foreign)
 
 
+def test_another_course_is_farther_off_by_timbre(model, sides, remembered):
+    """Sounds of the family whose second half stands still."""
+    levels = sides[0].features.copy()[:20]
+    levels[:, levels.shape[1] // 2 :] = levels[:, :1]
+    judged = familiarity.familiarity_of(model, remembered, levels)
+    assert all(one.timbre_distance > np.median(remembered.timbre_distance) for one in judged)
+
+
+def test_padding_is_not_familiar(model, sides, remembered):
+    """Where a clip is silent has no say: of errors that only the loudest cells show, the mean is small."""
+    short = np.zeros_like(sides[0].features[:20])
+    short[:, :2] = RNG.integers(0, 256, short[:, :2].shape)
+    judged = familiarity.familiarity_of(model, remembered, short)
+    assert {one.verdict for one in judged} == {"unknown"}
+
+
+def test_files_without_timbres_are_judged_as_they_were(model, sides, remembered):
+    old = remembered._replace(timbres=None, timbre_scale=None, timbre_distance=None)
+    for one in familiarity.familiarity_of(model, old, sides[1].features[:20]):
+        values = {"error_db": one.error_db, "loudest_db": one.loudest_db, "nats": one.nats}
+        places = [np.interp(value, getattr(old, name), familiarity.PERCENTILES) for name, value in values.items()]
+        assert one.percentile == pytest.approx(max(places))
+        assert one.timbre_distance is None
+
+
+def test_a_file_without_timbres_opens(model, remembered):
+    kept = {name: array for name, array in remembered._asdict().items() if name not in familiarity.TIMBRE}
+    found = familiarity.load_reference(model, kept, "m.safetensors")
+    assert found.timbres is None
+    jax.tree.map(np.testing.assert_array_equal, found._asdict(), {**kept, **dict.fromkeys(familiarity.TIMBRE)})
+
+
 def test_a_tone_is_unknown_by_its_loudest_cells(model, sides, remembered):
     """Silence but for one line that no sound of the family has: its mean error is small."""
     tone = np.zeros_like(sides[0].features[:1])
@@ -121,6 +153,8 @@ def test_it_rides_in_the_models_file(model, sides, remembered, tmp_path):
         ("embeddings", np.zeros((0, 8), np.float16)),
         ("calibration", np.zeros((2, 10, 3), np.float32)),
         ("other", np.zeros(3, np.float32)),
+        ("timbres", np.zeros((3, 7), np.float16)),
+        ("timbre_distance", np.zeros(7, np.float32)),
     ],
 )
 def test_what_does_not_fit_is_refused(model, remembered, name, array):
@@ -131,7 +165,9 @@ def test_what_does_not_fit_is_refused(model, remembered, name, array):
 
 def test_of_many_sounds_some_are_remembered(model, sides, monkeypatch):
     monkeypatch.setattr(familiarity, "MOST_SOUNDS", 50)
-    assert len(familiarity.measure(model, *sides).embeddings) == 50
+    monkeypatch.setattr(familiarity, "MOST_TIMBRES", 40)
+    measured = familiarity.measure(model, *sides)
+    assert (len(measured.embeddings), len(measured.timbres)) == (50, 40)
 
 
 def test_reliability_counts_what_was_right():

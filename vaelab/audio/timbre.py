@@ -55,13 +55,19 @@ def statistics(features: jax.Array, cepstra: int, detailed: bool = False) -> jax
     """
     basis = jnp.asarray(scipy.fft.dct(np.eye(features.shape[2]), axis=1, norm="ortho")[:, :cepstra], features.dtype)
     cepstrum = features @ basis
-    changes = cepstrum[:, 1:] - cepstrum[:, :-1]
+    changes = cepstrum[:, 1:] - cepstrum[:, :-1] if features.shape[1] > 1 else jnp.zeros_like(cepstrum)
     parts = [part for over in (cepstrum, changes) for part in (over.mean(axis=1), over.std(axis=1))]
     parts += [cepstrum[:, start:end].mean(axis=1) for start, end in _stretches(features.shape[1])]
     parts += [lasting(features)]
     if detailed:
         parts += [envelope(features), low_pitch(features), tonality(features)]
     return jnp.concatenate(parts, axis=1)
+
+
+def count(frames: int, mels: int, cepstra: int, detailed: bool = False) -> int:
+    """Number of statistics of clips of this size."""
+    features = jax.ShapeDtypeStruct((1, frames, mels), np.float32)
+    return jax.eval_shape(partial(statistics, cepstra=cepstra, detailed=detailed), features).shape[1]
 
 
 def envelope(features: jax.Array) -> jax.Array:

@@ -1,15 +1,19 @@
 """Familiarity of sounds to a model: errors and embeddings of its training and held-out sounds as a reference.
 
 When training ends, the model's file also holds where its training sounds lie, and how well it did on sounds held out:
-the percentiles of their error, of their -ELBO, and of their distance to the nearest training sound. A sound is judged
-by where it falls among the held-out ones:
+the percentiles of their errors, of their -ELBO, of their distance to the nearest training timbre, and of that to the
+nearest training latent. A sound is judged by where it falls among the held-out ones:
 
-    its errors and -ELBO  all up to the 90th percentile "well inside", up to the 99th "at the edge", else "unknown"
+    its error and timbre  both up to the 90th percentile "well inside", up to the 99th "at the edge", else "unknown"
     a latent's distance   to the nearest training sound: below the 5th percentile "a copy", up to the median
                           "a relative", farther "new": as far away as one real sound is from all others
 
-Errors are the mean over a clip, and that over its loudest cells: most of a pure tone is silence, which any model gets
-right. The -ELBO is that of one draw with fixed noise, for held-out sounds and for those that are asked about.
+The error is that of its loudest cells. Most of a short or pure sound is silence, which any model gets right: so neither
+the mean error over the clip nor the -ELBO has a say. The timbre (detailed statistics of `vaelab.audio.timbre`, in units
+of their deviations over the training sounds) tells what a model reproduces without having met it: most of all a tone.
+
+Files from before timbres were remembered keep the judgement of their time: the largest percentile of the mean error,
+the error of the loudest cells, and the -ELBO, that of one draw with fixed noise.
 """
 
 from collections.abc import Callable
@@ -20,18 +24,22 @@ import jax
 import numpy as np
 
 from vaelab import model as models
+from vaelab.audio import timbre
 from vaelab.library.search import nearest, squared
 from vaelab.models import checkpoint
 from vaelab.models.evaluate import Sounds, sound_terms
-from vaelab.spectral import dequantise, map_stored
+from vaelab.spectral import dequantise, evenly_spaced, map_stored
 
 PERCENTILES = np.arange(101)
 INSIDE, EDGE = 90, 99
 COPY, RELATIVE = 5, 50
 LOUDEST = 0.02  # of the cells of a clip
+TIMBRE = ("timbres", "timbre_scale", "timbre_distance")
 BATCH = 32  # last digits of a stored reference depend on it
 BINS = 10  # of confidence, in the table of calibration
 MOST_SOUNDS = 50_000  # training sounds that are remembered; of more, a random choice
+MOST_TIMBRES = 512  # training sounds whose timbres are remembered, evenly spaced; 0.4 MB
+CEPSTRA = 20  # of these timbres
 KEY = 0  # of the noise of an -ELBO
 
 
@@ -48,6 +56,10 @@ class Reference(NamedTuple):
             probability, and the share that was right; (1, 10, 3), 0 where a bin is empty; (0, 10, 3) without classes.
         labels: Classes of the training sounds, int16 (sounds,), -1 where unknown.
         probe: Of timbre, float16 (latent, dimensions) (`vaelab.training.probe`); empty in files of before.
+        timbres: Of training sounds, standardised, float16 (timbres, statistics); None in files of before, as are the
+            others below.
+        timbre_scale: Mean and deviation of each statistic over the training sounds, float32 (2, statistics).
+        timbre_distance: From a held-out sound to the nearest of the timbres, its percentiles (101,).
     """
 
     embeddings: np.ndarray
@@ -58,6 +70,9 @@ class Reference(NamedTuple):
     calibration: np.ndarray
     labels: np.ndarray
     probe: np.ndarray
+    timbres: np.ndarray | None = None
+    timbre_scale: np.ndarray | None = None
+    timbre_distance: np.ndarray | None = None
 
 
 class Familiarity(NamedTuple):
@@ -65,10 +80,12 @@ class Familiarity(NamedTuple):
 
     Attributes:
         verdict: "well inside", "at the edge" or "unknown".
-        percentile: The share of held-out sounds that it knows better, in percent: the largest of the three.
+        percentile: The share of held-out sounds that it knows better, in percent: the larger one by error of the
+            loudest cells and by timbre; of files without timbres, the largest by mean error, that error, and -ELBO.
         error_db: Mean error of its reconstruction.
         loudest_db: The same in the loudest cells.
         nats: Its -ELBO.
+        timbre_distance: To the nearest training timbre, in deviations; None of files without timbres.
     """
 
     verdict: str
@@ -76,6 +93,7 @@ class Familiarity(NamedTuple):
     error_db: float
     loudest_db: float
     nats: float
+    timbre_distance: float | None = None
 
 
 class Newness(NamedTuple):
@@ -108,8 +126,18 @@ def measure(model: models.Model, training: Sounds, held_out: Sounds, probe: np.n
     measured = (*_scores(model, held_out), distances[:, 0])
     parts = (np.percentile(values, PERCENTILES).astype(np.float32) for values in measured)
     labels = training.labels[chosen].astype(np.int16)
+    scale = _scale(training.features)
+    timbres = _standardised(training.features, scale, evenly_spaced(count, MOST_TIMBRES)).astype(np.float16)
+    apart = _apart(timbres, _standardised(held_out.features, scale))
     return Reference(
-        embeddings, *parts, _calibration(model, held_out), labels, _unprobed(model) if probe is None else probe
+        embeddings,
+        *parts,
+        _calibration(model, held_out),
+        labels,
+        _unprobed(model) if probe is None else probe,
+        timbres,
+        np.stack(scale).astype(np.float32),
+        np.percentile(apart, PERCENTILES).astype(np.float32),
     )
 
 
@@ -129,6 +157,10 @@ def load_reference(model: models.Model, arrays: dict[str, np.ndarray], path: Pat
     before = {"labels": np.full(len(sounds), -1, np.int16), "probe": _unprobed(model)}  # which older files lack
     arrays = {**before, **arrays}
     shapes["probe"] = (model.config.latent_dim, *arrays["probe"].shape[1:2])
+    if any(name in arrays for name in TIMBRE):
+        statistics = timbre.count(model.audio.frames, model.audio.n_mels, CEPSTRA, detailed=True)
+        timbres = max(1, min(len(arrays.get("timbres", ())), MOST_TIMBRES))
+        shapes |= dict(zip(TIMBRE, ((timbres, statistics), (2, statistics), PERCENTILES.shape), strict=True))
     actual = {name: array.shape for name, array in arrays.items()}
     if actual != shapes or not all(np.isfinite(array).all() for array in arrays.values()):
         raise checkpoint.CheckpointError(f"{path}: expected finite reference arrays {shapes}, found {actual}")
@@ -163,13 +195,22 @@ def familiarity_of(model: models.Model, reference: Reference, features: np.ndarr
     """Familiarity of sounds to a model, from features uint8 (sounds, frames, mels)."""
     unlabelled = np.full(len(features), -1, np.int32)
     sounds = Sounds(features, unlabelled, unlabelled.astype(np.float32))
-    judged = []
-    among = (reference.error_db, reference.loudest_db, reference.nats)
-    for scores in zip(*_scores(model, sounds), strict=True):
-        place = max(map(_percentile, among, scores))
-        verdict = "well inside" if place <= INSIDE else "at the edge" if place <= EDGE else "unknown"
-        judged.append(Familiarity(verdict, place, *map(float, scores)))
-    return judged
+    scores = _scores(model, sounds)
+    if reference.timbres is None:
+        judges = list(zip((reference.error_db, reference.loudest_db, reference.nats), scores, strict=True))
+        distances = [None] * len(features)
+    else:
+        apart = _apart(reference.timbres, _standardised(features, timbre.Scale(*reference.timbre_scale)))
+        judges, distances = [(reference.loudest_db, scores[1]), (reference.timbre_distance, apart)], apart.tolist()
+    places = np.max([[_percentile(among, value) for value in values] for among, values in judges], axis=0)
+    return [
+        Familiarity(_verdict(place), float(place), *map(float, values), distance)
+        for place, *values, distance in zip(places, *scores, distances, strict=True)
+    ]
+
+
+def _verdict(place: float) -> str:
+    return "well inside" if place <= INSIDE else "at the edge" if place <= EDGE else "unknown"
 
 
 def newness(reference: Reference, z: np.ndarray) -> list[Newness]:
@@ -182,6 +223,23 @@ def newness(reference: Reference, z: np.ndarray) -> list[Newness]:
         verdict = "a copy" if place < COPY else "a relative" if place <= RELATIVE else "new"
         judged.append(Newness(verdict, place, float(distance)))
     return judged
+
+
+def _scale(features: np.ndarray) -> timbre.Scale:
+    """The scale of training timbres; a statistic that is the same for all counts as it is."""
+    centre, spread = timbre.fit(features, CEPSTRA, detailed=True)
+    return timbre.Scale(centre, np.where(spread > timbre.LEAST_SPREAD, spread, 1).astype(np.float32))
+
+
+def _standardised(features: np.ndarray, scale: timbre.Scale, chosen: np.ndarray | None = None) -> np.ndarray:
+    """Timbres (sounds, statistics) of stored features, or of the chosen."""
+    measured = timbre.stored_statistics(features, CEPSTRA, chosen, detailed=True)
+    return (measured - scale.centre[None]) / scale.spread[None]
+
+
+def _apart(timbres: np.ndarray, standardised: np.ndarray) -> np.ndarray:
+    """Distance of each of these timbres to the nearest remembered one, float32 (sounds,)."""
+    return nearest(timbres.astype(np.float32), standardised, 1)[1][:, 0]
 
 
 def _percentile(among: np.ndarray, value: float) -> float:

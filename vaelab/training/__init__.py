@@ -8,12 +8,13 @@ Public names:
     start           the model that a run starts from
     train_step, batches    one step, and the rows that it is given
     augment, probe         variants of sounds; the probe of timbre
+    classifier             the classifier in closed form
 """
 
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["augment", "batches", "probe", "train_step"],
+    submodules=["augment", "batches", "classifier", "probe", "train_step"],
     submod_attrs={"logdir": ["Evaluation", "TrainError", "config_in"], "loop": ["fit", "gather", "start", "train"]},
 )

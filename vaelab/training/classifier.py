@@ -109,7 +109,9 @@ def whitening(kernel: np.ndarray) -> np.ndarray:
     return axes[:, significant] / np.sqrt(power[significant])
 
 
-def solve(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def solve(
+    inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: int, penalty: float = PENALTY
+) -> tuple[np.ndarray, np.ndarray]:
     """Solve the head.
 
     Args:
@@ -117,6 +119,7 @@ def solve(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: 
         labels: Classes (sounds,), -1 where unknown.
         weights: Of each sound (sounds,), in any unit.
         classes: Number of classes.
+        penalty: Of the ridge regression.
 
     Returns:
         Kernel (any, classes) and bias (classes,); zeros without any label.
@@ -126,7 +129,7 @@ def solve(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: 
         return np.zeros((inputs.shape[1], classes)), np.zeros(classes)
     truth, shares = np.eye(classes)[labels[usable]], weights[usable].astype(float) / weights[usable].sum()
     rate = shares @ truth
-    kernel, left_out = ridge(inputs[usable].astype(float), truth - rate, shares, blocks(labels[usable]))
+    kernel, left_out = ridge(inputs[usable].astype(float), truth - rate, shares, blocks(labels[usable]), penalty)
     factor = sharpness(left_out + rate, truth, shares)
     return factor * kernel, factor * rate
 
@@ -141,7 +144,7 @@ def blocks(labels: np.ndarray) -> np.ndarray:
 
 
 def ridge(
-    inputs: np.ndarray, aims: np.ndarray, shares: np.ndarray, numbers: np.ndarray
+    inputs: np.ndarray, aims: np.ndarray, shares: np.ndarray, numbers: np.ndarray, penalty: float = PENALTY
 ) -> tuple[np.ndarray, np.ndarray]:
     """Solve the ridge regression, and score each sound by the solution that leaves out its block.
 
@@ -150,12 +153,13 @@ def ridge(
         aims: (sounds, classes).
         shares: Weights (sounds,).
         numbers: Of blocks (sounds,).
+        penalty: Weight of the kernel's square.
 
     Returns:
         Kernel (any, classes), and scores (sounds, classes).
     """
     pulled = inputs.T * shares
-    gram = pulled @ inputs + PENALTY * np.eye(inputs.shape[1])
+    gram = pulled @ inputs + penalty * np.eye(inputs.shape[1])
     solved = scipy.linalg.solve(gram, np.concatenate([pulled @ aims, pulled], axis=1), assume_a="pos")
     kernel, reach = solved[:, : aims.shape[1]], solved[:, aims.shape[1] :]
     residuals = aims - inputs @ kernel
