@@ -3,14 +3,15 @@
 import dataclasses
 import json
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.common import latents, posteriors, real_sounds, results, samplevae_2d
-from experiments.quality import energies, honesty, posterior_gap, prior, retrieval, run
+from experiments.common import foreign_sounds, latents, posteriors, real_sounds, results, samplevae_2d
+from experiments.quality import classes, energies, honesty, posterior_gap, prior, retrieval, run
 from experiments.release import page
 from experiments.speed import search, step
 from vaelab import model as models
@@ -238,6 +239,64 @@ def test_changed_sounds_are_the_same_length_and_other_sounds():
         changed = change(sound, rng)
         assert len(changed) == len(sound)
         assert np.abs(changed - sound).max() > 1e-4
+
+
+@pytest.fixture
+def labelled_sounds():
+    """Labelled statistics of four kits, of which three classes differ a little."""
+    rng = np.random.default_rng(0)
+    labels, kits = np.arange(120) % 3, np.arange(120) // 30
+    parts = [rng.standard_normal((120, size)) + np.eye(3, size)[labels] for size in (9, 12, 5)]
+    return classes.Labelled(*parts, labels), kits
+
+
+def test_a_kit_has_no_say_in_its_settings(labelled_sounds):
+    """Whatever its labels are, the settings that it is judged by are the same."""
+    sounds, kits = labelled_sounds
+    settings = [classes.Setting(), classes.Setting(detailed=False, width=2.0, power=0)]
+    before, _ = classes.chosen_among(sounds, kits, settings)
+    for kit in range(4):
+        shuffled = np.where(kits == kit, (sounds.labels + 1) % 3, sounds.labels)
+        after, _ = classes.chosen_among(sounds._replace(labels=shuffled), kits, settings)
+        assert after[kit] == before[kit]
+
+
+def test_both_solutions_choose_the_same_classes(labelled_sounds):
+    sounds, kits = labelled_sounds
+    training, asked = sounds.part(kits > 0), sounds.part(kits == 0)
+    probabilities = classes.ours(classes.Setting(), training, asked)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    np.testing.assert_array_equal(
+        probabilities.argmax(axis=1), classes.chosen_classes(classes.Setting(), training, asked)
+    )
+
+
+@pytest.mark.parametrize(
+    ("classify", "name", "label"),
+    [
+        (foreign_sounds.sonic_pi_class, "drum_cymbal_open.flac", "open_hat"),
+        (foreign_sounds.sonic_pi_class, "drum_cymbal_soft.flac", "cymbal"),
+        (foreign_sounds.sonic_pi_class, "bd_haus.flac", "kick"),
+        (foreign_sounds.fluid_class, "MdHi Studio_0778.wav", "tom"),
+        (foreign_sounds.fluid_class, "Piccolo 1-1_0740.wav", "snare"),
+        (foreign_sounds.fluid_class, "Bongo Rim_1056.wav", None),
+        (foreign_sounds.fluid_class, "Crsh 2_0774.wav", "crash"),
+    ],
+)
+def test_foreign_drums_are_what_their_names_say(classify, name, label):
+    assert classify(Path(name)) == label
+
+
+def test_the_area_below_the_curve_counts_ties_half():
+    assert honesty.auroc(np.array([1.0, 2.0]), np.array([2.0, 3.0])) == pytest.approx(3.5 / 4)
+
+
+def test_a_shortened_sound_ends_after_its_onset():
+    features = np.zeros((2, 20, 3), np.uint8)
+    features[0, 3:], features[1, 10:] = 200, 90
+    short = honesty.shortened(features, 4)
+    np.testing.assert_array_equal((short > 0).any(axis=2).sum(axis=1), 4)
+    np.testing.assert_array_equal((short > 0).any(axis=2).argmax(axis=1), [3, 10])
 
 
 @pytest.mark.parametrize("kind", [honesty.tones, honesty.voices, honesty.noises])

@@ -7,7 +7,7 @@ from experiments.common import recipes
 from experiments.release import cards, pretrain
 from vaelab import SoundSampleTool
 from vaelab.audio import synth
-from vaelab.models import checkpoint, pretrained
+from vaelab.models import checkpoint, familiarity, pretrained
 
 SHIPPED = sorted(path.stem for path in pretrained.FOLDER.glob("*.safetensors"))
 MOST_BYTES = 58e6  # with the code, a wheel of less than 60 MB
@@ -30,6 +30,27 @@ def test_a_model_is_made_with_its_card(made):
     assert f"{len(tool.reference.embeddings)} to train on" in card
     assert "best after " in card
     assert "free of rights" in card
+
+
+def test_what_a_model_remembers_is_measured_anew(made, tmp_path):
+    """Also of a file from before timbres were remembered; its weights stay, and another set of sounds is refused."""
+    tensors, meta = checkpoint.load(made)
+    new = [f"{checkpoint.REFERENCE}/{name}" for name in familiarity.TIMBRE]
+    old = {name: array for name, array in tensors.items() if name not in new}
+    kept = {name: value for name, value in meta.items() if name not in ("versions", "format", "sha256")}
+    path = tmp_path / made.name
+    checkpoint.save(path, old, kept)
+    assert SoundSampleTool(path).reference.timbres is None
+    pretrain.remeasure("industrial", tmp_path, tiny=True)
+    measured, _ = checkpoint.load(path)
+    assert set(measured) == set(tensors)
+    for name, array in tensors.items():
+        np.testing.assert_allclose(measured[name].astype(float), array.astype(float), rtol=1e-3, atol=1e-4)
+        if name in old and not name.startswith(checkpoint.REFERENCE):
+            np.testing.assert_array_equal(measured[name], array)
+    checkpoint.save(path, old, {**kept, "card": {**kept["card"], "data": "other"}})
+    with pytest.raises(ValueError, match=r"expected the sounds other, found .*; make the model again"):
+        pretrain.remeasure("industrial", tmp_path, tiny=True)
 
 
 def test_every_recipe_names_its_sounds():

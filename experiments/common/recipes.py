@@ -117,11 +117,11 @@ RECIPES = {
         use="Sorting one-shots into folders, and playing with drums alone.",
         limits="It was trained on 14 kits. Of drums of other makers it classifies seven of ten rightly; it confuses "
         "kicks with low toms, and often errs on rim shots, rides and crashes.",
-        split="A tenth of each class, drawn by content. The last tables are of classifiers of other kits and makers.",
+        split="A tenth of each class, drawn by content. The last tables are of other kits and makers.",
         sounds=("hydrogen",),
         gather=_drum_classes,
         config=DRUMS,
-        results=("classes", "honesty_foreign", "classify"),
+        results=("classes", "honesty_foreign"),
     ),
     "drum_machines": Recipe(
         about="Drums, with a classifier of the kit that a sound comes from.",

@@ -171,9 +171,9 @@ def report(outcome: dict, keep: bool) -> Path | None:
     ]
     drums = "vaelab" in matrices
     how = (
-        "each is classified by a model trained on the other kits. Its settings were chosen among some 160 on these "
-        "very folds, so the figures are somewhat high; settings close to the chosen ones reach a balanced accuracy "
-        "of 0.708 to 0.731. Target: a balanced accuracy of 0.70, and more than MFCCs"
+        "each is classified by a model trained on the other kits. Its settings were chosen on these very folds, so the "
+        "figures are somewhat high: `python -m experiments.quality.classes` chooses them on other kits. Target: more "
+        "than MFCCs"
         if drums
         else "each is classified by a model trained on the other nine tenths (random) or on all other instruments (by "
         f"instrument); chance is {1 / outcome['kits']:.2f}. Target: more than MFCCs in both"

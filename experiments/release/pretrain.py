@@ -74,6 +74,30 @@ def halve(source: Path, target: Path, dataset: Dataset, home: Path, trained: dic
     checkpoint.save_model(target, model, {**inherited, "card": facts}, remembered, half=True)
 
 
+def remeasure(name: str, folder: Path, tiny: bool = False) -> Path:
+    """Measure anew what a model of the table remembers of its sounds; its weights stay as they are, to the byte.
+
+    Raises:
+        ValueError: The sounds are others than those that it was made from.
+    """
+    recipe, path = RECIPES[name], folder / f"{name}.safetensors"
+    model, meta = checkpoint.load_model(path)
+    with tempfile.TemporaryDirectory() as scratch:
+        home = Path(scratch)
+        dataset = recipe.gather(name, home, TINY_SIZE if tiny else recipe.size)
+        expected, actual = meta["card"]["data"], real_sounds.fingerprint(dataset)
+        if actual != expected:
+            raise ValueError(f"{path}: expected the sounds {expected}, found {actual}; make the model again")
+        sides = real_sounds.sides(dataset, home, model.audio, model.config)
+    remembered = familiarity.measure(model, *sides, meta[checkpoint.REFERENCE].get("probe"))._asdict()
+    tensors, header = checkpoint.load(path)
+    weights, _ = checkpoint.split(tensors)
+    own = ("versions", "format", "sha256")
+    inherited = {key: value for key, value in header.items() if key not in own}
+    checkpoint.save(path, {**weights, checkpoint.REFERENCE: remembered}, inherited)
+    return path
+
+
 def write_card(model: Path) -> None:
     """Write the card of a model's file beside it."""
     files.write_text(model.with_suffix(".md"), cards.card(model), "utf-8")
@@ -86,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--out", type=Path, default=pretrained.FOLDER, metavar="DIR", help="where to (default: the package)"
     )
+    parser.add_argument("--measure", action="store_true", help="measure what the models that are there remember, anew")
     parser.add_argument("--cards", action="store_true", help="write the cards anew, from the files and the results")
     options = parser.parse_args(arguments)
     if unknown := sorted(set(options.names) - set(RECIPES)):
@@ -93,6 +118,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.cards:
         for name in options.names or RECIPES:
             write_card(options.out / f"{name}.safetensors")
+        return
+    if options.measure:
+        for name in options.names or RECIPES:
+            print(f"measured {remeasure(name, options.out)}", flush=True)
         return
     with tempfile.TemporaryDirectory() as scratch:
         for name in options.names or RECIPES:
