@@ -104,7 +104,7 @@ def fluid_class(path: Path) -> str | None:
 
 def gather(paths: list[Path], classify: Callable[[Path], str | None], config: AudioConfig) -> Drums:
     """Features and labels of the audible ones of these files."""
-    clips = {path: audio.read(path, config.sample_rate, seconds=config.clip_seconds) for path in paths}
+    clips = {path: audio.read_clip(path, config.sample_rate, None, config.clip_seconds)[1] for path in paths}
     audible = {path: samples for path, samples in clips.items() if np.abs(samples).max() >= LEAST_PEAK}
     labels = [CLASSES.index(name) if (name := classify(path)) in CLASSES else -1 for path in audible]
     return Drums(list(audible), stored(list(audible.values()), config), np.array(labels, np.int32))

@@ -213,8 +213,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     columns = ["drums", "sounds", "balanced accuracy", "se", "of MFCCs", "se of MFCCs", "confidence", "right"]
     note = (
         f"classifiers of Hydrogen's kits alone. Kits: settings chosen among {len(SETTINGS)} by leaving out each of the "
-        "kits that are not judged (nested). The statistics themselves were devised with these kits in view, foreign "
-        "drums were met once, after all was chosen. All kits choose a kernel's width of "
+        "kits that are not judged (nested). The statistics themselves were devised with these kits in view; foreign "
+        "drums had no say in anything. All kits choose a kernel's width of "
         f"{setting.width}, a penalty of {setting.penalty:g}, {'detailed' if setting.detailed else 'plain'} statistics, "
         f"{'bounded' if setting.bounded else 'unbounded'}, to the power {setting.power} of their relevance. Standard "
         "errors (se) come from drawing the sounds of each class again. Confidence is the mean probability of the class "
