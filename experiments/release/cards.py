@@ -135,4 +135,6 @@ def _matrix(names: Sequence[str], counts: Sequence[Sequence[int]]) -> list[str]:
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
