@@ -12,6 +12,7 @@ from pathlib import Path
 from vaelab import data
 from vaelab.audio import synth
 from vaelab.config import AudioConfig, ModelConfig
+from vaelab.datasets import unpacking
 from vaelab.datasets.feature_store import FeatureStore
 from vaelab.models.evaluate import Sounds
 from vaelab.training import gather
@@ -99,6 +100,19 @@ def _has_sounds(folder: Path) -> bool:
     if folder == FLUID:
         return folder.is_file()
     return folder.is_dir() and next(data.sound_files(folder), None) is not None
+
+
+def of_general(folder: Path) -> tuple[Path, ...]:
+    """Folders of the sounds that `general` was trained on, but for built-in ones; the sound font is unpacked into one.
+
+    Raises:
+        MissingSounds: Some are not there.
+    """
+    kits_and_words = tuple(place for place in (*FOLDERS, *VOICES) if place.name not in (*HELD_OUT, *VOICES_HELD_OUT))
+    installed((*kits_and_words, FLUID))
+    unpacking.unpack(FLUID, folder, progress=False)
+    presets = (place for place in sorted(folder.iterdir()) if place.is_dir() and place.name not in FLUID_HELD_OUT)
+    return (*kits_and_words, *presets)
 
 
 def dataset(home: Path) -> data.Dataset:

@@ -41,8 +41,7 @@ COLLECTIONS = {
     "foreign": real_sounds.FOREIGN,
     "kits": tuple(real_sounds.HYDROGEN / kit for kit in real_sounds.HELD_OUT),
 }
-TRAINING = tuple(folder for folder in real_sounds.FOLDERS if folder.name not in real_sounds.HELD_OUT)
-MOST, MOST_TRAINING, LONGEST_S = 120, 600, 4.0
+MOST, MOST_TRAINING, LONGEST_S = 120, 1200, 4.0
 COMPONENTS, NEIGHBOURS, SPLITS, WORST = 12, 10, 3, 5
 NEARER_THAN = 5  # per cent of real sounds are nearer to a training sound than this
 DETAILS, FEW_DETAILS = (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 1.0)  # where the default is chosen; elsewhere
@@ -225,7 +224,7 @@ def judge(tool: SoundSampleTool, folders: Sequence[Path], training: Sequence[Pat
     paths = list(measures.one_shots(folders, LONGEST_S))
     paths = [paths[index] for index in spectral.evenly_spaced(len(paths), most)]
     learned = list(measures.one_shots(training, LONGEST_S))
-    learned = [learned[index] for index in spectral.evenly_spaced(len(learned), min(MOST_TRAINING, 5 * most))]
+    learned = [learned[index] for index in spectral.evenly_spaced(len(learned), min(MOST_TRAINING, 10 * most))]
     samples = measures.clips(learned, config)
     some = samples[spectral.evenly_spaced(len(samples), len(paths))]
     some = np.resize(some, (len(paths), some.shape[1]))
@@ -364,7 +363,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             report(tool, judge(tool, folders, folders, TINY), folders[0], options)
     else:
         tool = SoundSampleTool(options.model)
-        report(tool, judge(tool, COLLECTIONS[options.on], TRAINING, MOST), real_sounds.SONIC_PI, options)
+        with TemporaryDirectory() as folder:
+            by = judge(tool, COLLECTIONS[options.on], real_sounds.of_general(Path(folder) / "font"), MOST)
+        report(tool, by, real_sounds.SONIC_PI, options)
 
 
 def report(tool: SoundSampleTool, judge: Judge, library_dir: Path, options: argparse.Namespace) -> None:

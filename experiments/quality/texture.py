@@ -16,6 +16,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import jax
@@ -24,7 +25,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from experiments.common import commands, hearing, measures, trained
+from experiments.common import commands, hearing, measures, real_sounds, trained
 from experiments.quality import heard
 from experiments.quality.prior import frechet
 from vaelab import SoundSampleTool, spectral, texture
@@ -203,9 +204,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             report(tool, {"kits": judge, "foreign": judge}, 1, options)
     else:
         tool = SoundSampleTool("general")
-        judges = {
-            name: heard.judge(tool, heard.COLLECTIONS[name], heard.TRAINING, heard.MOST) for name in ("kits", "foreign")
-        }
+        with TemporaryDirectory() as folder:
+            learned = real_sounds.of_general(Path(folder) / "font")
+            judges = {
+                name: heard.judge(tool, heard.COLLECTIONS[name], learned, heard.MOST) for name in ("kits", "foreign")
+            }
         report(tool, judges, DRAWS, options)
 
 
