@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from vaelab import flows
 from vaelab import model as models
 from vaelab.config import LIKELIHOODS, AudioConfig, ModelConfig
 from vaelab.model import IAFVAE, LEVELS, Model, ShapeError, Terms, create, negative_elbo, trainable
@@ -97,7 +98,7 @@ def slow_elbo(model, posterior, x, eps) -> float:
                 a += sum(context[c] * w["w_context"][c][unit] for c in range(len(context)))
                 a = a if a > 0 else math.exp(a) - 1
                 m, s = m + a * w["w_m"][unit][i], s + a * w["w_s"][unit][i]
-            gate = 1 / (1 + math.exp(-s - config.flow_offset))
+            gate = 1 / (1 + math.exp(-max(s + config.flow_offset, flows.LEAST_LOGIT)))
             turned.append(gate * z[i] + (1 - gate) * m)
             log_q -= math.log(gate)
         z = turned[::-1]
