@@ -164,7 +164,9 @@ def report_foreign(tiny: bool) -> None:
         "shares of foreign sounds by the verdict of the shipped `drum_classes` (`how_known`). AUROC: how often such a "
         "sound has a higher percentile than a drum of the three sources; target 0.90. The judgement was chosen with a "
         "model of ten kits, on the other four against Sonic Pi's sounds that are no drums, synthetic voices, tones and "
-        "noises, and the first 0.09 s of these: the drums, voices and decaying tones of this table had no say in it"
+        "noises, and the first 0.09 s of these: the drums, voices and decaying tones of "
+        "this table chose nothing among these ways; that an error with a distance of timbres is worth trying was "
+        "first seen on sounds like them"
     )
     rows = foreign_rows(SoundSampleTool("drum_classes"), tiny)
     measures.report(None if tiny else "honesty_foreign", COMMAND + " --shipped", columns, rows, note)
