@@ -16,6 +16,7 @@ from vaelab.config import LIKELIHOODS, AudioConfig, ModelConfig
 from vaelab.model import IAFVAE, LEVELS, Model, ShapeError, Terms, create, negative_elbo, trainable
 from vaelab.models import checkpoint
 from vaelab.networks import Posterior
+from vaelab.spectral import AUDIBLE
 
 BATCH = 3
 LABELS = (("kind", ("kick", "snare", "hat")),)
@@ -109,8 +110,8 @@ def slow_elbo(model, posterior, x, eps) -> float:
             if config.likelihood != "cross_entropy":
                 scale = 0.5 + math.exp(params["log_scale"][band])
                 far = abs(255 * x[frame, band] - 255 * output[frame, band])
-                if config.likelihood == "censored" and x[frame, band] <= models.AUDIBLE:
-                    room = (255 * models.AUDIBLE - 255 * output[frame, band]) / scale
+                if config.likelihood == "censored" and x[frame, band] <= AUDIBLE:
+                    room = (255 * AUDIBLE - 255 * output[frame, band]) / scale
                     log_p_x += math.log(1 - math.exp(-room) / 2 if room > 0 else math.exp(room) / 2)
                 else:
                     log_p_x += -math.log(2 * scale) - far / scale

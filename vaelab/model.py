@@ -38,10 +38,9 @@ from vaelab.config import AudioConfig, ModelConfig
 from vaelab.flows import IAF, Latents
 from vaelab.networks import Components, Decoder, Encoder, LandmarkKernel, Posterior, Timbre
 from vaelab.pca import Principal
-from vaelab.spectral import LEVELS, Features
+from vaelab.spectral import AUDIBLE, LEVELS, Features
 
 LEAST_SCALE = 0.5  # levels: no prediction of a rounded level can be sharper than the rounding
-AUDIBLE = 0.25  # features above it are audible: the upper 60 of 80 dB
 FIXED = ("components", "timbre", "ear")  # parameters, beside the classifier's head, that training leaves alone
 HEAD = "head_"  # the name of the head begins with it
 FIRST_SCALE = 0.2  # levels: of a band that the components explain entirely

@@ -6,9 +6,8 @@ With n sounds x_i as rows of X (n, frames * mels), after a link and minus their 
 
 `axes` are orthonormal, and the coordinates of the sounds along them have the standard deviations `spread`. The Gram
 matrix X X^T is small, (n, n), however long the sounds are. Its single precision leaves a little of the first axes in
-the late ones, which a QR decomposition takes out: without it, 512 components rebuild foreign sounds worse than 256.
-Variants of the sounds, tuned, stretched and tilted, may
-stand among the rows of X: axes that explain these too explain foreign sounds better (`TrainConfig.variants`).
+the late ones, which a QR decomposition takes out. Variants of the sounds, tuned, stretched and tilted, may stand among
+the rows of X: axes that explain these too explain foreign sounds better (`python -m experiments.quality.variants`).
 
 The link is what a decoder's output is measured in: features themselves for the Laplace likelihood, their logits for
 cross-entropy. Source: Jolliffe 2002, "Principal component analysis", section 3.5.

@@ -28,6 +28,7 @@ from vaelab.config import AudioConfig
 
 BATCH = 64  # stored features that are mapped at a time
 LEVELS = 255  # of a stored feature, beside silence: 80 dB in steps of 0.31 dB
+AUDIBLE = 0.25  # features above it are audible: the upper 60 of 80 dB
 POWER_FLOOR = 1e-10  # librosa's amin: a clip whose maximum lies below is silence
 TOGETHER = 32  # mel filters in one matrix product: measured faster than 16, 64 or all
 MEL_UPDATES = 24

@@ -6,20 +6,20 @@ Voices: spoken letters, syllables and words (`klettres-data`, `ktuberling-data`)
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from experiments.common.real_sounds import CLASSES, LMMS, SONIC_PI, SPOKEN, MissingSounds, installed
+from experiments.common.measures import LEAST_PEAK
+from experiments.common.real_sounds import CLASSES, FLUID, LMMS, SONIC_PI, SPOKEN, WORDS, installed
 from vaelab import audio, data, spectral
 from vaelab.config import AudioConfig
 from vaelab.datasets import unpacking
 from vaelab.datasets.hydrogen import drum_class
 
 LMMS_DRUMS = LMMS / "drums"
-FLUID = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
 SONIC_PI_DRUMS = re.compile(r"bd_|sn_|drum_|elec_")
 PRESETS = re.compile(r"Standard|Room|Power|Brush|Orchestra Kit|TR-808|Electronic|808 Tom|Mel|Synth Drum|Concert Bass")
 # Sonic Pi's names that `drum_class` does not read.
@@ -33,9 +33,8 @@ FLUID_SNARES = re.compile(r"Snr|RmPwr|Piccolo")
 FLUID_OTHERS = re.compile(r"Sticks|Bongo|China")  # names that `drum_class` takes for a rim shot or a crash
 VOICES = {
     "KLettres": [SPOKEN / language for language in ("da", "en_GB", "it", "ml", "uk")],
-    "KTuberling": [Path("/usr/share/ktuberling/sounds", language) for language in ("ca", "en", "fr", "lt", "ru")],
+    "KTuberling": [WORDS / language for language in ("ca", "en", "fr", "lt", "ru")],
 }
-LEAST_PEAK = 1e-3
 
 
 class Drums(NamedTuple):
@@ -58,9 +57,7 @@ def drums(scratch: Path, config: AudioConfig) -> dict[str, Drums]:
     Raises:
         MissingSounds: A source is not installed.
     """
-    installed((LMMS_DRUMS, SONIC_PI))
-    if not FLUID.is_file():
-        raise MissingSounds(f"expected {FLUID}, found none; install the Debian package fluid-soundfont-gm")
+    installed((LMMS_DRUMS, SONIC_PI, FLUID))
     unpacking.unpack(FLUID, scratch / "fluid", progress=False)
     fluid = [path for path in sorted(scratch.glob("fluid/*/*.wav")) if PRESETS.match(path.parent.name)]
     sonic_pi = [path for path in sorted(SONIC_PI.iterdir()) if SONIC_PI_DRUMS.match(path.name)]
@@ -79,12 +76,18 @@ def voices(count: int, config: AudioConfig, rng: np.random.Generator) -> dict[st
     """
     parts = {}
     for source, folders in VOICES.items():
-        if missing := [folder for folder in folders if not folder.is_dir()]:
-            raise MissingSounds(f"expected {missing[0]}, found none; install klettres-data and ktuberling-data")
-        paths = [path for folder in folders for path in data.sound_files(folder)]
+        paths = [path for folder in installed(folders) for path in data.sound_files(folder)]
         chosen = [paths[number] for number in rng.permutation(len(paths))[:count]]
         parts[source] = gather(chosen, lambda _: None, config).features
     return parts
+
+
+def tones(rng: np.random.Generator, count: int, rate: int, seconds: float) -> Iterator[np.ndarray]:
+    """Sines from 100 Hz to 4 kHz that die away, within 0.02 to 0.6 s to 1/e: (samples,) each, at a rate in Hz."""
+    time_s = np.arange(round(seconds * rate)) / rate
+    for frequency in np.exp(rng.uniform(np.log(100), np.log(4000), count)):
+        decay = np.exp(-time_s / rng.uniform(0.02, 0.6))
+        yield (0.5 * np.sin(2 * np.pi * frequency * time_s) * decay).astype(np.float32)
 
 
 def sonic_pi_class(path: Path) -> str | None:

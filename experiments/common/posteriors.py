@@ -26,7 +26,7 @@ from vaelab.models import flow_diagnostics
 from vaelab.models.evaluate import Sounds
 from vaelab.networks import Encoder, Posterior
 from vaelab.pca import Principal
-from vaelab.spectral import dequantise
+from vaelab.spectral import dequantise, evenly_spaced
 
 SOUNDS, DRAWS = 12, 10_000  # that shapes are measured on: D latents are overrated by D^2 / 4 DRAWS nats
 
@@ -135,7 +135,7 @@ MAKERS = {name: partial(create, name) for name in POSTERIORS}
 
 def shape(model: Model, sounds: Sounds, key: jax.Array, draws: int = DRAWS) -> dict[str, float]:
     """Mean total correlation and negentropy of posteriors, nats, over sounds evenly taken from all."""
-    rows = np.linspace(0, len(sounds.features) - 1, min(SOUNDS, len(sounds.features))).astype(int)
+    rows = evenly_spaced(len(sounds.features), SOUNDS)
     eps = jax.random.normal(key, (draws, model.config.latent_dim))
     shapes = [flow_diagnostics.shape(_draw(model, dequantise(sounds.features[row][None]), eps)) for row in rows]
     return {

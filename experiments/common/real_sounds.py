@@ -57,7 +57,8 @@ FLUID_HELD_OUT = (
     "Xylophone",
 )
 # Words, each language by a speaker or two; the last one is held out.
-VOICES = tuple(Path("/usr/share/ktuberling/sounds") / language for language in ("ca", "da", "en", "fr", "lt", "ru"))
+WORDS = Path("/usr/share/ktuberling/sounds")
+VOICES = tuple(WORDS / language for language in ("ca", "da", "en", "fr", "lt", "ru"))
 VOICES_HELD_OUT = ("ru",)
 GENERAL = (*FOLDERS, FLUID, *VOICES)  # of the shipped model of that name
 # Of Debian's lmms-common: sounds that no training and no choice of settings has met.

@@ -2,8 +2,8 @@
 
 Kits: each of Hydrogen's kits is asked about by a classifier of the others, whose settings were chosen by leaving out
 each of those in turn: no kit has a say in the settings that it is judged by. Foreign drums (`common.foreign_sounds`):
-by a classifier of all kits, with the settings that leaving out each kit chooses; nothing was chosen by these. Beside it
-stand MFCCs and logistic regression, of fixed settings. Confidence is calibrated where its mean is the share of right
+by a classifier of all kits, with the settings that leaving out each kit chooses; no setting was chosen by these. Beside
+it stand MFCCs and logistic regression, of fixed settings. Confidence is calibrated where its mean is the share of right
 answers.
 """
 

@@ -1,7 +1,7 @@
 """Sounds of sources that a model never met: `python -m experiments.quality.foreign`.
 
 For each source: how far reconstructed features are off where a sound is audible, in dB, and what share of its sounds
-`how_known` calls unknown. No training, no choice of settings and no held-out side has met these sources:
+`how_known` calls unknown. No training and no held-out side has met these sources:
 
     drums, instruments, effects    samples of LMMS
     voices                         letters and syllables of KLettres, in 20 languages
@@ -11,13 +11,13 @@ For each source: how far reconstructed features are off where a sound is audible
 Another model's file may stand beside, such as that of an earlier version: `--against FILE`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from experiments.common import commands, measures, real_sounds, trained
+from experiments.common import commands, foreign_sounds, measures, real_sounds, trained
 from experiments.common.real_sounds import GUITAR, LMMS, SPOKEN
 from experiments.quality.heard import error_db
 from vaelab import SoundSampleTool, spectral
@@ -35,23 +35,15 @@ MOST, TINY = 120, 6
 LONGEST_S = 4.0
 
 
-def tones(count: int, rate: int, seconds: float) -> Iterator[np.ndarray]:
-    """Sines that die away within a clip of some seconds, from 100 Hz to 4 kHz: (samples,) each."""
-    rng = np.random.default_rng(0)
-    time_s = np.arange(round(seconds * rate)) / rate
-    for frequency in np.exp(rng.uniform(np.log(100), np.log(4000), count)):
-        yield (0.5 * np.sin(2 * np.pi * frequency * time_s) * np.exp(-time_s / rng.uniform(0.1, 0.6))).astype(
-            np.float32
-        )
-
-
 def clips(sources: dict[str, Sequence[Path]], tool: SoundSampleTool, most: int) -> dict[str, np.ndarray]:
     """Clips (n, samples) of each source, evenly spaced among its files, and of tones."""
     config, chosen = tool.model.audio, {}
     for name, folders in sources.items():
         paths = list(measures.one_shots(folders, LONGEST_S))
         chosen[name] = measures.clips([paths[i] for i in spectral.evenly_spaced(len(paths), most)], config)
-    return {**chosen, "tones": np.stack(list(tones(most, config.sample_rate, config.clip_seconds)))}
+    rng = np.random.default_rng(0)
+    tones = foreign_sounds.tones(rng, most, config.sample_rate, config.clip_seconds)
+    return {**chosen, "tones": np.stack(list(tones))}
 
 
 def unknown(tool: SoundSampleTool, sounds: np.ndarray) -> float | None:

@@ -3,7 +3,7 @@
 A model is trained on Hydrogen's drum kits, whole kits held out, and asked about its training sounds, the held-out ones,
 and sounds that are no drums: pure tones, a synthetic voice, Sonic Pi's loops and instruments, noise. Then it makes
 sounds: from single training sounds (copies), from mixes of two, at random. With --shipped, the shipped `drum_classes`
-is asked about drums of other makers, real voices and tones, without training; none of them decided how it judges.
+is asked about drums of other makers, real voices and tones, without training.
 """
 
 from collections import Counter
@@ -96,15 +96,6 @@ def new(tool: SoundSampleTool, paths: Sequence[Path], rng: np.random.Generator, 
     return [_row(kind, [tool.how_new(sound) for sound in sounds], NOVELTIES) for kind, sounds in generated.items()]
 
 
-def decaying(rng: np.random.Generator, count: int) -> Iterator[np.ndarray]:
-    """Pure tones of any pitch that die away, within 0.02 to 0.6 s to 1/e."""
-    time_s = np.arange(round(SECONDS * RATE)) / RATE
-    for frequency in np.exp(rng.uniform(np.log(100), np.log(4000), count)):
-        yield (0.5 * np.sin(2 * np.pi * frequency * time_s) * np.exp(-time_s / rng.uniform(0.02, 0.6))).astype(
-            np.float32
-        )
-
-
 def shortened(features: np.ndarray, frames: int) -> np.ndarray:
     """Stored features of sounds that end so many frames after their onset."""
     onsets = (features > features.max(axis=(1, 2), keepdims=True) // 2).any(axis=2).argmax(axis=1)
@@ -126,8 +117,8 @@ def foreign_rows(tool: SoundSampleTool, tiny: bool) -> list[list]:
         for kind, features in others.items()
     }
     asked = TINY_ASKED if tiny else ASKED
-    for kind, make in (("steady tones", tones), ("decaying tones", decaying)):
-        others[kind] = foreign_sounds.stored(list(make(rng, asked)), config)
+    others["steady tones"] = foreign_sounds.stored(list(tones(rng, asked)), config)
+    others["decaying tones"] = foreign_sounds.stored(list(foreign_sounds.tones(rng, asked, RATE, SECONDS)), config)
     if tiny:
         drums = {kind: features[:TINY_ASKED] for kind, features in drums.items()}
     judged = {

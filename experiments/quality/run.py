@@ -28,7 +28,7 @@ from vaelab import training
 from vaelab.config import AudioConfig, Config
 from vaelab.models import checkpoint
 from vaelab.models.evaluate import Sounds
-from vaelab.spectral import dequantise, map_stored
+from vaelab.spectral import AUDIBLE, dequantise, map_stored
 from vaelab.training import Evaluation, fit
 
 COMMAND = "python -m experiments.quality.run"
@@ -98,7 +98,7 @@ def audible_db(model: models.Model, sounds: Sounds) -> float:
     def error(levels: np.ndarray) -> jax.Array:
         features = dequantise(levels)
         away = np.abs(np.asarray(model.decode(model.encode(features))) - features)
-        return away.mean(axis=(1, 2), where=features > models.AUDIBLE)
+        return away.mean(axis=(1, 2), where=features > AUDIBLE)
 
     return float(map_stored(error, sounds.features).mean() * model.audio.top_db)
 

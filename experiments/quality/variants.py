@@ -20,7 +20,6 @@ from scipy import signal
 from experiments.common import commands, measures, real_sounds
 from vaelab import pca, spectral
 from vaelab.config import AudioConfig
-from vaelab.model import AUDIBLE
 from vaelab.training import augment
 
 COMMAND = "python -m experiments.quality.variants"
@@ -126,7 +125,7 @@ def error_db(principal: pca.Principal, levels: np.ndarray, config: AudioConfig) 
     features = spectral.dequantise(levels).reshape(len(levels), -1)
     axes, centre = principal.axes.reshape(len(principal.axes), -1), principal.centre.reshape(1, -1)
     projected = np.clip((features - centre) @ axes.T @ axes + centre, 0, 1)
-    return float(np.abs(projected - features)[features > AUDIBLE].mean() * config.top_db)
+    return float(np.abs(projected - features)[features > spectral.AUDIBLE].mean() * config.top_db)
 
 
 def measure(training: np.ndarray, judged: dict[str, np.ndarray], config: AudioConfig, count: int) -> list[list]:

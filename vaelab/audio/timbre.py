@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy
 
-from vaelab.spectral import dequantise, evenly_spaced, map_stored
+from vaelab.spectral import AUDIBLE, dequantise, evenly_spaced, map_stored
 
 MOST_SOUNDS = 2048  # from which the scale is measured
 LEAST_SPREAD = 1e-4
@@ -34,7 +34,6 @@ LOW = 5 / 16  # of the bands: those below 1.1 kHz, of the default front end
 PITCH_STRETCHES = 6  # up to 32 frames, 0.4 s
 SMOOTH = 4.0  # bands, the deviation of the Gaussian that a band is compared with
 DETAIL_GROUPS = 8
-AUDIBLE = 0.25  # as `vaelab.model.AUDIBLE`
 SILENT = 1e-12  # of the maximal power
 
 
@@ -123,7 +122,11 @@ def lasting(features: jax.Array) -> jax.Array:
 
 def fit(levels: np.ndarray, cepstra: int, detailed: bool = False) -> Scale:
     """The scale of stored features, uint8 (sounds, frames, mels); at most `MOST_SOUNDS` of them are read."""
-    measured = stored_statistics(levels, cepstra, evenly_spaced(len(levels), MOST_SOUNDS), detailed)
+    return scale_of(stored_statistics(levels, cepstra, evenly_spaced(len(levels), MOST_SOUNDS), detailed))
+
+
+def scale_of(measured: np.ndarray) -> Scale:
+    """The scale of measured statistics (sounds, statistics)."""
     return Scale(measured.mean(axis=0), np.maximum(measured.std(axis=0), LEAST_SPREAD))
 
 

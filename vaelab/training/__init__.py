@@ -16,5 +16,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["augment", "batches", "classifier", "probe", "train_step"],
-    submod_attrs={"logdir": ["Evaluation", "TrainError", "config_in"], "loop": ["fit", "gather", "start", "train"]},
+    submod_attrs={
+        "logdir": ["Evaluation", "TrainError", "config_in"],
+        "loop": ["fit", "gather", "train"],
+        "starting": ["start"],
+    },
 )

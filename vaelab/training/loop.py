@@ -6,13 +6,9 @@ evaluated and kept. Data order and noise are pure functions of (seed, step), so 
 """
 
 import dataclasses
-import signal
-import socket
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,15 +19,12 @@ from jax.sharding import Mesh
 
 from vaelab import files
 from vaelab import model as models
-from vaelab.audio import timbre
 from vaelab.config import Config, ModelConfig, TrainConfig
 from vaelab.data import Dataset
 from vaelab.datasets.feature_store import FeatureStore
 from vaelab.models import checkpoint, devices, familiarity
 from vaelab.models.evaluate import Sounds, balanced, evaluate
-from vaelab.pca import fit as fit_principal
-from vaelab.training import classifier, probe, train_step
-from vaelab.training.augment import varying
+from vaelab.training import probe, train_step
 from vaelab.training.batches import StoredRows, feed, fits
 from vaelab.training.learnt import LearntSounds, of_dataset
 from vaelab.training.logdir import (
@@ -49,8 +42,9 @@ from vaelab.training.logdir import (
 )
 from vaelab.training.progress_bar import Bar
 from vaelab.training.schedule import Schedule, warm_up
+from vaelab.training.starting import load_weights, start
+from vaelab.training.stopping import stop_on_signal
 
-STOPS = (signal.SIGINT, signal.SIGTERM)
 FIGURES = {"loss": ("loss", ""), "audible_db": ("error where sounds are audible", " dB")}  # that may be followed
 DISPATCH_SECONDS = 0.5  # of work dispatched at a time, so that a stop takes effect soon
 
@@ -199,61 +193,7 @@ def fit(
                 bar.say(trainer.ending())
         trainer.finish(stopped.is_set())
         devices.wait_for_all("saved")
-        return _load(logdir / "best.safetensors", model)
-
-
-def start(
-    training: Sounds,
-    config: Config,
-    logdir: Path,
-    key: jax.Array,
-    create: Callable[..., models.Model] = models.create,
-    sounds: LearntSounds | None = None,
-) -> models.Model:
-    """The model that a run starts from, kept as `start.safetensors` so that a resumed run has the very same.
-
-    For other `sounds` than those that it was made from, a run that has begun keeps it, with a new classifier.
-    """
-    path = logdir / "start.safetensors"
-    meta = {} if sounds is None else {"sounds": sounds.digest}
-    if path.exists():
-        try:
-            model = _load(path, jax.eval_shape(partial(create, config.model, config.audio), key))
-            if sounds is None or checkpoint.load(path)[1].get("sounds") == sounds.digest:
-                return model
-            if any(logdir.glob("state-*.safetensors")):
-                return _saved(path, _classifying(model, training), meta)
-        except checkpoint.CheckpointError as error:
-            print(f"made again from the sounds: {error}")
-    sizes, principal = config.model, None
-    if sizes.components:
-        logits = sizes.likelihood == "cross_entropy"
-        vary, train = varying(jax.random.fold_in(key, 1)), config.train
-        counts = (sizes.components, sizes.latent_dim)
-        principal = fit_principal(training.features, *counts, logits, vary, train.variants, train.component_rows)
-    return _saved(path, _classifying(create(sizes, config.audio, key, principal), training), meta)
-
-
-def _classifying(model: models.Model, training: Sounds) -> models.Model:
-    """The model with a classifier of these sounds, if it has any."""
-    if "timbre" not in model.params:
-        return model
-    detailed = model.config.timbre == "detailed"
-    scale = timbre.fit(training.features, model.config.cepstra, detailed)._asdict()
-    params = {**model.params, "timbre": {**model.params["timbre"], **scale}}
-    return classifier.fitted(dataclasses.replace(model, params=params), training)
-
-
-def _saved(path: Path, model: models.Model, meta: dict[str, Any]) -> models.Model:
-    if devices.is_first():
-        checkpoint.save_model(path, model, meta)
-    return model
-
-
-def _load(path: Path, skeleton: models.Model) -> models.Model:
-    """The skeleton with the weights of a model file."""
-    weights, _ = checkpoint.split(checkpoint.load(path)[0])
-    return dataclasses.replace(skeleton, params=checkpoint.fill(skeleton.params, weights, path))
+        return load_weights(logdir / "best.safetensors", model)
 
 
 class _Trainer:
@@ -397,45 +337,3 @@ class _Trainer:
     def _report(self, evaluation: Evaluation) -> None:
         if self.on_evaluation is not None and devices.is_first():
             self.on_evaluation(evaluation)
-
-
-@contextmanager
-def stop_on_signal() -> Iterator[threading.Event]:
-    """Turn Ctrl-C, a notebook's stop button and SIGTERM into an event, so that a step is never cut in two.
-
-    Signals reach the main thread only; elsewhere the event is never set.
-    """
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-    previous = {number: signal.signal(number, lambda *_: stopped.set()) for number in STOPS}
-    try:
-        with _told_at_once():
-            yield stopped
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _told_at_once() -> Iterator[None]:
-    """Answer a signal to stop from a thread of its own: the main one may be busy with a compilation or a step."""
-    reader, writer = socket.socketpair()
-    writer.setblocking(False)
-
-    def answer() -> None:
-        while numbers := reader.recv(16):
-            if set(numbers) & set(STOPS):
-                print("\nstopping, saving", file=sys.stderr, flush=True)
-
-    thread = threading.Thread(target=answer, daemon=True)
-    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    thread.start()
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(before)
-        writer.close()
-        thread.join()
-        reader.close()

@@ -1,9 +1,9 @@
 """A linear probe of timbre: the directions of latent space in which sounds of a kind agree.
 
-Most latents spell when things happen and how loud each frame is, and the more of them a model has, the less says a
-distance over all of them: with 512, ten neighbours share the class of a drum in 17 of 100 cases. The probe is ridge
-regression from latents z_i to standardised statistics of timbre t_i (`vaelab.audio.timbre`), over training sounds and
-variants of them, tuned, stretched and tilted:
+Most latents spell when things happen and how loud each frame is, and a distance over all of them alike hides what
+sounds have in common (`python -m experiments.quality.retrieval`). The probe is ridge regression from latents z_i to
+standardised statistics of timbre t_i (`vaelab.audio.timbre`), over training sounds and variants of them, tuned,
+stretched and tilted:
 
     minimise   sum_i |(z_i - mean z) B - (t_i - mean t)|^2  +  PENALTY n tr(B^T B)
 
@@ -40,10 +40,10 @@ def fit(model: models.Model, levels: np.ndarray) -> np.ndarray:
     """
     sounds = np.asarray(levels[evenly_spaced(len(levels), MOST_SOUNDS)])
     vary = varying(jax.random.key(KEY))
-    rows = [sounds, *(np.asarray(quantise(vary(dequantise(sounds)))) for _ in range(VARIANTS))]
+    rows = [sounds, *(np.asarray(quantise(vary(dequantise(sounds)))) for _ in range(VARIANTS))]  # the sounds first
     latents = np.concatenate([map_stored(lambda part: model.encode(dequantise(part)), part) for part in rows])
     measured = np.concatenate([timbre.stored_statistics(part, timbre.CEPSTRA) for part in rows])
-    scale = timbre.fit(sounds, timbre.CEPSTRA)
+    scale = timbre.scale_of(measured[: len(sounds)])
     return solve(latents.astype(float), ((measured - scale.centre[None]) / scale.spread[None]).astype(float))
 
 
