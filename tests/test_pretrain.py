@@ -62,9 +62,7 @@ def test_unknown_names_are_refused(capsys):
     with pytest.raises(SystemExit) as stopped:
         pretrain.main(["generall"])
     assert stopped.value.code == 2
-    assert (
-        "expected names of general, drum_classes, drum_machines, industrial, found generall" in capsys.readouterr().err
-    )
+    assert "expected names of general, drum_classes, drum_kits, industrial, found generall" in capsys.readouterr().err
 
 
 def test_all_models_ship_and_are_small():

@@ -59,7 +59,7 @@ USES = {
     "dataset": lambda folders, home: real_sounds.dataset(home),
     **{
         f"recipe of {name}": lambda folders, home, name=name: recipes.RECIPES[name].gather(name, home, 1)
-        for name in ("general", "drum_classes", "drum_machines")
+        for name in ("general", "drum_classes", "drum_kits")
     },
 }
 

@@ -203,4 +203,5 @@ def test_segments_of_longer_files(logdir, tool):
 def test_models_that_ship_have_the_names_of_samplevaes(name):
     """And a classifier where those have one; what they do is in test_pretrain.py."""
     shipped = SoundSampleTool(f"model_{name}")
+    assert shipped.path.stem == {"drum_machines": "drum_kits"}.get(name, name)
     assert bool(shipped.class_names) == (name != "general")

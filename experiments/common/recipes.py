@@ -80,7 +80,7 @@ def _drum_classes(name: str, home: Path, size: int) -> data.Dataset:
     return dataset
 
 
-def _drum_machines(name: str, home: Path, size: int) -> data.Dataset:
+def _drum_kits(name: str, home: Path, size: int) -> data.Dataset:
     return data.make_dataset(installed(HYDROGEN_KITS), name, labels="hydrogen-kit", home=home, progress=False)
 
 
@@ -124,13 +124,15 @@ RECIPES = {
         config=DRUMS,
         results=("classes", "honesty_foreign"),
     ),
-    "drum_machines": Recipe(
+    "drum_kits": Recipe(
         about="Drums, with a classifier of the kit that a sound comes from.",
-        use="An example, as the model of the same name is in SampleVAE.",
-        limits="It mostly fails to recognise a kit by an instrument that it was not trained on: see `by instrument`.",
+        use="An example of many classes with few sounds each, as `model_drum_machines` is in SampleVAE: that name "
+        "opens it, too.",
+        limits="It knows kits, and no classic drum machine: of one, it names the kit that sounds most like it. It "
+        "mostly fails to recognise a kit by an instrument that it was not trained on: see `by instrument`.",
         split="A tenth of each kit, drawn by content.",
         sounds=("hydrogen",),
-        gather=_drum_machines,
+        gather=_drum_kits,
         config=DRUMS,
         results=("classify_kits",),
     ),

@@ -21,7 +21,7 @@ from vaelab.play import levels
 
 COMMAND = "python -m experiments.quality.transcoding"
 
-MODEL = "drum_machines"
+MODEL = "drum_kits"
 HISS_DBFS = -45.0
 CHOSEN_ON, SCORED_ON = (1,), (2, 3)  # seeds of tapes
 MOMENT_S, AUDIBLE_DB, NEAR_DB = 0.05, 30.0, 6.0

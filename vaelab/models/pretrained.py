@@ -7,6 +7,7 @@ from vaelab import files
 from vaelab.models import checkpoint
 
 FOLDER = Path(__file__).parents[1] / "pretrained"
+RENAMED = {"drum_machines": "drum_kits"}  # SampleVAE's name, which recipes of before have too
 
 
 def find(model: str | os.PathLike) -> Path:
@@ -49,4 +50,5 @@ def of_recipe(model: dict[str, str]) -> Path:
 
 
 def _place(name: str) -> Path:
-    return FOLDER / f"{Path(name).name}.safetensors"
+    name = Path(name).name
+    return FOLDER / f"{RENAMED.get(name, name)}.safetensors"
