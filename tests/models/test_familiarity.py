@@ -114,6 +114,26 @@ def test_held_out_latents_are_relatives_and_new(model, sides, remembered):
     assert shares == pytest.approx({"a copy": 0.05, "a relative": 0.45, "new": 0.5}, abs=0.03)
 
 
+def test_newness_is_judged_in_the_space_of_the_probe(model, sides):
+    """Of a probe that reads some latents, the others have no say; a file from before goes by all of them."""
+    latent_dim = model.config.latent_dim
+    measured = familiarity.measure(model, *sides, np.eye(latent_dim, 2, dtype=np.float16))
+    training = measured.embeddings[:20].astype(np.float32)
+    unread, read = training + 9 * (np.arange(latent_dim) >= 2)[None], training + 9 * (np.arange(latent_dim) < 2)[None]
+    assert {one.verdict for one in familiarity.newness(measured, unread)} == {"a copy"}
+    assert {one.verdict for one in familiarity.newness(measured, read)} == {"new"}
+    z = np.asarray(model.encode(sides[1].features.astype(np.float32) / 255))
+    verdicts = [one.verdict for one in familiarity.newness(measured, z)]
+    assert verdicts.count("a copy") / len(verdicts) == pytest.approx(0.05, abs=0.03)
+    before = familiarity.newness(measured._replace(probe_spacing=None), unread)
+    assert {one.verdict for one in before} == {"new"}
+
+
+def test_a_file_from_before_the_probes_distances_opens(model, remembered):
+    kept = {name: array for name, array in remembered._asdict().items() if name != "probe_spacing"}
+    assert familiarity.load_reference(model, kept, "m.safetensors").probe_spacing is None
+
+
 def test_last_digits_do_not_change_a_finished_model(model, sides, tmp_path, monkeypatch):
     """Its hash stands in recipes and libraries."""
     path = tmp_path / "m.safetensors"
@@ -155,6 +175,7 @@ def test_it_rides_in_the_models_file(model, sides, remembered, tmp_path):
         ("other", np.zeros(3, np.float32)),
         ("timbres", np.zeros((3, 7), np.float16)),
         ("timbre_distance", np.zeros(7, np.float32)),
+        ("probe_spacing", np.zeros(7, np.float32)),
     ],
 )
 def test_what_does_not_fit_is_refused(model, remembered, name, array):

@@ -2,7 +2,8 @@
 
 When training ends, the model's file also holds where its training sounds lie, and how well it did on sounds held out:
 the percentiles of their errors, of their -ELBO, of their distance to the nearest training timbre, and of that to the
-nearest training latent. A sound is judged by where it falls among the held-out ones:
+nearest training latent, in the space of the probe of timbre. A sound is judged by where it falls among the held-out
+ones:
 
     its error and timbre  both up to the 90th percentile "well inside", up to the 99th "at the edge", else "unknown"
     a latent's distance   to the nearest training sound: below the 5th percentile "a copy", up to the median
@@ -12,8 +13,12 @@ The error is that of its loudest cells. Most of a short or pure sound is silence
 the mean error over the clip nor the -ELBO has a say. The timbre (detailed statistics of `vaelab.audio.timbre`, in units
 of their deviations over the training sounds) tells what a model reproduces without having met it: most of all a tone.
 
+Latents are compared through the probe (`vaelab.training.probe`). Of hundreds of latents most say when things happen:
+there, a real sound is far from all others, and a sound that varies a training sound, however much, is close to it.
+
 Files from before timbres were remembered keep the judgement of their time: the largest percentile of the mean error,
-the error of the loudest cells, and the -ELBO, that of one draw with fixed noise.
+the error of the loudest cells, and the -ELBO, that of one draw with fixed noise. Those from before the distance in the
+probe's space was measured compare the latents themselves.
 """
 
 from collections.abc import Callable
@@ -60,6 +65,7 @@ class Reference(NamedTuple):
             others below.
         timbre_scale: Mean and deviation of each statistic over the training sounds, float32 (2, statistics).
         timbre_distance: From a held-out sound to the nearest of the timbres, its percentiles (101,).
+        probe_spacing: As `spacing`, in the space of the probe; None in files of before.
     """
 
     embeddings: np.ndarray
@@ -73,6 +79,12 @@ class Reference(NamedTuple):
     timbres: np.ndarray | None = None
     timbre_scale: np.ndarray | None = None
     timbre_distance: np.ndarray | None = None
+    probe_spacing: np.ndarray | None = None
+
+    def points(self, z: np.ndarray) -> np.ndarray:
+        """Latents (..., latent) in the space where kinds lie together: the probe's, or their own without a probe."""
+        z = np.asarray(z, np.float32)
+        return z @ self.probe.astype(np.float32) if self.probe.size else z
 
 
 class Familiarity(NamedTuple):
@@ -102,7 +114,7 @@ class Newness(NamedTuple):
     Attributes:
         verdict: "a copy", "a relative" or "new".
         percentile: The share of held-out sounds that lie closer to their nearest training sound, in percent.
-        distance: To the nearest training sound.
+        distance: To the nearest training sound, in the space of the probe of timbre.
     """
 
     verdict: str
@@ -121,24 +133,26 @@ def measure(model: models.Model, training: Sounds, held_out: Sounds, probe: np.n
     if count > MOST_SOUNDS:
         chosen = np.sort(np.random.default_rng(KEY).permutation(count)[:MOST_SOUNDS])
     embeddings = map_stored(encode, training.features, chosen, BATCH).astype(np.float16)
-    points = embeddings.astype(np.float32)
-    _, distances = nearest(points, map_stored(encode, held_out.features, size=BATCH), 1)
-    measured = (*_scores(model, held_out), distances[:, 0])
+    probe = _unprobed(model) if probe is None else probe
+    unseen = map_stored(encode, held_out.features, size=BATCH)
+    measured = (*_scores(model, held_out), _spacing(embeddings.astype(np.float32), unseen))
     parts = (np.percentile(values, PERCENTILES).astype(np.float32) for values in measured)
     labels = training.labels[chosen].astype(np.int16)
     scale = _scale(training.features)
     timbres = _standardised(training.features, scale, evenly_spaced(count, MOST_TIMBRES)).astype(np.float16)
     apart = _apart(timbres, _standardised(held_out.features, scale))
-    return Reference(
+    reference = Reference(
         embeddings,
         *parts,
         _calibration(model, held_out),
         labels,
-        _unprobed(model) if probe is None else probe,
+        probe,
         timbres,
         np.stack(scale).astype(np.float32),
         np.percentile(apart, PERCENTILES).astype(np.float32),
     )
+    probed = _spacing(reference.points(embeddings), reference.points(unseen))
+    return reference._replace(probe_spacing=np.percentile(probed, PERCENTILES).astype(np.float32))
 
 
 def load_reference(model: models.Model, arrays: dict[str, np.ndarray], path: Path) -> Reference | None:
@@ -157,6 +171,8 @@ def load_reference(model: models.Model, arrays: dict[str, np.ndarray], path: Pat
     before = {"labels": np.full(len(sounds), -1, np.int16), "probe": _unprobed(model)}  # which older files lack
     arrays = {**before, **arrays}
     shapes["probe"] = (model.config.latent_dim, *arrays["probe"].shape[1:2])
+    if "probe_spacing" in arrays:
+        shapes["probe_spacing"] = PERCENTILES.shape
     if any(name in arrays for name in TIMBRE):
         statistics = timbre.count(model.audio.frames, model.audio.n_mels, CEPSTRA, detailed=True)
         timbres = max(1, min(len(arrays.get("timbres", ())), MOST_TIMBRES))
@@ -215,14 +231,21 @@ def _verdict(place: float) -> str:
 
 def newness(reference: Reference, z: np.ndarray) -> list[Newness]:
     """Novelty of latents (n, latent)."""
-    points = reference.embeddings.astype(np.float32)
-    _, apart = nearest(points, np.atleast_2d(z), 1, squares=squared(points))
+    training, asked = reference.embeddings.astype(np.float32), np.atleast_2d(z)
+    among = reference.spacing if reference.probe_spacing is None else reference.probe_spacing
+    if reference.probe_spacing is not None:
+        training, asked = reference.points(training), reference.points(asked)
     judged = []
-    for distance in apart[:, 0]:
-        place = _percentile(reference.spacing, distance)
+    for distance in _spacing(training, asked):
+        place = _percentile(among, distance)
         verdict = "a copy" if place < COPY else "a relative" if place <= RELATIVE else "new"
         judged.append(Newness(verdict, place, float(distance)))
     return judged
+
+
+def _spacing(training: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Distance of each point asked (n, dimensions) to the nearest training point, float32 (n,)."""
+    return nearest(training, asked, 1, squares=squared(training))[1][:, 0]
 
 
 def _scale(features: np.ndarray) -> timbre.Scale:
@@ -239,7 +262,7 @@ def _standardised(features: np.ndarray, scale: timbre.Scale, chosen: np.ndarray 
 
 def _apart(timbres: np.ndarray, standardised: np.ndarray) -> np.ndarray:
     """Distance of each of these timbres to the nearest remembered one, float32 (sounds,)."""
-    return nearest(timbres.astype(np.float32), standardised, 1)[1][:, 0]
+    return _spacing(timbres.astype(np.float32), standardised)
 
 
 def _percentile(among: np.ndarray, value: float) -> float:
