@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.common import hearing
-from experiments.quality.heard import Judge
+from experiments.quality.heard import Judge, Played
 from vaelab.audio import synth
 
 RATE, HOP = 44100, 512
@@ -90,11 +90,21 @@ def test_copies_are_detected_and_real_sounds_lie_at_the_floor(judge):
     assert copies[1] == pytest.approx(1)
     assert copies[5] == 1.0
     real = judge.row("other sounds", list(judge.learned), judge.invented)
-    assert real[5] == 1.0  # of training sounds every one is a copy
+    assert real[5] is None  # without sources, and not played by a model
     strange = [noise(seed)[:16000] for seed in range(20)]
-    made_up = judge.row("noise", strange, judge.invented)
-    assert made_up[1] > max(1.3, real[1])
-    assert made_up[5] == 0.0
+    assert judge.row("noise", strange, judge.invented)[1] > max(1.3, real[1])
+
+
+def test_copies_that_a_model_plays_are_detected(judge):
+    """Of a model that dulls all that it plays: its versions of training sounds are copies, other sounds are not."""
+
+    def dulled(sounds):
+        return np.array([hearing.cepstral_statistics(np.convolve(clip, np.ones(8) / 8), 16000) for clip in sounds])
+
+    played = Played(dulled(judge.learned), dulled(judge.clips))
+    assert judge.copies(judge.place(dulled(0.5 * judge.learned)), played) == 1.0
+    assert judge.copies(judge.place(judge.training), played) < 0.2  # recordings, which it cannot play
+    assert judge.copies(judge.place(dulled(judge.clips)), played) == pytest.approx(0.05, abs=0.05)
 
 
 def test_a_sound_between_two_is_near_to_both(judge):

@@ -7,8 +7,9 @@ not by features that a model learned from:
                 other half, in 12 principal components; 1 floor is the distance between the halves themselves
     near        sum of a mix's distances from its two sources, over the distance between these; 1 is in between
     folder      share of mixes of two sounds of a folder that have mostly this folder among their 10 nearest real sounds
-    copies      share of sounds nearer to a source (a random sound: to a training sound) than 95 % of real sounds are
-                to any training sound: a set of copies scores 1
+    copies      share of sounds nearer to a source than 95 % of real sounds are to any training sound; of random sounds,
+                nearer to a training sound as the model plays it than 95 % of real sounds, played likewise: a set of
+                copies scores 1, also of copies that the model plays (the row of temperature 0)
     error dB    mean distance of the model's reconstruction where a sound is audible (no invention, no phase)
 
 Two collections: foreign sounds, of LMMS, that no training and no choice has met; and the drum kits that ended the
@@ -47,6 +48,11 @@ NEARER_THAN = 5  # per cent of real sounds are nearer to a training sound than t
 DETAILS, FEW_DETAILS = (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 1.0)  # where the default is chosen; elsewhere
 TINY = 6
 FEW = 20  # sounds that are measured in this process
+RANDOM = {
+    "prior sounds": {"prior": "sounds"},
+    "temperature 0": {"prior": "sounds", "temperature": 0.0},
+    "prior normal": {"prior": "normal"},
+}
 PICTURE = FOLDER / "heard.png"
 MOST_LATE = 20
 PADDED_S, QUIET_DB = 0.1, -60.0  # sounds that echoes before the onset are measured on begin this late, after silence
@@ -91,6 +97,18 @@ class Sources(NamedTuple):
     of_split: list[np.ndarray]
 
 
+class Played(NamedTuple):
+    """Cepstral statistics of sounds as a model plays them, without a source's phase.
+
+    Attributes:
+        training: Of all training sounds that the model remembers (m, statistics).
+        real: Of the real sounds (n, statistics).
+    """
+
+    training: np.ndarray
+    real: np.ndarray
+
+
 @dataclass(frozen=True)
 class Judge:
     """Real sounds, and a space of cepstral statistics in which others are compared with them.
@@ -99,7 +117,7 @@ class Judge:
         paths: Of the real sounds.
         clips: Their samples (n, samples), as a model reads them.
         learned: Samples of some sounds that a model was trained on, at most as many.
-        training: Cepstral statistics of more of them (m, statistics), for the copy detector.
+        training: Cepstral statistics of more of them (m, statistics), for the copy detector of what has sources.
         rate: Hz.
         hop: Of the model, samples.
     """
@@ -148,19 +166,26 @@ class Judge:
         """A sound nearer than this to one that it came from is a copy."""
         return float(np.percentile(cdist(self.real, self.place(self.training)).min(axis=1), NEARER_THAN))
 
+    def copies(self, points: np.ndarray, played: Played) -> float:
+        """Share of points (n, components) nearer to a training sound, as it is played, than most real sounds."""
+        training, real = self.place(played.training), self.place(played.real)
+        limit = np.percentile(cdist(real, training).min(axis=1), NEARER_THAN)
+        return float((cdist(points, training).min(axis=1) < limit).mean())
+
     def row(
-        self, name: str, sounds: Sequence[np.ndarray], made_from: "Sources", echo: float | None = None
+        self,
+        name: str,
+        sounds: Sequence[np.ndarray],
+        made_from: "Sources",
+        echo: float | None = None,
+        played: Played | None = None,
     ) -> list[Any]:
-        """A row of the table."""
+        """A row of the table; of random sounds, copies are told by what the model plays."""
         points = self.place(statistics(sounds, self.rate))
         values = [
             frechet(points[chosen], self.real[other]) / self.floor
             for chosen, (_, other) in zip(made_from.of_split, self.splits, strict=True)
         ]
-        origins = (
-            [self.place(self.training)] * len(points) if made_from.of_sound is None else self.real[made_from.of_sound]
-        )
-        nearest = [cdist(point[None], origin).min() for point, origin in zip(points, origins, strict=True)]
         properties = measured(hearing.properties, sounds, self.rate)
         modulation = measured(hearing.hop_modulation, sounds, self.rate, self.hop)
         return [
@@ -169,10 +194,16 @@ class Judge:
             f"{min(values):.2f} to {max(values):.2f}",
             self._near(points, made_from.of_sound),
             None,
-            float((np.array(nearest) < self.copy_distance).mean()),
+            self._copies_of_sources(points, made_from.of_sound) if played is None else self.copies(points, played),
             *_medians(np.column_stack([properties, modulation])),
             echo,
         ]
+
+    def _copies_of_sources(self, points: np.ndarray, sources: np.ndarray | None) -> float | None:
+        if sources is None:
+            return None
+        apart = [cdist(point[None], origin).min() for point, origin in zip(points, self.real[sources], strict=True)]
+        return float((np.array(apart) < self.copy_distance).mean())
 
     @cached_property
     def singles(self) -> Sources:
@@ -321,13 +352,24 @@ def measure(tool: SoundSampleTool, judge: Judge, details: Sequence[float]) -> li
                 words = f"variation, {name} {value:g}, detail {share:g}"
                 add(words, judge.singles, played, **{name: value}, detail=share)
     rows.append(judge.row("training sounds", list(judge.learned), judge.invented))
-    for prior in ("sounds", "normal"):
-        for share in (0.0, 1.0):
-            seeds = np.random.default_rng(0).integers(2**31, size=len(judge.paths))
-            sounds = [tool.generate(prior=prior, detail=share, seed=int(seed)).samples for seed in seeds]
-            borrowed = ", detail of a library's" if share else ""
-            rows.append(judge.row(f"random, prior {prior}{borrowed}", sounds, judge.invented))
+    seeds = np.random.default_rng(0).integers(2**31, size=len(judge.paths))
+    for share in (0.0, 1.0):
+        played_so = as_played(tool, judge, share)
+        borrowed = ", detail of a library's" if share else ""
+        for name, settings in RANDOM.items():
+            sounds = [tool.generate(detail=share, seed=int(seed), **settings).samples for seed in seeds]
+            rows.append(judge.row(f"random, {name}{borrowed}", sounds, judge.invented, played=played_so))
     return rows
+
+
+def as_played(tool: SoundSampleTool, judge: Judge, detail: float = 0.0) -> Played:
+    """Training sounds and real ones as the tool plays their latents; with the detail of a library's sounds."""
+    real = rendering.embed(tool.model, rendering.stored_features(judge.clips, tool.model.audio)[0], 0)
+    both = [
+        statistics([sound.samples for sound in tool.decode(z, detail=detail)], judge.rate)
+        for z in (tool.reference.embeddings.astype(np.float32), real)
+    ]
+    return Played(*both)
 
 
 def draw(tool: SoundSampleTool, judge: Judge) -> Figure:
