@@ -353,8 +353,9 @@ def measure(tool: SoundSampleTool, judge: Judge, details: Sequence[float]) -> li
                 add(words, judge.singles, played, **{name: value}, detail=share)
     rows.append(judge.row("training sounds", list(judge.learned), judge.invented))
     seeds = np.random.default_rng(0).integers(2**31, size=len(judge.paths))
+    latents = (tool.reference.embeddings, real_latents(tool, judge))
     for share in (0.0, 1.0):
-        played_so = as_played(tool, judge, share)
+        played_so = Played(*(as_played(tool, z, judge.rate, share) for z in latents))
         borrowed = ", detail of a library's" if share else ""
         for name, settings in RANDOM.items():
             sounds = [tool.generate(detail=share, seed=int(seed), **settings).samples for seed in seeds]
@@ -362,14 +363,14 @@ def measure(tool: SoundSampleTool, judge: Judge, details: Sequence[float]) -> li
     return rows
 
 
-def as_played(tool: SoundSampleTool, judge: Judge, detail: float = 0.0) -> Played:
-    """Training sounds and real ones as the tool plays their latents; with the detail of a library's sounds."""
-    real = rendering.embed(tool.model, rendering.stored_features(judge.clips, tool.model.audio)[0], 0)
-    both = [
-        statistics([sound.samples for sound in tool.decode(z, detail=detail)], judge.rate)
-        for z in (tool.reference.embeddings.astype(np.float32), real)
-    ]
-    return Played(*both)
+def as_played(tool: SoundSampleTool, z: np.ndarray, rate: int, detail: float = 0.0) -> np.ndarray:
+    """Cepstral statistics of latents (n, latent) as the tool plays them, with the detail of a library's sounds."""
+    return statistics([sound.samples for sound in tool.decode(z.astype(np.float32), detail=detail)], rate)
+
+
+def real_latents(tool: SoundSampleTool, judge: Judge) -> np.ndarray:
+    """Embeddings of the real sounds (n, latent)."""
+    return rendering.embed(tool.model, rendering.stored_features(judge.clips, tool.model.audio)[0], 0)
 
 
 def draw(tool: SoundSampleTool, judge: Judge) -> Figure:

@@ -9,7 +9,9 @@ reconstructions by a model, and random sounds of the prior "sounds".
                 before, 0 as for noise, 1 as for a steady tone; of reconstructions against the real sounds
     at the hop's rate, echo     of reconstructions, as in `experiments.quality.heard`
 
-The second table has random sounds by the width of the prior and the number of neighbours, played as the tool does.
+The second table (alone with --widths) has random sounds by the width of the prior and the number of neighbours, played
+as the tool does. Copies are told as in `experiments.quality.heard`: a width of 0 plays training sounds, and must
+score 1.
 """
 
 import argparse
@@ -17,13 +19,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
-from scipy.spatial.distance import cdist
 
 from experiments.common import commands, hearing, measures, real_sounds, trained
 from experiments.quality import heard
@@ -35,7 +36,7 @@ from vaelab.play import prior, rendering
 COMMAND = "python -m experiments.quality.texture"
 DRAWS = 3
 GROUP = 8  # bands whose tonality is measured together
-WIDTHS = ((0.75, 10), (0.5, 10), (0.3, 10), (0.75, 3), (0.5, 3), (0.3, 3), (0.0, 10))
+WIDTHS = ((0.5, 10), (0.75, 10), (0.5, 30), (0.75, 30), (1.0, 30), (0.0, 30))
 RESIDUAL_DB, RESIDUAL_FRAMES, RESIDUAL_BANDS = 3.0, 8.0, 1.0  # deviation and smoothness of the residuals drawn
 WAY_COLUMNS = (
     "sounds",
@@ -47,7 +48,7 @@ WAY_COLUMNS = (
     "at the hop's rate",
     "echo before the onset dB",
 )
-WIDTH_COLUMNS = ("width", "neighbours", "kits", "copies", "foreign", "copies of training")
+WIDTH_COLUMNS = ("width", "neighbours", "kits", "copies", "foreign", "copies, foreign")
 
 Way = Callable[[np.ndarray, jax.Array], jax.Array]
 
@@ -125,22 +126,13 @@ def tonality(sounds: Sequence[np.ndarray], config: AudioConfig) -> np.ndarray:
     return np.clip(1 - measured / surprise(noise).mean(axis=0), 0, 1)
 
 
-class Placed(NamedTuple):
-    """A distance in floors, and the share of copies of training sounds."""
-
-    distance: float
-    copies: float
-
-
-def placed(judge: heard.Judge, points: np.ndarray, sources: heard.Sources) -> Placed:
-    """The judgement of cepstral statistics (n, statistics)."""
-    points = judge.place(points)
+def placed(judge: heard.Judge, points: np.ndarray, sources: heard.Sources) -> float:
+    """Distance of points of the judge's space (n, components), floors."""
     values = [
         frechet(points[chosen], judge.real[other]) / judge.floor
         for chosen, (_, other) in zip(sources.of_split, judge.splits, strict=True)
     ]
-    nearest = cdist(points, judge.place(judge.training)).min(axis=1)
-    return Placed(float(np.mean(values)), float((nearest < judge.copy_distance).mean()))
+    return float(np.mean(values))
 
 
 def random_features(
@@ -162,9 +154,12 @@ def table_of_ways(tool: SoundSampleTool, judges: dict[str, heard.Judge], draws: 
         late_features = tool.reconstruct(rendering.stored_features(np.stack(late), config)[0])
         for name, way in ways(config).items():
             sounds = {"real": play(way, features, 0, config), "rebuilt": play(way, rebuilt, 0, config)}
-            real, again = (placed(judge, heard.statistics(part, judge.rate), judge.singles) for part in sounds.values())
+            real, again = (
+                placed(judge, judge.place(heard.statistics(part, judge.rate)), judge.singles)
+                for part in sounds.values()
+            )
             invented = [
-                placed(judge, heard.statistics(play(way, part, seed, config), judge.rate), judge.invented).distance
+                placed(judge, judge.place(heard.statistics(play(way, part, seed, config), judge.rate)), judge.invented)
                 for seed, part in enumerate(random)
             ]
             modulation = heard.measured(hearing.hop_modulation, sounds["rebuilt"], judge.rate, judge.hop)
@@ -174,21 +169,27 @@ def table_of_ways(tool: SoundSampleTool, judges: dict[str, heard.Judge], draws: 
             ]
             error = np.abs(tonality(sounds["rebuilt"], config) - truth).mean()
             medians = [float(np.nanmedian(part)) if np.isfinite(part).any() else None for part in (modulation, echoes)]
-            rows.append([collection, name, real.distance, again.distance, float(np.mean(invented)), error, *medians])
+            rows.append([collection, name, real, again, float(np.mean(invented)), error, *medians])
     return rows
 
 
 def table_of_widths(tool: SoundSampleTool, judges: dict[str, heard.Judge], draws: int) -> list[list[Any]]:
     """A row for each width and number of neighbours of the prior; the mean of several draws."""
     config, rows = tool.model.audio, []
+    learned = heard.as_played(tool, tool.reference.embeddings, config.sample_rate)
+    played = {
+        name: heard.Played(learned, heard.as_played(tool, heard.real_latents(tool, judge), config.sample_rate))
+        for name, judge in judges.items()
+    }
     for width, neighbours in WIDTHS:
-        seen: dict[str, list[Placed]] = {name: [] for name in judges}
+        seen: dict[str, list[tuple[float, float]]] = {name: [] for name in judges}
         for seed in range(draws):
             features = random_features(tool, heard.MOST, seed, width, neighbours)
-            played = play(lambda part, _: texture.synthesise(part, config), features, seed, config)
-            points = heard.statistics(played, config.sample_rate)
+            sounds = play(lambda part, _: texture.synthesise(part, config), features, seed, config)
+            measured = heard.statistics(sounds, config.sample_rate)
             for name, judge in judges.items():
-                seen[name].append(placed(judge, points, judge.invented))
+                points = judge.place(measured)
+                seen[name].append((placed(judge, points, judge.invented), judge.copies(points, played[name])))
         rows.append([width, neighbours, *(float(part) for values in seen.values() for part in np.mean(values, axis=0))])
     return rows
 
@@ -196,6 +197,7 @@ def table_of_widths(tool: SoundSampleTool, judges: dict[str, heard.Judge], draws
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, keep both tables."""
     parser = commands.parser(COMMAND, __doc__, "a model of a few steps, on built-in sounds")
+    parser.add_argument("--widths", action="store_true", help="measure the second table alone")
     options = parser.parse_args(arguments)
     if options.tiny:
         with trained.on_real_sounds(tiny=True) as (tool, dataset):
@@ -218,10 +220,11 @@ def report(tool: SoundSampleTool, judges: dict[str, heard.Judge], draws: int, op
         f"The model {'of a few steps' if options.tiny else 'general'}; at most {heard.MOST} sounds of each collection, "
         f"random sounds the mean of {draws} draws of {heard.MOST}"
     )
-    stored = None if options.tiny else "texture"
-    measures.report(stored, COMMAND, WAY_COLUMNS, table_of_ways(tool, judges, draws), note)
+    if not options.widths:
+        stored = None if options.tiny else "texture"
+        measures.report(stored, COMMAND, WAY_COLUMNS, table_of_ways(tool, judges, draws), note)
     stored = None if options.tiny else "prior_width"
-    measures.report(stored, COMMAND, WIDTH_COLUMNS, table_of_widths(tool, judges, draws), note)
+    measures.report(stored, f"{COMMAND} --widths", WIDTH_COLUMNS, table_of_widths(tool, judges, draws), note)
 
 
 if __name__ == "__main__":
