@@ -210,9 +210,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measures.report(None if tiny else "honesty_known", COMMAND, columns, rows, note)
     columns = ["made from", "number", *NOVELTIES, "median percentile"]
     note = (
-        "shares of generated sounds by verdict (`how_new`). The percentile is that of the distance between a sound's "
-        "latent and the nearest training sound, among these distances of held-out sounds: below 5 is a copy, up to "
-        "50 a relative."
+        "shares of generated sounds by verdict (`how_new`). The percentile is that of the distance from a sound to the "
+        "nearest training sound, in the space of the probe of timbre, among these distances of held-out sounds: below "
+        "5 is a copy, up to 50 a relative."
     )
     measures.report(None if tiny else "honesty_new", COMMAND, columns, novelties, note)
 
