@@ -1,12 +1,13 @@
 """Recordings are cut where sounds begin: hiss is none, a ringing cymbal is one, and blocks leave no trace."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from experiments.common import measures
+from experiments.common import loops, measures
 from experiments.quality import slicing as measurement
 from experiments.speed import slicing as slicing_speed
 from vaelab import audio, data, slicing
@@ -52,6 +53,35 @@ def test_real_sounds_are_found_in_hiss_and_hum_better_than_by_librosa(monkeypatc
     clear, noisy = np.mean(rows, axis=1)[:, ::3]  # F of ours, F of librosa
     assert clear[0] >= 0.9
     assert noisy[0] >= max(0.8, noisy[1] + 0.1)
+
+
+@pytest.fixture(scope="module")
+def drums(tmp_path_factory):
+    """Built-in drums by their role in a loop."""
+    root = synth.write_dataset(tmp_path_factory.mktemp("drums") / "drums", 5, sample_rate=RATE, progress=False)
+    kinds = {"kick", "snare", "clap", "closed_hat", "tom"}
+    return loops.by_role(
+        [path for path in sorted(root.rglob("*.wav")) if path.parent.name in kinds], measurement.class_of
+    )
+
+
+@pytest.mark.parametrize("play", measurement.DENSE.values(), ids=measurement.DENSE)
+def test_hits_of_loops_are_found(play, drums):
+    """`python -m experiments.quality.slicing` measures it on real drums."""
+    recordings = [partial(play, drums, seed, measurement.LOOPS_SNR_DB) for seed in range(3)]
+    assert measurement.compared(recordings)[0] >= 0.95
+
+
+@pytest.mark.parametrize(("preset", "apart", "least"), [("one_shots", 0.11, 60), ("breaks", 0.075, 60)])
+def test_equal_hits_in_quick_succession_are_found(preset, apart, least):
+    """Four seconds of them and more; the level before a hit is that of the hit before."""
+    hit = noise(0.2, -20) * np.exp(-np.arange(round(0.2 * RATE)) / (0.05 * RATE))
+    samples = noise(3 + 64 * apart, -70)
+    for number in range(64):
+        first = round((1 + number * apart) * RATE)
+        samples[first : first + len(hit)] += hit
+    found = starts(slicing.slice_recording(samples, RATE, slicing.PRESETS[preset]))
+    assert least <= len(found) <= 64
 
 
 def test_scores_match_one_to_one():

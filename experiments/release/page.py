@@ -58,6 +58,7 @@ TITLES = {
     "retrieval": "Does a search find similar sounds?",
     "search": "How long does a search take?",
     "slicing": "How well are onsets detected?",
+    "slicing_dense": "How well are onsets detected on dense material?",
     "slicing_speed": "How fast is slicing?",
     "small_folders": "Which settings suit a folder of 300 sounds?",
     "texture": "How should features without a phase be played?",
