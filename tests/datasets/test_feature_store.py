@@ -295,16 +295,39 @@ def test_a_store_goes_on_after_it_made_a_damaged_shard_again(wavs, tmp_path):
     assert len(FeatureStore(tmp_path, TINY_AUDIO)) == 4
 
 
-def test_a_shard_of_before_checksums_is_read(wavs, tmp_path):
+@pytest.fixture
+def bare(wavs, tmp_path):
+    """Three sounds whose shard carries no checksum."""
     few = dict(list(wavs.items())[:3])
     FeatureStore(tmp_path, TINY_AUDIO).build(few, progress=False)
     (index,) = FeatureStore(tmp_path, TINY_AUDIO).folder.glob("*.json")
     shard = json.loads(index.read_text())
     del shard["crc32"]
     index.write_text(json.dumps(shard))
+    return few
+
+
+def test_a_shard_of_before_checksums_gets_one(bare, tmp_path):
+    """It is told in one line, once; from then on a flipped bit is found."""
     store = FeatureStore(tmp_path, TINY_AUDIO)
     assert len(store) == 3
-    assert store.build(few, progress=False) == {}
+    with pytest.warns(UserWarning, match="found 1 of before, without; now they have those") as told:
+        assert store.build(bare, progress=False) == {}
+    assert len(told) == 1
+    assert "\n" not in str(told[0].message)
+    assert checked_rows(tmp_path, bare) == 3
+    flipped(next(store.folder.glob("*.npy")), 3000)
+    with pytest.warns(UserWarning, match="do not fit their checksum"):
+        assert checked_rows(tmp_path, bare) == 0
+
+
+def test_a_shard_of_before_checksums_is_read_where_nothing_can_be_written(bare, tmp_path, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(files, "write_text", refused)
+    with pytest.warns(UserWarning, match=r"could not be given any \(.*Read-only file system\), so that damage"):
+        assert checked_rows(tmp_path, bare) == 3
 
 
 @pytest.mark.parametrize("file", [0, 1], ids=["rows", "index"])

@@ -3,7 +3,8 @@
 Rows are addressed by (content hash, audio config, reader and its version). A folder `STORE/KEY/` holds shards that
 are only ever added: `NAME.npy`, uint8 (rows, frames, mels), and `NAME.json`: its hashes and decoder, of which NAME is
 a hash, and the CRC-32 of the other file. The JSON is written last, so a shard counts once it is complete. Indexes are
-checked when a store is opened, rows when `build` is asked for one of them; shards of before carry no checksum.
+checked when a store is opened, rows when `build` is asked for one of them; shards of before, which carry no checksum,
+then get one.
 
 Features come from padded batches of one fixed size, so that a row's bytes do not depend on its neighbours. Any number
 of processes may write at once: they adopt each other's shards, and a row that two of them compute has the same bytes.
@@ -50,7 +51,7 @@ class FeatureStore:
         self.folder = Path(home) / store_key(config)
         self._rows: dict[str, tuple[str, int]] = {}
         self._maps: dict[str, np.ndarray] = {}
-        self._unchecked: dict[str, int] = {}  # checksums of shards whose rows were not compared with them yet
+        self._unchecked: dict[str, int | None] = {}  # checksums of shards whose rows were not compared with them yet
         self._seen: set[str] = set()
         self._damaged: set[str] = set()
         self._adopt_new()
@@ -161,8 +162,7 @@ class FeatureStore:
         if decoder not in (decoders.version("sound.wav"), decoders.version("sound.m4a")):
             return
         self._maps[index.stem] = features
-        if "crc32" in shard:
-            self._unchecked[index.stem] = shard["crc32"]
+        self._unchecked[index.stem] = shard.get("crc32")
         self._rows |= {sha256: (index.stem, row) for row, sha256 in enumerate(hashes)}
 
     def _check(self, name: str, shard: dict, features: np.ndarray) -> None:
@@ -180,11 +180,32 @@ class FeatureStore:
     def _check_rows(self, wanted: Iterable[str]) -> None:
         """Compare the shards of some sounds with their checksums, each once; forget the rows of damaged ones."""
         shards = {self._rows[sha256][0] for sha256 in wanted if sha256 in self._rows}
+        bare = []
         for name in sorted(shards & self._unchecked.keys()):
-            if zlib.crc32(self._maps[name].base) != self._unchecked.pop(name):  # of the whole file, its header too
+            actual, checksum = zlib.crc32(self._maps[name].base), self._unchecked.pop(name)  # with the file's header
+            if checksum is None:
+                bare.append((name, actual))
+            elif actual != checksum:
                 del self._maps[name]
                 self._rows = {sha256: place for sha256, place in self._rows.items() if place[0] != name}
                 self._report_damage(name, "its rows do not fit their checksum")
+        if bare:
+            self._add_checksums(bare)
+
+    def _add_checksums(self, shards: Sequence[tuple[str, int]]) -> None:
+        """Give shards of before the checksums of their rows as they are, told in one line."""
+        outcome = "now they have those of their rows as they are; to compute these features anew, remove the folder"
+        try:
+            for name, checksum in shards:
+                index = self.folder / f"{name}.json"
+                files.write_text(index, json.dumps(json.loads(index.read_text("ascii")) | {"crc32": checksum}))
+        except OSError as error:
+            outcome = f"they could not be given any ({error}), so that damage to their rows would not be noticed"
+        warnings.warn(
+            f"{self.folder}: expected shards of features with checksums, found {len(shards)} of before, without; "
+            f"{outcome}",
+            stacklevel=3,
+        )
 
     def _report_damage(self, name: str, reason: Exception | str) -> None:
         self._damaged.add(name)
