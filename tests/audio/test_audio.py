@@ -406,6 +406,15 @@ def test_decoders_name_their_versions():
     assert decoders.version("a.M4A") == (f"av {av.__version__}" if av else None)
 
 
+@pytest.mark.parametrize("backend", ["threading", "multiprocessing", "sequential"])
+def test_other_backends_of_joblib_give_the_same(backend):
+    """Also one that cannot give its results one by one, and those whose workers are not ours to confine."""
+    with workers.joblib.parallel_config(backend):
+        outcomes = list(workers.outcomes(behave, [("tell",), ("refuse",), ("stumble",)], RefusalError, chunk=2))
+    assert [result is None for result, _ in outcomes] == [False, True, True]
+    assert outcomes[1][1] == "refused"
+
+
 def test_without_shared_memory_all_is_done_here(monkeypatch, tmp_path):
     """As with a /dev/shm that cannot be written to, where joblib has no processes."""
     backends = {name: backend for name, backend in workers.joblib.parallel.BACKENDS.items() if name != "loky"}

@@ -1,8 +1,9 @@
 """Work in processes that may die: each item's result, or the reason why it has none.
 
 A decoder that crashes, spins or asks for too much memory takes its worker with it, never the session: the item is
-found, named and left out, and the others go on. Workers import what the function needs and no more. Where a system has
-no shared memory for such processes, all is done in this one, without limits.
+found, named and left out, and the others go on. Workers import what the function needs and no more. Where joblib's
+active backend is a cluster's, as that of Dask, its workers do the work: they must read the files under the same names.
+Where a system has no shared memory for processes, all is done in this one, without limits.
 """
 
 import contextlib
@@ -56,19 +57,48 @@ def outcomes(
                 yield _alone(function, item, refusal)
 
 
+def on_a_cluster(
+    function: Callable[..., Any], items: Iterable[tuple], refusal: type[Exception]
+) -> Iterator[tuple[Any, str | None]]:
+    """As `outcomes` where a cluster is active; else in this process, one item after the other, without limits.
+
+    For long items, which the limits of local workers are not made for.
+    """
+    if _is_cluster(_backend()):
+        return outcomes(function, items, refusal)
+    return (_outcome(function, item, refusal, confined=False) for item in items)
+
+
+def _backend() -> Any:
+    """joblib's active backend; None where it has none, since processes cannot share memory (no writable /dev/shm)."""
+    try:
+        return joblib.parallel.get_active_backend()[0]
+    except KeyError:
+        return None
+
+
+def _is_cluster(backend: Any) -> bool:
+    local = ("NoneType", "LokyBackend", "MultiprocessingBackend", "ThreadingBackend", "SequentialBackend")
+    return type(backend).__name__ not in local
+
+
 def _pool(
     function: Callable, items: Sequence[tuple], refusal: type[Exception], chunk: int
 ) -> Iterator[list[tuple[Any, str | None]]]:
-    if "loky" not in joblib.parallel.BACKENDS:  # where processes cannot share memory, as without a writable /dev/shm
+    backend = _backend()
+    if backend is None:
         return ([_outcome(function, item, refusal, confined=False)] for item in items)
+    if (client := getattr(backend, "client", None)) is not None:
+        return _on_dask(client, function, items, refusal, chunk)
     # Two at least: with one, joblib would work in this process.
     n_jobs = 2 if joblib.cpu_count() == 1 else -1
     # A cluster's own workers are not ours to confine.
-    local = isinstance(joblib.parallel.get_active_backend()[0], joblib.parallel.BACKENDS["loky"])
-    confined = {"initializer": _confine, "initargs": (os.getpid(),)} if local else {}
-    pool = joblib.Parallel(n_jobs=n_jobs, batch_size=1, return_as="generator", **confined)
+    confined = type(backend).__name__ == "LokyBackend"
+    how = {"initializer": _confine, "initargs": (os.getpid(),)} if confined else {}
+    how["return_as"] = "generator" if backend.supports_return_generator else "list"
+    pool = joblib.Parallel(n_jobs=n_jobs, batch_size=1, **how)
     chunks = (items[start : start + chunk] for start in range(0, len(items), chunk))
-    return pool(joblib.delayed(_outcomes)(function, part, refusal) for part in chunks)
+    return pool(joblib.delayed(_outcomes)(function, part, refusal, confined) for part in chunks)
 
 
 def _alone(function: Callable, item: tuple, refusal: type[Exception]) -> tuple[Any, str | None]:
@@ -79,8 +109,31 @@ def _alone(function: Callable, item: tuple, refusal: type[Exception]) -> tuple[A
         return None, DIED
 
 
-def _outcomes(function: Callable, items: Sequence[tuple], refusal: type[Exception]) -> list[tuple[Any, str | None]]:
-    return [_outcome(function, item, refusal) for item in items]
+def _on_dask(
+    client: Any, function: Callable, items: Sequence[tuple], refusal: type[Exception], chunk: int
+) -> Iterator[list[tuple[Any, str | None]]]:
+    """The same by the client of a Dask cluster: joblib would wait for ever for a task whose workers died."""
+    from distributed import KilledWorker
+
+    def submitted(part: Sequence[tuple]) -> Any:
+        return client.submit(_outcomes, function, part, refusal, False, pure=False)
+
+    parts = [items[start : start + chunk] for start in range(0, len(items), chunk)]
+    for part, future in [(part, submitted(part)) for part in parts]:
+        try:
+            yield future.result()
+        except KilledWorker:
+            for item in part:
+                try:
+                    yield submitted([item]).result()
+                except KilledWorker:
+                    yield [(None, DIED)]
+
+
+def _outcomes(
+    function: Callable, items: Sequence[tuple], refusal: type[Exception], confined: bool
+) -> list[tuple[Any, str | None]]:
+    return [_outcome(function, item, refusal, confined) for item in items]
 
 
 def _outcome(

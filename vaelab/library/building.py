@@ -59,6 +59,7 @@ def build(
     home: str | os.PathLike,
     *,
     slicer: Slicer | None = None,
+    slicer_name: str | None = None,
     name: str = "model",
     progress: bool = True,
 ) -> Library:
@@ -69,6 +70,7 @@ def build(
         listener: Embeds.
         home: Where libraries are kept.
         slicer: Gives the segments of a file, (start, end) in seconds, each a sound of its own; None: a file is one.
+        slicer_name: Tells slicers apart; a folder has one library for each.
         name: Of the model; a folder has one library for each.
         progress: Show bars.
 
@@ -79,7 +81,7 @@ def build(
     if not root.is_dir():
         raise LibraryError(f"{printable(folder)}: expected a folder of sounds as library, found none")
     versions = [decoders.version("a.wav"), decoders.version("a.m4a")]
-    how = {"slicing": slicer is not None, "decoders": versions, "reader": feature_store.READER}
+    how = {"slicing": slicer_name or slicer is not None, "decoders": versions, "reader": feature_store.READER}
     place = Path(home) / f"{_key(root, name, how['slicing'])}.safetensors"
     old = _load_index(place, str(root), how)
     before = [] if old is None else [old.row(number) for number in range(len(old))]
@@ -114,7 +116,7 @@ def build(
     return Library(opened, place, tuple(skipped), sum(map(len, computed.values())), gone, listener.probe)
 
 
-def _key(root: Path, name: str, slicing: bool) -> str:
+def _key(root: Path, name: str, slicing: bool | str) -> str:
     return hashlib.sha256(json.dumps([os.fsdecode(root), name, slicing]).encode("ascii")).hexdigest()[:24]
 
 
@@ -194,16 +196,27 @@ def _segments(
     if slicer is None:
         return [(sha256, None, sound.facts.seconds) for sha256, sound in fresh.items()], {}
     segments, failed = [], {}
-    for sha256, sound in fresh.items():
-        try:
-            cuts = slicer(root / sound.path)
-        except audio.AudioError as error:
-            failed[sha256] = error.reason
+    paths = [(slicer, root / sound.path) for sound in fresh.values()]
+    sliced = workers.on_a_cluster(_sliced, paths, audio.AudioError)
+    for sha256, (outcome, reason) in zip(fresh, sliced, strict=True):
+        if reason is not None:
+            failed[sha256] = reason
             continue
+        cuts, remarks = outcome
+        for remark in remarks:
+            warnings.warn(remark, stacklevel=5)
         if not cuts:
             failed[sha256] = "expected sounds in it, found nothing that stands out from its noise"
         segments += [(sha256, start, end - start) for start, end in cuts]
     return segments, failed
+
+
+def _sliced(slicer: Slicer, path: Path) -> tuple[list[tuple[float, float]], list[str]]:
+    """The cuts of a file, and what the slicer has to remark, which a worker of a cluster would say to nobody."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        cuts = list(slicer(path))
+    return cuts, [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
 
 
 def _embedded(
