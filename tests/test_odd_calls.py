@@ -105,6 +105,18 @@ CALLS = {
     "a folder for a file": (lambda t: t.generate(audio_files=["sounds"]), "sounds: expected a sound file"),
     "a text for a sound": (lambda t: t.generate(audio_files=["text.wav"]), "text.wav: expected a sound file"),
     "a name with a zero byte": (lambda t: t.generate(audio_files=["a\0.wav"]), "expected a sound file"),
+    "windows no distance apart": (
+        lambda t: t.open_library("sounds", library_hop_seconds=0),
+        "library_hop_seconds: expected seconds above 0",
+    ),
+    "windows and segments": (
+        lambda t: t.open_library("sounds", library_hop_seconds=1, library_segmentation=True),
+        "found both",
+    ),
+    "windows that go backwards": (
+        lambda t: data.make_dataset(["sounds"], "w", home="w", hop_seconds=-1.0, progress=False),
+        "hop_seconds: expected 0",
+    ),
     "an array for a file": (lambda t: t.generate(audio_files=[np.zeros(9)]), "audio_files: expected a list of files"),
     "nothing for a file": (lambda t: t.generate(audio_files=[None]), "audio_files: expected a list of files"),
     "a recording as output": (lambda t: t.generate("kick.wav"), "expected a free name"),

@@ -301,6 +301,9 @@ class SliceConfig(_JsonConfig):
         texture_seconds: Stationary sound is kept if at least this long, or all there is, and louder than `hiss_dbfs`.
         hiss_dbfs: Stationary sound with a lower mean power is treated as hiss; a full-scale sine is at -3.
         onsets: Whether onsets within a sound cut it.
+        hop_seconds: If above 0, all windows of `window_seconds`, so far apart, and the last one, are the segments,
+            whatever sounds in them, but for silent ones.
+        window_seconds: Length of windows; a shorter recording is one.
     """
 
     sensitivity: float = 0.5
@@ -310,6 +313,8 @@ class SliceConfig(_JsonConfig):
     texture_seconds: float = 8.0
     hiss_dbfs: float = -45.0
     onsets: bool = True
+    hop_seconds: float = 0.0
+    window_seconds: float = 2.0
 
     def __post_init__(self):
         self._check_types()
@@ -320,6 +325,9 @@ class SliceConfig(_JsonConfig):
         self._check("texture_seconds", 0.5 <= self.texture_seconds <= 600, "0.5 to 600 s")
         self._check("hiss_dbfs", -90 <= self.hiss_dbfs <= 0, "-90 to 0 dBFS")
         self._check("onsets", isinstance(self.onsets, bool), "true or false")
+        hops = self.hop_seconds == 0 or 0.01 <= self.hop_seconds <= 600
+        self._check("hop_seconds", hops, "0, which cuts at sounds, or 0.01 to 600 s")
+        self._check("window_seconds", 0.05 <= self.window_seconds <= 600, "0.05 to 600 s")
 
     @property
     def threshold_db(self) -> float:

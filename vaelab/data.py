@@ -9,14 +9,14 @@ describes a dataset and its file.
 import dataclasses
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vaelab import audio, files
 from vaelab.audio import soundfont
 from vaelab.config import SliceConfig
-from vaelab.datasets import cutting, manifest, scan_cache, segments, splitting, unpacking
+from vaelab.datasets import cutting, manifest, scan_cache, segments, splitting, unpacking, windows
 from vaelab.datasets.manifest import HOME, Dataset, DatasetError, Entry, check_name, load_dataset
 from vaelab.datasets.scan import LABELS, ScannedSound, Skipped, candidates, scan
 from vaelab.text import printable
@@ -50,6 +50,8 @@ def make_dataset(
     labels: str | None = None,
     group_by: str | None = None,
     hold_out: Sequence[str] = (),
+    hop_seconds: float = 0.0,
+    window_seconds: float = SliceConfig.window_seconds,
     overwrite: bool = False,
 ) -> Dataset:
     """Scan folders for sounds, split them, and write the manifest.
@@ -70,7 +72,10 @@ def make_dataset(
         group_by: "folder" keeps whole packs on one side. A pack is the folder directly below a root (with
             folders as labels: below the class; with Hydrogen labels: the kit's folder).
         hold_out: Names of folders to hold out, and nothing else, instead of a share.
-        overwrite: Also replace unpacked sounds of before that another program has changed.
+        hop_seconds: If above 0, files longer than `window_seconds` are used as all of their windows, so far apart,
+            which are written below HOME/NAME/windows. None is trained on that overlaps one that is held out.
+        window_seconds: Length of these windows, as a rule that of the model's clips.
+        overwrite: Also replace unpacked sounds and windows of before that another program has changed.
 
     Raises:
         DatasetError: A folder is missing, a choice is impossible, or fewer than two different sounds can be read.
@@ -86,6 +91,7 @@ def make_dataset(
     if isinstance(hold_out, str):
         raise DatasetError(f"hold out: expected a list of folders' names, found one: [{hold_out!r}]")
     home = files.from_home(home)
+    cut = SliceConfig(hop_seconds=hop_seconds, window_seconds=window_seconds)
     roots = _roots(data_dirs, home / name)
     _check_place(home / name)  # before a scan that may take long
     unplayable = list(_unpacked(data_dirs, roots, overwrite, progress))
@@ -94,6 +100,10 @@ def make_dataset(
     scanned = [*unplayable, *scan(roots, labels, known_contents, progress)]
     skipped = [_skip(item) for item in scanned if isinstance(item, Skipped)]
     sounds = [item for item in scanned if isinstance(item, ScannedSound)]
+    if hop_seconds:
+        place = (home / name).resolve() / windows.FOLDER
+        sounds, long, more = windows.cut_long_sounds(sounds, roots, place, cut, known_contents, overwrite, progress)
+        roots, skipped = [*roots, *more], skipped + [_skip(item) for item in long]
     entries, repeated, twins = _one_per_content(sounds)
     if len(entries) < 2:
         looked = ", ".join(printable(root) for root in roots)
@@ -104,6 +114,7 @@ def make_dataset(
         )
     if labels == "folder":
         _check_classes(roots, {entry.label for entry in entries} - {None})
+    tapes, places = _tapes(roots, entries)
     if hold_out:
         entries = _held_out_by_name(entries, roots, hold_out)
     else:
@@ -112,11 +123,11 @@ def make_dataset(
             if twin in sides:
                 sides[used] = min(sides[twin], sides.get(used, sides[twin]))
         packs = {(sound.root, sound.path): sound.pack for sound in sounds} if group_by else None
-        entries = _split(entries, train_ratio, seed, sides, packs)
-    tapes, places = _tapes(roots, entries)
+        entries = _split(entries, train_ratio, seed, sides, packs or windows.groups(entries, tapes, places))
+    entries, overlapping = windows.apart(entries, places)
     entries = [dataclasses.replace(entry, **places.get((entry.root, entry.path), {})) for entry in entries]
     texts = tuple(map(os.fsdecode, roots))  # bytes that are not UTF-8 become lone surrogates, which ASCII JSON carries
-    dataset = Dataset(name, texts, tuple(entries), tuple(skipped + repeated), tuple(tapes))
+    dataset = Dataset(name, texts, tuple(entries), tuple(skipped + repeated + overlapping), tuple(tapes))
     try:
         manifest.write(dataset, home)
         known_contents.save(contents)
@@ -165,14 +176,14 @@ def _split(
     train_ratio: float,
     seed: int,
     earlier: dict[str, str],
-    groups: dict[tuple[int, str], str] | None,
+    groups: Mapping[tuple[int, str], Hashable],
 ) -> list[Entry]:
     """Assign sides by `splitting.sides`; contents with an earlier side keep it.
 
-    With `groups`, the group of each (root, path), whole groups are drawn, and one with such a content is on its side.
+    Whole groups are drawn, that of each (root, path), and one with such a content is on its side.
     """
-    keys = [groups[entry.root, entry.path] if groups else entry.sha256 for entry in entries]
-    earlier_groups: dict[str, str] = {}
+    keys = [groups[entry.root, entry.path] for entry in entries]
+    earlier_groups: dict[Hashable, str] = {}
     for entry, key in zip(entries, keys, strict=True):
         side = earlier.get(entry.sha256)
         if side and earlier_groups.setdefault(key, side) != side:
@@ -184,7 +195,8 @@ def _split(
         raise DatasetError(
             f"expected at least 2 folders to hold one out, found {len(sides)}"
             + (f" ({next(iter(sides))!a})" if len(sides) == 1 else "")
-            + "; leave out --group-by, or name a folder that holds several packs"
+            + "; leave out --group-by, or name a folder that holds several packs; a recording by itself must be four "
+            "windows long"
         )
     return [dataclasses.replace(entry, split=sides[key]) for entry, key in zip(entries, keys, strict=True)]
 

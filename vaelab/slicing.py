@@ -39,6 +39,7 @@ BANDS, LOWEST_HZ = 32, 30.0
 FRAMES_AT_ONCE = 512  # that are transformed
 SPAN, CONTEXT = 20_000, 200  # frames that are analysed together, and what they need to know of their neighbours
 SILENCE_DB = -90.0  # no floor lies below
+HEARD_DB = -60.0  # no window is silent that is louder somewhere
 QUIET = 20  # percent of the frames around are below the floor
 CHUNK, AROUND = 100, 16  # frames that share a floor; chunks on either side that decide it
 BIAS_DB, MARGIN_DB = 4.0, 3.0  # from the quiet fifth of noise to its mean; from there to what is no noise
@@ -118,6 +119,8 @@ def analyse_file(path: str | os.PathLike) -> BandLevels:
 def cuts(recording: BandLevels, config: SliceConfig | None = None) -> list[tuple[float, float]]:
     """Slice a recording given by its band levels; see `slice_recording`."""
     config, (levels, hop_s, seconds) = config or SliceConfig(), recording
+    if config.hop_seconds:
+        return _windows(recording, config)
     curves = _curves(levels)
     onsets = _onsets(curves, hop_s, config)
     segments = []
@@ -126,6 +129,21 @@ def cuts(recording: BandLevels, config: SliceConfig | None = None) -> list[tuple
     segments = [(first, last) for first, last in segments if not _is_hiss(curves.loudness[first:last], hop_s, config)]
     cut = [part for first, last in segments for part in _not_too_long(levels, curves, first, last, hop_s, config)]
     return [(first * hop_s, min(last * hop_s, seconds)) for first, last in cut if first * hop_s < seconds]
+
+
+def _windows(recording: BandLevels, config: SliceConfig) -> list[tuple[float, float]]:
+    """Windows at equal distances, and one that ends with the recording, but for those in which nothing is heard."""
+    last = max(0.0, recording.seconds - config.window_seconds)
+    starts = [*np.arange(0, last, config.hop_seconds).tolist(), last]
+    curve = loudness(recording)
+    windows = [(start, min(start + config.window_seconds, recording.seconds)) for start in starts]
+    return [window for window in windows if _highest(curve, *window, recording.hop_s) > HEARD_DB]
+
+
+def _highest(curve: np.ndarray, start: float, end: float, hop_s: float) -> float:
+    """The maximum of a curve over a stretch in seconds, but for the frames that reach beyond it."""
+    first, last = round(start / hop_s) + LAG, round(end / hop_s) - LAG
+    return float(np.max(curve[first : max(last, first) + 1], initial=SILENCE_DB))
 
 
 def band_levels(blocks: Iterable[np.ndarray], sample_rate: int) -> tuple[np.ndarray, float]:

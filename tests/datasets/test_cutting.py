@@ -283,7 +283,7 @@ def test_the_command_from_a_tape_to_a_dataset(recorded, tmp_path, monkeypatch, c
     assert (tmp_path / "datasets" / "T" / "segments" / "t" / "tape.json").exists()
     for command, message in (
         (["make-dataset", "--dataset-name", "T"], "expected --data-dir or --tape, found neither"),
-        (["slice", "t.wav", "--out-dir", "x", "--preset", "loud"], "preset: expected one of one_shots, loops"),
+        (["slice", "t.wav", "--out-dir", "x", "--preset", "loud"], "preset: expected one of one_shots, breaks, loops"),
         (["slice", "t.wav", "--out-dir", "x", "--metadata", "1987"], "metadata: expected KEY=VALUE"),
         (["slice", "none.wav", "--out-dir", "x"], "none.wav: expected a sound file, found none"),
     ):

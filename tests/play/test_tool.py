@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from vaelab import SoundSampleTool, audio, regenerate, spectral, training
+from vaelab import SoundSampleTool, VaelabError, audio, regenerate, spectral, training
 from vaelab import model as models
 from vaelab.library import SPACES
 from vaelab.models import checkpoint
@@ -500,3 +500,38 @@ def test_segments_of_longer_files_are_found_with_their_onsets(logdir, pair, soun
         files, onsets, _ = tool.find_similar(path, 1)
         assert files == [own / "recording.wav"]
         assert onsets[0] == pytest.approx(begin, abs=0.03)
+
+
+def test_windows_of_longer_files_are_found_with_their_onsets(logdir, pair, sounds, tmp_path):
+    """Each as long as a clip; a library of windows and one of whole files are kept side by side."""
+    own = tmp_path / "own"
+    own.mkdir()
+    clap = audio.read(sounds / "clap" / "clap_0001.wav", 8000, seconds=0.5)
+    recording = 0.01 * np.random.default_rng(0).standard_normal(3 * 8000)
+    recording[round(8000 * 1.75) :][: len(clap)] += clap
+    soundfile.write(own / "recording.wav", recording, 8000)
+    tool = SoundSampleTool(logdir, own, library_hop_seconds=0.25, home=tmp_path, progress=False)
+    np.testing.assert_allclose(tool.library.onsets, np.arange(0, 2.6, 0.25))
+    np.testing.assert_allclose(tool.library.index.columns["seconds"], 0.5, atol=1e-6)
+    _, onsets, _ = tool.find_similar(sounds / "clap" / "clap_0001.wav", 1)
+    assert onsets[0] == pytest.approx(1.75)
+    assert len(tool.open_library(own, home=tmp_path, progress=False)) == 1
+    again = tool.open_library(own, library_hop_seconds=0.25, home=tmp_path, progress=False)
+    assert (len(again), again.embedded) == (11, 0)
+    assert len(tool.open_library(own, library_hop_seconds=0.5, home=tmp_path, progress=False)) == 6
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"library_hop_seconds": 0}, "library_hop_seconds: expected seconds above 0, found 0"),
+        (
+            {"library_hop_seconds": 0.001},
+            "hop_seconds: expected 0, which cuts at sounds, or 0.01 to 600 s, found 0.001",
+        ),
+        ({"library_hop_seconds": 1, "library_segmentation": True}, "library_segmentation or this, found both"),
+    ],
+)
+def test_impossible_windows_of_a_library_are_refused(tool, tmp_path, choices, message):
+    with pytest.raises(VaelabError, match=message):
+        tool.open_library(tmp_path, progress=False, **choices)

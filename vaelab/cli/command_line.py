@@ -251,6 +251,9 @@ def _similar_options(command) -> None:
     command.add_argument("files", nargs="+", metavar="FILE", help="a sound, or several to mix")
     command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
     command.add_argument("--library-dir", required=True, metavar="DIR", help="where to search, with sub-folders")
+    command.add_argument(
+        "--hop-seconds", type=float, metavar="S", help="compare all windows of its files, so far apart"
+    )
     command.add_argument("--num-similar", type=_positive, default=10, help="how many (default 10)")
     command.add_argument("--weights", nargs="+", type=float, metavar="W", help="one a file (default: the mean)")
     command.add_argument("--offset", type=float, help="start in the file, seconds (default: its first sound)")
@@ -287,8 +290,15 @@ def _slice_options(command) -> None:
 
 
 def _slicing_options(command) -> None:
-    command.add_argument("--preset", metavar="KIND", help="of material: one_shots (default), loops, drones, speech")
+    command.add_argument(
+        "--preset", metavar="KIND", help="of material: one_shots (default), breaks, loops, drones, speech"
+    )
     command.add_argument("--sensitivity", type=float, metavar="S", help="0 to 1 (default 0.5): how small is an onset")
+    for name, text in (
+        ("--hop-seconds", "cut longer files into windows, so far apart"),
+        ("--window-seconds", "length of these windows (default 2)"),
+    ):
+        command.add_argument(name, type=float, metavar="S", default=argparse.SUPPRESS, help=text)
     command.add_argument("--drop-silence", action="store_true", help="leave out segments no louder than hiss")
     command.add_argument("--drop-duplicates", action="store_true", help="leave out segments much like one before")
     command.add_argument(
@@ -332,6 +342,7 @@ FLAGS = {  # Python's keywords in errors, and the options that they are here
     r"\bphase=False": "--no-phase",
     r"overwrite=True": "--overwrite",
     r"open the tool with library_dir=FOLDER": "only SoundSampleTool can open one",
+    r"\blibrary_hop_seconds\b": "--hop-seconds",
     r"\blibrary_dir=FOLDER": "--library-dir FOLDER",
     r"\bname the right one with model=": "name the right one with --model",
     r"audio_files, after out_file": "front of --out-file",

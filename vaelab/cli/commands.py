@@ -71,7 +71,7 @@ def _config(options, logdir: Path) -> Any:
     before = training.config_in(logdir)
     config = Config.from_file(options.config, before) if options.config else before or Config()
     knobs = {
-        part: {name: value for name in names if (value := getattr(options, name)) is not None}
+        part: {name: value for name in names if (value := getattr(options, name, None)) is not None}
         for part, names in KNOBS.items()
     }
     if not (options.config or any(knobs.values())):
@@ -143,7 +143,8 @@ def find_similar(options) -> None:
     from vaelab.cli import tables
     from vaelab.play import SoundSampleTool
 
-    tool = SoundSampleTool(options.model, options.library_dir, home=options.home, progress=not options.json)
+    how = {"library_hop_seconds": options.hop_seconds, "home": options.home, "progress": not options.json}
+    tool = SoundSampleTool(options.model, options.library_dir, **how)
     target = options.files if len(options.files) > 1 or options.weights else options.files[0]
     similar = tool.find_similar(target, **_keywords(tool.find_similar, options))
     rows = [
@@ -209,11 +210,14 @@ def _slicing(options) -> dict[str, Any]:
     from vaelab import config, slicing
     from vaelab.datasets import cutting, segments
 
-    if (name := options.preset or "one_shots") not in slicing.PRESETS:
-        raise config.ConfigError(f"preset: expected one of {', '.join(slicing.PRESETS)}, found {name!r}")
-    knobs = {} if options.sensitivity is None else {"sensitivity": options.sensitivity}
+    if (preset := options.preset or "one_shots") not in slicing.PRESETS:
+        raise config.ConfigError(f"preset: expected one of {', '.join(slicing.PRESETS)}, found {preset!r}")
+    names = ("sensitivity", "hop_seconds", "window_seconds")
+    knobs = {name: value for name in names if (value := getattr(options, name, None)) is not None}
+    if "window_seconds" in knobs and not knobs.get("hop_seconds"):
+        raise config.ConfigError("--window-seconds: expected --hop-seconds above 0 beside it, found none")
     return {
-        "config": dataclasses.replace(slicing.PRESETS[name], **knobs),
+        "config": dataclasses.replace(slicing.PRESETS[preset], **knobs),
         "metadata": segments.metadata(options.metadata),
         "drop": cutting.Drop(options.drop_silence, options.drop_duplicates),
         "overwrite": options.overwrite,

@@ -6,6 +6,7 @@ Public names:
     scan, scan_cache               sound files below folders; what an earlier scan read of them
     segments, cutting              segments of a tape, as files and labels
     unpacking                      a sound font as a folder of sounds
+    windows                        all windows of long files as sounds
     hydrogen                       drum kits, and the class that an instrument's name means
     feature_rows, feature_store    mel features in batches, computed once and kept
 """
@@ -25,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "segments",
         "splitting",
         "unpacking",
+        "windows",
     ],
     submod_attrs={},
 )

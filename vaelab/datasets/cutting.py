@@ -70,9 +70,10 @@ def cut_tape(
     if before is None and not overwrite:
         _check_labels(folder, labels)
     recording = slicing.analyse_file(path)
-    if recording.seconds < SHORTEST_S:
+    shortest = config.window_seconds if config.hop_seconds else SHORTEST_S
+    if recording.seconds < shortest:
         raise CutError(
-            f"{printable(path)}: expected a tape of at least {SHORTEST_S:g} s, which is one clip, found "
+            f"{printable(path)}: expected a tape of at least {shortest:g} s, which is one clip, found "
             f"{recording.seconds:.2f} s; put single sounds in a folder and use make-dataset --data-dir"
         )
     sliced = [Segment(round(start, 6), round(end, 6)) for start, end in slicing.cuts(recording, config)]

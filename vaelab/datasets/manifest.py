@@ -20,6 +20,7 @@ from vaelab.text import clock, printable, timecode
 HOME = Path("datasets")
 FORMAT = 1
 SKIPPED = "skipped.txt"  # beside the manifest: each file that is not used, and the reason
+TAPES_NAMED = 10  # in a report
 MAX_NAME = 200  # bytes of a dataset's name
 
 
@@ -106,7 +107,8 @@ class Dataset:
             title = tape["metadata"].get("title") or os.path.basename(tape["path"])
             cut = sum(entry.end - entry.start for entry in mine)
             lines.append(f"  tape {printable(title)}: {len(mine)} segments, {clock(cut)} of {clock(tape['seconds'])}")
-        return lines
+        more = len(lines) - TAPES_NAMED
+        return lines if more <= 1 else [*lines[:TAPES_NAMED], f"  and {more} more tapes"]
 
     def _where_unlabelled(self) -> str:
         """The folders with sounds of no class, if there are several folders, with their counts."""

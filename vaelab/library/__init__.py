@@ -3,7 +3,7 @@
 Public names:
 
     Library, build, nearest    open a folder's library; exact nearest neighbours
-    Listener, SPACES           what embeds sounds; the spaces in which they are compared
+    Listener, Slicer, SPACES   what embeds sounds, and cuts files; the spaces in which they are compared
     index, search              the file of a library; distances and neighbours of any points
     umap_map                   coordinates of a library's sounds on a map, cached beside its index
 """
@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["index", "search", "umap_map"],
     submod_attrs={
         "index": ["LibraryError"],
-        "building": ["FOLDER", "Listener", "build"],
+        "building": ["FOLDER", "Listener", "Slicer", "build"],
         "library": ["SPACES", "Library"],
         "search": ["nearest"],
     },

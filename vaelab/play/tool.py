@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from vaelab import audio, data, files, library, slicing, spectral
 from vaelab.audio import Sound, timbre
+from vaelab.config import SliceConfig
 from vaelab.models import familiarity
 from vaelab.models.familiarity import Familiarity, Newness, Reference
 from vaelab.play import checks, latent, rendering
@@ -53,6 +55,7 @@ class SoundSampleTool(Generator):
         library_dir: str | os.PathLike | None = None,
         *,
         library_segmentation: bool = False,
+        library_hop_seconds: float | None = None,
         home: str | os.PathLike = data.HOME,
         progress: bool = True,
     ):
@@ -62,18 +65,21 @@ class SoundSampleTool(Generator):
             model: A logdir, a model file, or the name of a shipped model; an existing path wins.
             library_dir: Folder of sounds for `find_similar`.
             library_segmentation: Slice longer files, and embed each segment as a sound.
+            library_hop_seconds: Embed all windows of files, each as long as the model's clips, so far apart.
             home: Where datasets are; libraries are kept there too.
             progress: Show bars while a library is embedded.
 
         Raises:
             CheckpointError: No such model, or a damaged one.
+            ToolError: Windows and segments both, or windows that are no distance apart.
             LibraryError: The library has no readable sound.
         """
         super().__init__(model)
         self._open: dict[str, Any] = {}
         self.library: library.Library | None = None
         if library_dir is not None:
-            self.open_library(library_dir, library_segmentation=library_segmentation, home=home, progress=progress)
+            how = {"library_segmentation": library_segmentation, "library_hop_seconds": library_hop_seconds}
+            self.open_library(library_dir, **how, home=home, progress=progress)
 
     def __repr__(self) -> str:
         sounds = "no library" if self.library is None else f"{len(self.library)} sounds"
@@ -93,17 +99,32 @@ class SoundSampleTool(Generator):
         library_dir: str | os.PathLike,
         *,
         library_segmentation: bool = False,
+        library_hop_seconds: float | None = None,
         home: str | os.PathLike = data.HOME,
         progress: bool = True,
     ) -> library.Library:
         """Open the library of another folder; arguments and errors as for the tool itself."""
+        slicer, slicer_name = self._slicer(library_segmentation, library_hop_seconds)
         self._open = {
             "folder": files.from_home(library_dir),
             "home": files.from_home(home) / library.FOLDER,
-            "slicer": slicing.slice_file if library_segmentation else None,
+            "slicer": slicer,
+            "slicer_name": slicer_name,
             "progress": progress,
         }
         return self.refresh()
+
+    def _slicer(self, segmentation: bool, hop_seconds: float | None) -> tuple[library.Slicer | None, str | None]:
+        """The slicer of a library, and its name if there are several of its kind."""
+        if hop_seconds is None:
+            return (slicing.slice_file if segmentation else None), None
+        if segmentation:
+            raise ToolError("library_hop_seconds: expected library_segmentation or this, found both; choose one")
+        if not hop_seconds > 0:
+            raise ToolError(f"library_hop_seconds: expected seconds above 0, found {hop_seconds:g}")
+        config = SliceConfig(hop_seconds=float(hop_seconds), window_seconds=self.model.audio.clip_seconds)
+        name = f"windows of {config.window_seconds:g} s every {config.hop_seconds:g} s"
+        return partial(slicing.slice_file, config=config), name
 
     def refresh(self) -> library.Library:
         """Scan the library's folder again: embed new and changed files, drop deleted ones.
