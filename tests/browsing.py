@@ -12,6 +12,8 @@ from pathlib import Path
 
 import ipywidgets
 
+from vaelab.ui import scripts
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = [
     "--no-sandbox",
@@ -23,7 +25,6 @@ ARGUMENTS = [
     "--autoplay-policy=no-user-gesture-required",
 ]
 MINUTE = 60_000  # milliseconds
-STATIC = Path(__file__).parent.parent / "vaelab" / "ui" / "static"
 PAGE = """<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><link rel="stylesheet" href="NAME.css">
 <body style="margin: 12px; BODY"><div id="widget"></div><script type="module">
 import widget from "./NAME.js";
@@ -66,9 +67,9 @@ def opened(width=1280, height=900):
 
 @contextmanager
 def shown(folder, name, state, body=""):
-    """A page with one widget, of the script `name` and the given traits, in Chromium; bytes become buffers."""
-    for kind in ("js", "css"):
-        shutil.copy(STATIC / f"{name}.{kind}", folder)
+    """A page with a widget of the module `name`, as it is shipped, and these traits, in Chromium; bytes are buffers."""
+    (folder / f"{name}.js").write_text(scripts.joined(name), encoding="utf-8")
+    (folder / f"{name}.css").write_text(scripts.styles(name), encoding="utf-8")
     text = PAGE.replace("NAME", name).replace("BODY", body)
     (folder / "page.html").write_text(text.replace("STATE", json.dumps(state, default=_packed)), encoding="utf-8")
     with served(folder) as address, opened() as page:

@@ -1,8 +1,7 @@
-"""The map's canvas (`static/map.js`) as Python sees it: points, names, colours that everybody can tell apart."""
+"""The map's canvas (`static/map_view.js`) as Python sees it: points, names, colours that everybody can tell apart."""
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import anywidget
 import numpy as np
@@ -11,8 +10,8 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from vaelab.text import printable
+from vaelab.ui import scripts
 
-STATIC = Path(__file__).parent / "static"
 # Okabe and Ito's palette without yellow, which is pale on white, or without black, on black; shapes double it.
 LIGHT = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#000000")
 DARK = ("#56b4e9", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#f0e442", "#ffffff")
@@ -27,8 +26,8 @@ BEYOND = (2, 98)  # percentiles: a few odd sounds must not take all of a scale
 class MapView(anywidget.AnyWidget):
     """A canvas of points; group 0 is for sounds without a name or a value."""
 
-    _esm = STATIC / "map.js"
-    _css = STATIC / "map.css"
+    _esm = scripts.joined("map")
+    _css = scripts.styles("map")
     points = traitlets.Bytes(b"").tag(sync=True)  # float32 (n, 2), little-endian
     names = traitlets.Bytes(b"").tag(sync=True)  # all names one after the other, UTF-8
     name_ends = traitlets.Bytes(b"").tag(sync=True)  # uint32 (n,), where each ends, bytes

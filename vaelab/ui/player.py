@@ -1,6 +1,4 @@
-"""The player of the widgets: one sound with its waveform and spectrogram, heard in the browser (`static/player.js`)."""
-
-from pathlib import Path
+"""The player of the widgets: one sound with its waveform and spectrogram, heard in the browser (`static/`)."""
 
 import anywidget
 import numpy as np
@@ -10,16 +8,14 @@ from vaelab import spectral
 from vaelab.audio import Sound
 from vaelab.config import AudioConfig
 from vaelab.text import printable
-from vaelab.ui import plots
-
-STATIC = Path(__file__).parent / "static"
+from vaelab.ui import plots, scripts
 
 
 class Player(anywidget.AnyWidget):
     """Plays one sound at a time; the browser reports nothing back but `loop`."""
 
-    _esm = STATIC / "player.js"
-    _css = STATIC / "player.css"
+    _esm = scripts.joined("player")
+    _css = scripts.styles("player")
     title = traitlets.Unicode("").tag(sync=True)  # what the sound is, shown as text and nothing else
     samples = traitlets.Bytes(b"").tag(sync=True)  # float32, little-endian; in stereo all of the left, then the right
     channels = traitlets.Int(1).tag(sync=True)

@@ -1,0 +1,45 @@
+// What lies over the points of a map: axes' names, rings, the place decoded last, the lasso.
+
+const MOST_RINGS = 5000;
+
+export function drawOverlay(pen, { ratio, ink, camera, there, selected, mark, hovered, lasso }) {
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.clearRect(0, 0, camera.wide, camera.high);
+  Object.assign(pen, { font: "11px sans-serif", fillStyle: ink, strokeStyle: ink, lineWidth: 1.5 });
+  pen.fillText("UMAP 1 (no unit) →", 8, camera.high - 8);
+  pen.save();
+  pen.rotate(-Math.PI / 2);
+  pen.fillText("UMAP 2 (no unit) →", 24 - camera.high, 14);
+  pen.restore();
+  selected.subarray(0, MOST_RINGS).forEach((at) => ring(pen, there(at), 6));
+  if (mark.at) cross(pen, camera.there(...mark.at), mark.near.map(there));
+  if (hovered >= 0) ring(pen, there(hovered), 8);
+  pen.beginPath();
+  for (const corner of lasso) pen.lineTo(...camera.there(...corner));
+  pen.stroke();
+}
+
+function ring(pen, [x, y], radius) {
+  pen.beginPath();
+  pen.arc(x, y, radius, 0, 2 * Math.PI);
+  pen.stroke();
+}
+
+function cross(pen, [x, y], near) {
+  // The place that was decoded, tied to the sounds it was mixed from.
+  pen.beginPath();
+  for (const [dx, dy] of [[6, 6], [6, -6]]) {
+    pen.moveTo(x - dx, y - dy);
+    pen.lineTo(x + dx, y + dy);
+  }
+  pen.stroke();
+  pen.globalAlpha = 0.5;
+  for (const place of near) {
+    pen.beginPath();
+    pen.moveTo(x, y);
+    pen.lineTo(...place);
+    pen.stroke();
+    ring(pen, place, 6);
+  }
+  pen.globalAlpha = 1;
+}
