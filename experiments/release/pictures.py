@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 
 from experiments.common import results
 from experiments.release.page import step_milliseconds
-from vaelab.ui.plots import COLOURS, MARKERS, Picture
+from vaelab.ui.palette import MARKERS
+from vaelab.ui.plots import COLOURS, Picture
 
 HATCHES = ("", "//", "..")
 FLAT = "SampleVAE's layers, 2-D"

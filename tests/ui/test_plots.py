@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from conftest import TINY_AUDIO as AUDIO
+from matplotlib.colors import to_hex
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.text import Text
 
@@ -10,6 +11,7 @@ from vaelab import slicing
 from vaelab.audio import Sound
 from vaelab.data import Dataset, Entry
 from vaelab.ui import plots
+from vaelab.ui.mapview import MapView
 
 HOSTILE = ["$x$", "two\nlines", "_hidden", "太鼓 \x07", r"a\b $1 \$", "long " * 40, "\udcff not UTF-8"]
 FEATURES = np.random.default_rng(0).random((len(HOSTILE), AUDIO.frames, AUDIO.n_mels))
@@ -122,6 +124,26 @@ def test_sounds_without_class_are_on_the_map():
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert legend == [plots.NO_LABEL, "kick"]
     assert sum(len(points.get_offsets()) for points in figure.axes[0].collections) == 3
+
+
+def test_the_map_has_the_colours_of_the_map_to_play_on():
+    names = [f"kind {number:02}" for number in range(20)]
+    picture, view = plots.latent_map(np.random.default_rng(0).random((20, 2)), names), MapView(np.zeros((20, 2)), names)
+    view.colour(names)
+    drawn = [to_hex(points.get_facecolor()[0]) for points in picture.axes[0].collections]
+    assert drawn == [light for light, _, _ in view.palette[1:-1]]
+    assert len(picture.axes[0].get_xticks()) == 0
+
+
+def test_names_of_regions_do_not_meet():
+    rng = np.random.default_rng(0)
+    names = np.repeat(["$a$ " * 5, "b" * 20, "c"], 20)
+    places = rng.normal(size=(60, 2)) * 0.1 + np.repeat([[0, 0], [0.3, 0], [9, 9]], 20, axis=0)
+    figure = plots.latent_map(places, names.tolist())
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 2
+    assert not boxes[0].overlaps(boxes[1])
 
 
 def test_a_tape_is_drawn_where_it_sounds():

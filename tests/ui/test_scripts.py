@@ -120,10 +120,13 @@ PAN_AND_ZOOM = """async () => {
 
 
 def spot(page, x, y, side=10):
-    """Where a place of a square map, from 0 to `side`, is on the page: 0.9 of its height."""
+    """Where a place of a square map, from 0 to `side`, is on the page: 0.9 of its height, less its border."""
     box = page.locator(".vaelab-stage").bounding_box()
-    scale = 0.9 * 480 / side
-    return box["x"] + box["width"] / 2 + (x - side / 2) * scale, box["y"] + 240 - (y - side / 2) * scale
+    scale = 0.9 * (box["height"] - 2) / side
+    return (
+        box["x"] + box["width"] / 2 + (x - side / 2) * scale,
+        box["y"] + box["height"] / 2 - (y - side / 2) * scale,
+    )
 
 
 def asked(page):
@@ -176,8 +179,34 @@ def test_few_sounds_far_out_do_not_squeeze_the_first_view(tmp_path):
         page.mouse.click(*spot(page, 9, 9, side=9))
         page.get_by_role("button", name="all").click()
         box = page.locator(".vaelab-stage").bounding_box()
-        page.mouse.click(box["x"] + 0.95 * box["width"], box["y"] + 240)
+        page.mouse.click(box["x"] + 0.95 * box["width"], box["y"] + box["height"] / 2)
         assert [what.get("index") for what in asked(page)] == [99, 100]
+        assert page.broken == []
+
+
+# What is written in the canvas that lies over the points, from now on.
+WRITTEN = """() => {
+    globalThis.written = [];
+    const write = CanvasRenderingContext2D.prototype.fillText;
+    CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+        written.push(text);
+        write.call(this, text, x, y);
+    };
+}"""
+
+
+def test_names_of_regions_are_written_where_there_is_room(tmp_path):
+    rng = np.random.default_rng(0)
+    kinds = np.repeat([0, 1, 2], 20)
+    view = MapView(np.array([[0, 0], [0.1, 0], [9, 9]])[kinds] + rng.normal(size=(60, 2)) * 0.01, [""] * 60)
+    view.colour([(HOSTILE, "a long name " * 5, "far")[kind] for kind in kinds])
+    assert len(view.regions) == 3
+    with shown(tmp_path, "map", traits(view)) as page:
+        page.evaluate(WRITTEN)
+        page.evaluate("model.fire('regions')")
+        page.wait_for_function("written.length >= 4", timeout=MINUTE)
+        assert {"far", view.regions[0][0]} <= set(page.evaluate("written"))
+        assert len(set(page.evaluate("written"))) == 4  # two axes, two of three names
         assert page.broken == []
 
 

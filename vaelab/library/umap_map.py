@@ -22,6 +22,7 @@ import safetensors
 from safetensors import numpy as st
 
 from vaelab import files, numba_cache, tensorfile
+from vaelab.library.evening import evened
 from vaelab.library.index import LibraryError
 from vaelab.library.library import Library
 from vaelab.text import printable
@@ -29,14 +30,22 @@ from vaelab.text import printable
 FORMAT = 1
 
 
-def map_coordinates(library: Library, *, seed: int = 0, neighbors: int = 15, min_dist: float = 0.1) -> np.ndarray:
+def map_coordinates(
+    library: Library, *, seed: int = 0, neighbors: int = 15, min_dist: float = 0.1, even: float = 0.6
+) -> np.ndarray:
     """The coordinates of a library's sounds, float32 (sounds, 2), by `fit_umap`; drawn only if they are not kept yet.
 
-    Drawing takes seconds for a thousand sounds and minutes for many, and says so in a line.
+    Drawing takes seconds for a thousand sounds and minutes for many, and says so in a line. The map that is kept is
+    UMAP's own; what is returned is evened out by the share `even` (`vaelab.library.evened`), 0 for not at all.
 
     Raises:
-        LibraryError: Fewer than two neighbors; and those of `fit_umap`.
+        LibraryError: Fewer than two neighbors; and those of `evened` and `fit_umap`.
     """
+    return evened(_umap_coordinates(library, seed, neighbors, min_dist), even)
+
+
+def _umap_coordinates(library: Library, seed: int, neighbors: int, min_dist: float) -> np.ndarray:
+    """UMAP's own coordinates (sounds, 2), from the file of before or new."""
     if neighbors < 2:
         raise LibraryError(f"neighbors: expected at least 2, found {neighbors}")
     how = {"seed": seed, "neighbors": neighbors, "min_dist": min_dist, "umap": _version()}

@@ -3,6 +3,7 @@
 Public names:
 
     plots                                 static pictures
+    palette                               colours and shapes of groups on a map
     Mixer, SoundMap, Confusions, Player    widgets for a notebook or a page
 """
 
@@ -10,7 +11,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["plots"],
+    submodules=["palette", "plots"],
     submod_attrs={
         "confusions": ["Confusions"],
         "mixer": ["Mixer", "Row"],

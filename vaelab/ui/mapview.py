@@ -11,12 +11,9 @@ from matplotlib.colors import to_hex
 
 from vaelab.text import printable
 from vaelab.ui import scripts
+from vaelab.ui.palette import UNKNOWN, look
+from vaelab.ui.regions import regions
 
-# Okabe and Ito's palette without yellow, which is pale on white, or without black, on black; shapes double it.
-LIGHT = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#000000")
-DARK = ("#56b4e9", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#f0e442", "#ffffff")
-UNKNOWN = ("#a0a0a0", "#707070", 0)
-SHAPES = 5
 STEPS = 64  # of a scale
 MOST_GROUPS = 250
 NO_NAME, OTHERS = "(none)", "(others)"
@@ -35,6 +32,7 @@ class MapView(anywidget.AnyWidget):
     palette = traitlets.List([]).tag(sync=True)  # a colour on white, one on black, and a shape for each group
     # {"names": [[group, name], ...], "scale": None or {"low", "high", "name"}}
     legend = traitlets.Dict({}).tag(sync=True)
+    regions = traitlets.List([]).tag(sync=True)  # [name, x, y] of where groups gather, the clearest first
     selected = traitlets.Bytes(b"").tag(sync=True)  # uint32, the points that have a ring
     mark = traitlets.Dict({}).tag(sync=True)  # {"at": [x, y], "near": [index, ...]} of the place decoded last; or empty
     # what the browser asks for: {"kind": "play", "index"}, {"kind": "decode", "x", "y"} or {"kind": "lasso",
@@ -42,6 +40,7 @@ class MapView(anywidget.AnyWidget):
     asked = traitlets.Dict({}).tag(sync=True)
 
     def __init__(self, coordinates: np.ndarray, names: Sequence[str]):
+        self._coordinates = np.asarray(coordinates, float)
         encoded = [printable(name).encode() for name in names]
         super().__init__(
             points=np.asarray(coordinates, "<f4").tobytes(),
@@ -53,9 +52,11 @@ class MapView(anywidget.AnyWidget):
     def colour(self, by: Sequence[str | None] | np.ndarray, name: str = "") -> None:
         """Colour the points by names, or by numbers (n,) on a scale of this name; None and NaN stay grey."""
         numeric = isinstance(by, np.ndarray) and by.dtype.kind in "fiu"
+        gathered = [] if numeric else regions(self._coordinates, by)
         with self.hold_sync():
             for trait, value in (_scaled(by.astype(float), name) if numeric else _named(by)).items():
                 setattr(self, trait, value)
+            self.regions = [[printable(name), x, y] for name, x, y in gathered]
 
 
 def _named(names: Sequence[str | None]) -> dict:
@@ -65,8 +66,7 @@ def _named(names: Sequence[str | None]) -> dict:
     groups = {None: 0, **{name: number for number, name in enumerate(common, start=1)}}
     others = len(common) + 1
     chosen = np.array([groups.get(name, others) for name in names], np.uint8)
-    rounds = [divmod(number, len(LIGHT)) for number in range(len(common))]
-    palette = [[LIGHT[colour], DARK[colour], turn % SHAPES] for turn, colour in rounds]
+    palette = [list(look(number)) for number in range(len(common))]
     shown = [[number, printable(name)] for name, number in groups.items() if name is not None]
     if counts and 0 in chosen:
         shown.append([0, NO_NAME])

@@ -17,8 +17,10 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.image import AxesImage
+from matplotlib.patheffects import Normal, Stroke
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator
+from matplotlib.transforms import Bbox
 
 from vaelab.audio import Sound
 from vaelab.config import AudioConfig
@@ -26,10 +28,11 @@ from vaelab.data import Dataset
 from vaelab.slicing import BandLevels
 from vaelab.spectral import filterbank
 from vaelab.text import printable, timecode
+from vaelab.ui.palette import MARKERS, UNKNOWN, look
+from vaelab.ui.regions import Region, regions
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart; markers double it.
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
-MARKERS = "os^Dv"
 LONGEST_NAME = 28
 COLUMNS = 2400  # of the picture of a tape
 NO_LABEL = "(no class)"
@@ -165,7 +168,7 @@ def sound(clip: Sound, features: np.ndarray, config: AudioConfig) -> Picture:
 
 
 def latent_map(coordinates: np.ndarray, labels: Sequence[str | None]) -> Picture:
-    """A flat map (n, 2) with a colour and marker for each label."""
+    """A flat map (n, 2) with a colour and marker for each label, as the map to play on, and names where they gather."""
     figure, axes = _plane()
     names = sorted({label for label in labels if label is not None})
     drawn = []
@@ -173,12 +176,14 @@ def latent_map(coordinates: np.ndarray, labels: Sequence[str | None]) -> Picture
         chosen = np.array([label == name for label in labels])
         if not chosen.any():
             continue
-        look = {"s": 14, "color": "0.7"} if name is None else _look(position - 1)
-        points = axes.scatter(*coordinates[chosen].T, linewidth=0, **look)
+        given = UNKNOWN if name is None else look(position - 1)
+        points = axes.scatter(*coordinates[chosen].T, s=22, color=given.light, marker=MARKERS[given.shape], linewidth=0)
         drawn.append((points, NO_LABEL if name is None else plain(name)))
     if names:
         handles, titles = zip(*drawn, strict=True)
         axes.legend(handles, titles, bbox_to_anchor=(1.01, 1), loc="upper left", fontsize=8, frameon=False)
+    axes.margins(x=0.1)
+    _write_regions(axes, regions(coordinates, labels))
     return figure
 
 
@@ -286,7 +291,7 @@ def _plane() -> tuple[Picture, Axes]:
     """A picture for a map, and its axes."""
     figure = Picture(figsize=(8, 5.5), layout="constrained")
     axes = figure.subplots()
-    axes.set(xlabel="UMAP 1 (no unit)", ylabel="UMAP 2 (no unit)")
+    axes.set(xlabel="UMAP 1 (no unit)", ylabel="UMAP 2 (no unit)", xticks=[], yticks=[])
     return figure, axes
 
 
@@ -312,10 +317,18 @@ def _spectrogram(ax: Axes, features: np.ndarray, config: AudioConfig) -> AxesIma
     return image
 
 
-def _look(position: int) -> dict[str, str | int]:
-    """The colour and marker of the label at a position: 40 combinations before one returns."""
-    colour, marker = COLOURS[position % len(COLOURS)], MARKERS[position // len(COLOURS) % len(MARKERS)]
-    return {"s": 22, "color": colour, "marker": marker}
+def _write_regions(axes: Axes, shown: Sequence[Region]) -> None:
+    """Write the names of regions, but for those that would lie on a clearer one."""
+    halo = [Stroke(linewidth=3, foreground="white"), Normal()]
+    axes.figure.draw_without_rendering()  # boxes of texts are known once their axes lie
+    boxes: list[Bbox] = []
+    for name, x, y in shown:
+        text = axes.text(x, y, plain(name), ha="center", va="center", weight="bold", fontsize=8, path_effects=halo)
+        box = text.get_window_extent()
+        if box.count_overlaps(boxes):
+            text.remove()
+        else:
+            boxes.append(box)
 
 
 @lru_cache(maxsize=1)

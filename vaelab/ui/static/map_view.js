@@ -7,7 +7,7 @@ import { Grid } from "./grid.js";
 import { writeLegend } from "./legend.js";
 import { drawOverlay } from "./overlay.js";
 import { element, isDark, listen, numbers, watch } from "./page.js";
-import { Stamps } from "./stamps.js";
+import { PAPER, Stamps } from "./stamps.js";
 
 const REACH = 8; // CSS pixels from a point within which a click means it
 const MOST_CORNERS = 400; // of a lasso
@@ -28,6 +28,7 @@ export class MapView {
       "change:groups": again,
       "change:palette": again,
       "change:legend": () => this.name(),
+      "change:regions": () => this.redraw(),
       "change:selected": () => this.redraw(),
       "change:mark": () => this.redraw(),
     });
@@ -180,8 +181,10 @@ export class MapView {
     drawOverlay(this.over.getContext("2d"), {
       ratio: this.ratio,
       ink: getComputedStyle(this.el).color,
+      paper: isDark(this.el) ? PAPER.dark : PAPER.light,
       camera: this.camera,
       there: (at) => this.there(at),
+      regions: this.model.get("regions"),
       selected: numbers(this.model.get("selected"), Uint32Array),
       mark: this.model.get("mark"),
       hovered: this.hovered,

@@ -3,10 +3,15 @@
 
 import { KINDS, sprite } from "./shapes.js";
 
-const PAPER = { light: 0xffffffff, dark: 0xff161616 };
+export const PAPER = { light: "#ffffff", dark: "#161616" };
 
 function rgb(colour) {
   return [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+}
+
+function packed(colour) {
+  const [red, green, blue] = rgb(colour);
+  return 0xff000000 | (blue << 16) | (green << 8) | red;
 }
 
 export class Stamps {
@@ -32,9 +37,9 @@ export class Stamps {
     if (this.looks?.radius === radius && this.looks.width === width) return this.looks;
     const made = Array.from({ length: KINDS }, (_, shape) => sprite(shape, radius, width));
     const all = palette.map(([onLight, onDark, shape]) => {
-      const [red, green, blue] = rgb(dark ? onDark : onLight);
-      const solid = 0xff000000 | (blue << 16) | (green << 8) | red;
-      return { red, green, blue, solid, ...made[shape % made.length] };
+      const colour = dark ? onDark : onLight;
+      const [red, green, blue] = rgb(colour);
+      return { red, green, blue, solid: packed(colour), ...made[shape % made.length] };
     });
     return (this.looks = Object.assign(all, { radius, width }));
   }
@@ -42,7 +47,7 @@ export class Stamps {
   draw(points, groups, palette, camera, dark) {
     const { data, width, height } = this.image;
     const pixels = new Uint32Array(data.buffer);
-    pixels.fill(dark ? PAPER.dark : PAPER.light);
+    pixels.fill(packed(dark ? PAPER.dark : PAPER.light));
     const count = points.length / 2;
     const looks = this.prepare(palette, count, camera, dark);
     const [scale, left, top] = [camera.scale, camera.x, camera.y].map((value) => value * this.ratio);
