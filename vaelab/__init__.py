@@ -23,7 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "audio": ["AudioError", "Sound"],
         "config": ["AudioConfig", "Config", "ConfigError", "ModelConfig", "SliceConfig", "TrainConfig"],
-        "datasets": ["cutting"],
+        "datasets": ["cutting", "save_kit"],
         "data": ["load_dataset", "make_dataset"],
         "play": ["SoundSampleTool", "regenerate", "transcode"],
         "training": ["train"],

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -91,6 +92,29 @@ def write_text(path: str | os.PathLike, text: str, encoding: str = "ascii") -> P
     with replacing(path) as temporary:
         temporary.write_text(text, encoding=encoding)
     return Path(path)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `folder`, which is not there or empty; on success it takes its place.
+
+    On an error nothing is left. Missing parent folders are made.
+
+    Raises:
+        NoFolderError: A file has the name of a parent folder.
+        OSError: The folder is not empty.
+    """
+    make_folder(folder.parent)
+    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        if folder.is_dir():
+            folder.rmdir()
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 @contextmanager

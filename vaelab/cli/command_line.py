@@ -315,6 +315,13 @@ def _unpack_options(command) -> None:
     _overwrite_option(command)
 
 
+def _kit_options(command) -> None:
+    command.add_argument("files", nargs="+", metavar="FILE", help="sounds, in the order of their keys")
+    command.add_argument("--out-dir", required=True, metavar="DIR", help="of the kit: a new or empty folder")
+    command.add_argument("--title", help="of the kit (default: the folder's name)")
+    command.add_argument("--bits", type=int, choices=(16, 24, 32), default=16, help="of the files; 32 is float")
+
+
 def _map_options(command) -> None:
     command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
     command.add_argument("--library-dir", required=True, metavar="DIR", help="sounds, searched with sub-folders")
@@ -363,6 +370,7 @@ COMMANDS = {
     ),
     "synth": (_synth_options, actions.synth, "write built-in sounds, one folder a class"),
     "unpack": (_unpack_options, actions.unpack, "a sound font -> its sounds, one folder a preset"),
+    "kit": (_kit_options, actions.save_kit, "sounds -> a drum kit for Hydrogen and samplers (.sfz)"),
     "slice": (_slice_options, actions.slice_tape, "a long recording -> segments with time codes"),
     "transcode": (_transcode_options, actions.transcode_tape, "the segments of a recording -> played by other sounds"),
     "doctor": (_doctor_options, actions.tell_state, "versions, devices, decoders, caches, and what is wrong with them"),

@@ -251,6 +251,17 @@ def slice_tape(options) -> None:
             )
 
 
+def save_kit(options) -> None:
+    """Sounds as a drum kit."""
+    from vaelab.datasets import kits
+    from vaelab.text import printable
+
+    sounds = [kits.read_sound(path) for path in options.files]
+    names = [Path(path).stem for path in options.files]
+    folder = kits.save_kit(options.out_dir, sounds, names, title=options.title, bits=options.bits)
+    print(f"saved {len(sounds)} sounds as a kit: {printable(folder)}")
+
+
 def draw_map(options) -> None:
     """A picture of a library."""
     from vaelab import audio, files

@@ -7,7 +7,7 @@ Public names:
     segments, cutting              segments of a tape, as files and labels
     unpacking                      a sound font as a folder of sounds
     windows                        all windows of long files as sounds
-    hydrogen                       drum kits, and the class that an instrument's name means
+    hydrogen, kits                 drum kits, and the class that an instrument's name means; sounds saved as a kit
     feature_rows, feature_store    mel features in batches, computed once and kept
 """
 
@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "feature_rows",
         "feature_store",
         "hydrogen",
+        "kits",
         "manifest",
         "scan",
         "scan_cache",
@@ -28,5 +29,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "unpacking",
         "windows",
     ],
-    submod_attrs={},
+    submod_attrs={"kits": ["save_kit"]},
 )
