@@ -7,11 +7,12 @@ import pytest
 
 from vaelab.ui import scripts
 from vaelab.ui.mapview import MapView
+from vaelab.ui.pads import Pads
 from vaelab.ui.player import Player
 
 MODULES = sorted(scripts.STATIC.glob("*.js"))
 TOP_LEVEL = re.compile(r"^(?:export )?(?:async )?(?:class|const|function) (\w+)", re.MULTILINE)
-WIDGETS = {"map": MapView, "player": Player}
+WIDGETS = {"map": MapView, "pads": Pads, "player": Player}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)

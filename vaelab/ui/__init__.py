@@ -4,7 +4,7 @@ Public names:
 
     plots                                 static pictures
     palette                               colours and shapes of groups on a map
-    Mixer, SoundMap, Confusions, Player    widgets for a notebook or a page
+    Mixer, SoundMap, Confusions, Player, Pads    widgets for a notebook or a page
 """
 
 import lazy_loader
@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "confusions": ["Confusions"],
         "mixer": ["Mixer", "Row"],
+        "pads": ["Pads"],
         "player": ["Player"],
         "soundmap": ["SoundMap"],
         "tape_map": ["TapeMap"],

@@ -20,6 +20,7 @@ from vaelab.play import SoundSampleTool, check_files
 from vaelab.text import inert, short_name
 from vaelab.ui.controls import Status, amount, button, check, free, line, toggle, wide
 from vaelab.ui.mixer_state import SLOTS, Channel, History, Setting, channels
+from vaelab.ui.pads import Pads
 from vaelab.ui.player import Player
 from vaelab.ui.worker import Latest, Stopped
 
@@ -98,6 +99,7 @@ class Mixer(ipywidgets.VBox):
         cancel: Button that stops what is being made.
         status: What was made, or why not.
         player: The result.
+        pads: The last results, to play and to save as a kit.
         original: The sound whose play button was clicked last.
         name: Where `save` writes to.
         save: Button that writes the sound and its recipe; a name that is taken gets a number.
@@ -169,6 +171,7 @@ class Mixer(ipywidgets.VBox):
         self.cancel = button("stop", "stop what is being made", "cancel")
         self.status = Status()
         self.player, self.original = Player(), Player(autoplay=True)
+        self.pads = Pads(folder)
         self.name = ipywidgets.Text(value=str(Path(folder) / "mix.wav"), description="file")
         self.save = button("download", "write the sound and its recipe", "save")
         self._rows_box, self._original_box = ipywidgets.VBox(), ipywidgets.VBox()
@@ -185,6 +188,7 @@ class Mixer(ipywidgets.VBox):
             self.status,
             self.player,
             self._original_box,
+            self.pads,
             line(self.name, self.save),
         ]
 
@@ -262,6 +266,7 @@ class Mixer(ipywidgets.VBox):
                 if not stopped():
                     self.sound, self.player.autoplay = sound, autoplay
                     self.player.hear(sound, setting.words())
+                    self.pads.add_pad(sound, setting.words())
                     self.progress.value = 2
                     seconds = time.perf_counter() - asked
                     self.status.say(f"{setting.words()}: {_measures(sound)}, made in {seconds:.2f} s")
