@@ -66,13 +66,16 @@ def opened(width=1280, height=900):
 
 
 @contextmanager
-def shown(folder, name, state, body=""):
-    """A page with a widget of the module `name`, as it is shipped, and these traits, in Chromium; bytes are buffers."""
+def shown(folder, name, state, body="", css=None, width=1280):
+    """A page with a widget of the module `name`, as it is shipped, and these traits, in Chromium; bytes are buffers.
+
+    `css` names its style sheets, if it has others than that of its name.
+    """
     (folder / f"{name}.js").write_text(scripts.joined(name), encoding="utf-8")
-    (folder / f"{name}.css").write_text(scripts.styles(name), encoding="utf-8")
+    (folder / f"{name}.css").write_text(scripts.styles(*(css or [name])), encoding="utf-8")
     text = PAGE.replace("NAME", name).replace("BODY", body)
     (folder / "page.html").write_text(text.replace("STATE", json.dumps(state, default=_packed)), encoding="utf-8")
-    with served(folder) as address, opened() as page:
+    with served(folder) as address, opened(width) as page:
         page.goto(f"{address}/page.html")
         page.locator("body[data-ready]").wait_for(timeout=MINUTE)
         yield page

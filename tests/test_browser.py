@@ -313,6 +313,74 @@ def test_map_in_lab(page, folder):
     is_harmless(page)
 
 
+# Milliseconds from a key that plays a point, or from a step of a drag, to the sound; one after the other.
+INSTRUMENT_WAITS = """async ([stage, player, places]) => {
+    const box = stage.getBoundingClientRect(), waits = { key: [], drag: [] };
+    stage.setPointerCapture = () => {};
+    const send = (kind, [x, y]) => stage.dispatchEvent(
+        new PointerEvent(kind, { clientX: box.x + x, clientY: box.y + y, pointerId: 1, button: 0, bubbles: true }));
+    const wait = async (act) => {
+        const before = player.dataset.plays, begin = performance.now();
+        act();
+        while (player.dataset.plays === before && performance.now() - begin < 60000)
+            await new Promise((done) => setTimeout(done, 1));
+        await new Promise((done) => setTimeout(done, 150));
+        return performance.now() - begin - 150;
+    };
+    for (let step = 0; step < 20; step += 1) waits.key.push(await wait(() => stage.dispatchEvent(
+        new KeyboardEvent('keydown', { key: step % 2 ? 'ArrowRight' : 'ArrowLeft', bubbles: true }))));
+    send('pointerdown', places[0]);
+    for (let step = 1; step <= 20; step += 1) waits.drag.push(await wait(() => send('pointermove', [0, 1].map(
+        (axis) => places[0][axis] + (places[1][axis] - places[0][axis]) * step / 22))));
+    send('pointerup', places[1]);
+    return waits;
+}"""
+
+
+@pytest.mark.parametrize("page", ["03_latent_map"], indirect=True)
+def test_instrument_in_lab(page, folder):
+    """Keys play and mix, and are no commands on cells; the mark is dragged; the sounds on the pads become a kit."""
+    shown = page.locator(".vaelab-instrument").first
+    stage, player = (shown.locator(f".vaelab-{part}").first for part in ("stage", "player"))
+    cells = page.locator(".jp-Cell").count()
+    stage.scroll_into_view_if_needed()
+    stage.focus()
+    page.keyboard.press("ArrowRight")
+    is_heard(page, player, 1)
+    page.keyboard.press("Enter")
+    shown.locator(".vaelab-pad:enabled").nth(0).wait_for(timeout=MINUTE)  # else the next key comes before the mix
+    for key in ("ArrowRight", "ArrowRight", "ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    shown.locator(".vaelab-source").nth(1).wait_for(timeout=MINUTE)
+    shown.locator(".vaelab-pad:enabled").nth(1).wait_for(timeout=MINUTE)
+    for key in ("d", "d", "q", "w", "a", "z", " "):
+        page.keyboard.press(key)
+        page.wait_for_timeout(300)
+    shown.locator(".vaelab-pads[data-pad-plays='2']").wait_for(timeout=MINUTE)
+    shown.locator(".vaelab-source").nth(1).wait_for(state="detached", timeout=MINUTE)
+    alone = mark_of(shown)
+    page.keyboard.press("Enter")
+    shown.locator(".vaelab-source").nth(1).wait_for(timeout=MINUTE)
+    page.wait_for_timeout(500)
+    assert page.locator(".jp-Cell").count() == cells
+    between = mark_of(shown)
+    assert between != alone
+    waits = page.evaluate(INSTRUMENT_WAITS, [stage.element_handle(), player.element_handle(), [between, alone]])
+    for kind, times in waits.items():
+        print(f"from {kind} to sound: median {np.median(times):.0f} ms, 95 % below {np.percentile(times, 95):.0f} ms")
+        assert np.percentile(times, 95) < 500  # on a busy machine too
+    shown.get_by_role("button", name="save kit").click()
+    shown.get_by_text("saved generated/kit").wait_for(timeout=MINUTE)
+    assert (folder / "generated" / "kit" / "drumkit.xml").exists()
+    keep(page, "instrument")
+    is_harmless(page)
+
+
+def mark_of(shown):
+    """Where on the canvas the mix's mark is, pixels from its corner."""
+    return shown.evaluate("part => part.dataset.mark.split(',').map(Number)")
+
+
 @pytest.mark.parametrize("page", ["02_training"], indirect=True)
 def test_confusions_in_lab(page):
     shown = page.locator(".vaelab-confusions").first

@@ -27,6 +27,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "data": ["load_dataset", "make_dataset"],
         "play": ["SoundSampleTool", "regenerate", "transcode"],
         "training": ["train"],
+        "ui": ["Instrument"],
     },
 )
 __all__ += ["VaelabError", "__version__"]

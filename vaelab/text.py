@@ -30,6 +30,12 @@ def short_name(path: str | os.PathLike) -> str:
     return name if len(name) <= NAME_LENGTH else f"…{name[-NAME_LENGTH + 1 :]}"
 
 
+def clip_name(path: str | os.PathLike, onset: float) -> str:
+    """A file's short name, with a time code where its sound begins later than the file, at `onset` seconds."""
+    minutes, seconds = divmod(onset, 60)
+    return f"{short_name(path)} at {minutes:.0f}:{seconds:05.2f}" if onset else short_name(path)
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Rows of cells as lines whose columns are as wide as their widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -13,9 +13,21 @@ from IPython.display import display
 from vaelab.audio import Sound
 from vaelab.text import aligned, inert, printable, short_name
 from vaelab.training import Evaluation
-from vaelab.ui import Confusions, Mixer, Pads, Player, Row, SoundMap, plots
+from vaelab.ui import Confusions, Instrument, Mixer, Pads, Player, Row, SoundMap, plots
 
-__all__ = ["Confusions", "LiveCurves", "Mixer", "Pads", "Player", "Row", "SoundMap", "Table", "inert", "short_name"]
+__all__ = [
+    "Confusions",
+    "Instrument",
+    "LiveCurves",
+    "Mixer",
+    "Pads",
+    "Player",
+    "Row",
+    "SoundMap",
+    "Table",
+    "inert",
+    "short_name",
+]
 
 
 class Table:

@@ -6,13 +6,14 @@ from collections import Counter
 import pytest
 
 from vaelab.ui import scripts
+from vaelab.ui.instrument import Instrument
 from vaelab.ui.mapview import MapView
 from vaelab.ui.pads import Pads
 from vaelab.ui.player import Player
 
 MODULES = sorted(scripts.STATIC.glob("*.js"))
 TOP_LEVEL = re.compile(r"^(?:export )?(?:async )?(?:class|const|function) (\w+)", re.MULTILINE)
-WIDGETS = {"map": MapView, "pads": Pads, "player": Player}
+WIDGETS = {"instrument": Instrument, "map": MapView, "pads": Pads, "player": Player}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)

@@ -4,6 +4,7 @@ Public names:
 
     plots                                 static pictures
     palette                               colours and shapes of groups on a map
+    Instrument                            map, mix, sound and pads on one surface
     Mixer, SoundMap, Confusions, Player, Pads    widgets for a notebook or a page
 """
 
@@ -14,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["palette", "plots"],
     submod_attrs={
         "confusions": ["Confusions"],
+        "instrument": ["Instrument"],
         "mixer": ["Mixer", "Row"],
         "pads": ["Pads"],
         "player": ["Player"],

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import ipywidgets
@@ -17,14 +17,19 @@ class Status(ipywidgets.HTML):
         """Show a text, as text."""
         self.value = inert(text)
 
-    @contextmanager
-    def failing(self, failure: str, stopped: Callable[[], bool] = lambda: False) -> Iterator[None]:
-        """Show whatever fails and is still wanted: an error that leaves a callback is lost in the browser's log."""
-        try:
-            yield
-        except Exception as error:
-            if not stopped():
-                self.say(f"{failure}: {error or type(error).__name__}")
+    def failing(self, failure: str, stopped: Callable[[], bool] = lambda: False) -> AbstractContextManager:
+        """Show whatever fails and is still wanted; see `failing`."""
+        return failing(self.say, failure, stopped)
+
+
+@contextmanager
+def failing(say: Callable[[str], None], failure: str, stopped: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Say whatever fails and is still wanted: an error that leaves a callback is lost in the browser's log."""
+    try:
+        yield
+    except Exception as error:
+        if not stopped():
+            say(f"{failure}: {error or type(error).__name__}")
 
 
 def button(icon: str, tooltip: str, description: str = "") -> ipywidgets.Button:

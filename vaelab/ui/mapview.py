@@ -39,7 +39,8 @@ class MapView(anywidget.AnyWidget):
     # "corners"}, with a "turn" that never comes again
     asked = traitlets.Dict({}).tag(sync=True)
 
-    def __init__(self, coordinates: np.ndarray, names: Sequence[str]):
+    def __init__(self, coordinates: np.ndarray, names: Sequence[str], **others):
+        """Show points (n, 2) and a name for each; `others` are for the classes that a subclass adds."""
         self._coordinates = np.asarray(coordinates, float)
         encoded = [printable(name).encode() for name in names]
         super().__init__(
@@ -47,6 +48,7 @@ class MapView(anywidget.AnyWidget):
             names=b"".join(encoded),
             name_ends=np.cumsum([len(name) for name in encoded]).astype("<u4").tobytes(),
             **_named([None] * len(encoded)),
+            **others,
         )
 
     def colour(self, by: Sequence[str | None] | np.ndarray, name: str = "") -> None:

@@ -11,7 +11,7 @@ from vaelab.audio import Sound
 from vaelab.datasets import kits
 from vaelab.text import printable
 from vaelab.ui import scripts
-from vaelab.ui.controls import free
+from vaelab.ui.controls import failing, free
 
 PADS = 16
 
@@ -71,10 +71,8 @@ class Pads(anywidget.AnyWidget):
         return kits.save_kit(free(self.folder / "kit"), sounds, titles)
 
     def _answer(self) -> None:
-        try:
+        with failing(lambda text: setattr(self, "pads_said", printable(text)), "no kit"):
             self.pads_said = f"saved {printable(self.save_kit())}"
-        except Exception as error:  # what leaves a callback is lost in the browser's log
-            self.pads_said = f"no kit: {error}"
 
 
 def _int16(samples: np.ndarray) -> bytes:

@@ -17,7 +17,7 @@ from vaelab.audio import Sound, descriptors
 from vaelab.library import nearest, umap_map
 from vaelab.play import SoundSampleTool
 from vaelab.play.latent import LatentError
-from vaelab.text import printable, short_name
+from vaelab.text import clip_name, printable, short_name
 from vaelab.ui import map_labels
 from vaelab.ui.controls import Status, button, check, free, line, wide
 from vaelab.ui.mapview import MapView
@@ -61,12 +61,7 @@ class SoundMap(ipywidgets.VBox):
         takes the sounds of a lasso, and is shown below; decoded sounds and labels are saved in the folder. With
         `sync`, everything is done within the callbacks, for tests.
         """
-        count = 0 if tool.library is None else len(tool.library.files)
-        if np.shape(coordinates) != (count, 2) or not count:
-            raise LatentError(
-                f"map: expected a tool with a library and coordinates (sounds, 2), found {count} sounds "
-                f"and shape {np.shape(coordinates)}"
-            )
+        check_coordinates(tool, coordinates)
         self.tool, self.mixer = tool, mixer
         self.coordinates = np.asarray(coordinates, np.float32)
         self.worker, self.measurer = Latest(sync), Latest(sync)
@@ -74,7 +69,7 @@ class SoundMap(ipywidgets.VBox):
         self.chosen = np.zeros(0, np.uint32)
         self.labels: dict[int, str] = {}
         self.labels_file = Path(folder) / LABELS_FILE
-        self._colours = {**_attributes(tool), **(colours or {})}
+        self._colours = {**attributes(tool), **(colours or {})}
         self.view = MapView(self.coordinates, [short_name(path) for path in tool.library.files])
         self._build(folder)
         super().__init__(self._lines())
@@ -130,7 +125,7 @@ class SoundMap(ipywidgets.VBox):
         def job(stopped: Stopped) -> None:
             with self.status.failing("cannot play", stopped):
                 samples = audio.read(path, config.sample_rate, onset, config.clip_seconds)
-                self._hear(Sound(samples, config.sample_rate), _titled(path, onset), autoplay, stopped)
+                self._hear(Sound(samples, config.sample_rate), clip_name(path, onset), autoplay, stopped)
 
         self.worker.submit(job)
 
@@ -246,18 +241,22 @@ class SoundMap(ipywidgets.VBox):
             self.status.say(f"saved {self.sound.save(free(Path(self.name.value)))} with its recipe")
 
     def _title(self, index: int) -> str:
-        return _titled(self.tool.library.files[index], float(self.tool.library.onsets[index]))
+        return clip_name(self.tool.library.files[index], float(self.tool.library.onsets[index]))
 
 
-def _attributes(tool: SoundSampleTool) -> dict[str, Sequence[str] | np.ndarray]:
+def check_coordinates(tool: SoundSampleTool, coordinates: np.ndarray) -> None:
+    """Refuse, with a LatentError, a tool without a library, and coordinates that are not (sounds, 2)."""
+    count = 0 if tool.library is None else len(tool.library.files)
+    if np.shape(coordinates) != (count, 2) or not count:
+        raise LatentError(
+            f"map: expected a tool with a library and coordinates (sounds, 2), found {count} sounds "
+            f"and shape {np.shape(coordinates)}"
+        )
+
+
+def attributes(tool: SoundSampleTool) -> dict[str, Sequence[str] | np.ndarray]:
     """Attributes of every sound of a library that need no decoding."""
     attributes = {"folder": [path.parent.name for path in tool.library.files]}
     if np.any(tool.library.onsets):
         attributes["time (s)"] = np.asarray(tool.library.onsets, float)
     return attributes
-
-
-def _titled(path: Path, onset: float) -> str:
-    """A sound's name, with its time code if it does not begin its file."""
-    minutes, seconds = divmod(onset, 60)
-    return f"{short_name(path)} at {minutes:.0f}:{seconds:05.2f}" if onset else short_name(path)

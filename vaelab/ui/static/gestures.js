@@ -5,8 +5,9 @@ const STILL = 4; // CSS pixels: a pointer that moved less has clicked
 export class Gestures {
   constructor(stage, acts) {
     // `acts`: hover(x, y) or hover(), click(x, y), pan(dx, dy), zoom(by, x, y), lassoing(event), which
-    // tells whether a drag is a lasso, and lasso(places, done).
-    Object.assign(this, { stage, acts, pointer: null, lasso: null });
+    // tells whether a drag is a lasso, lasso(places, done), and grab(x, y), which gives what a drag from there moves,
+    // {move(x, y, event), drop(x, y, event)}, or nothing: then it moves the map.
+    Object.assign(this, { stage, acts, pointer: null, lasso: null, grip: null });
     stage.addEventListener("pointerdown", (event) => this.down(event));
     stage.addEventListener("pointermove", (event) => this.move(event));
     stage.addEventListener("pointerup", (event) => this.up(event));
@@ -30,6 +31,7 @@ export class Gestures {
     this.stage.setPointerCapture(event.pointerId);
     this.pointer = { x: event.clientX, y: event.clientY, lastX: event.clientX, lastY: event.clientY, moved: false };
     this.lasso = this.acts.lassoing(event) ? [this.place(event)] : null;
+    this.grip = this.lasso ? null : this.acts.grab(...this.place(event));
   }
 
   move(event) {
@@ -41,6 +43,8 @@ export class Gestures {
     if (this.lasso) {
       this.lasso.push(this.place(event));
       this.acts.lasso(this.lasso, false);
+    } else if (this.grip) {
+      this.grip.move(...this.place(event), event);
     } else {
       this.acts.pan(event.clientX - pointer.lastX, event.clientY - pointer.lastY);
     }
@@ -48,15 +52,17 @@ export class Gestures {
   }
 
   up(event) {
-    const { pointer, lasso } = this;
-    this.pointer = this.lasso = null;
+    const { pointer, lasso, grip } = this;
+    this.pointer = this.lasso = this.grip = null;
     if (!pointer) return;
+    if (grip && pointer.moved) grip.drop(...this.place(event), event);
     if (lasso) this.acts.lasso(pointer.moved ? lasso : [], pointer.moved);
     if (!pointer.moved) this.acts.click(...this.place(event));
   }
 
   cancel() {
     if (this.lasso) this.acts.lasso([], false);
-    this.pointer = this.lasso = null;
+    this.grip?.drop();
+    this.pointer = this.lasso = this.grip = null;
   }
 }

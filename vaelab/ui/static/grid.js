@@ -45,8 +45,24 @@ export class Grid {
     return { left, right, low, top };
   }
 
+  next(from, dx, dy) {
+    // The point to go to from another in a direction (a unit vector), -1 if none lies within 45 degrees of it; what
+    // lies straight ahead is preferred.
+    const [x, y] = [this.points[2 * from], this.points[2 * from + 1]];
+    let [found, least] = [-1, Infinity];
+    for (let at = 0; at < this.points.length / 2; at += 1) {
+      const [east, north] = [this.points[2 * at] - x, this.points[2 * at + 1] - y];
+      const along = east * dx + north * dy;
+      const across = Math.abs(east * dy - north * dx);
+      if (along <= 0 || across > along || along + across >= least) continue;
+      [found, least] = [at, along + across];
+    }
+    return found;
+  }
+
   nearest(x, y, reach) {
     // The point nearest to a place within reach, -1 if there is none.
+    if (reach === Infinity) reach = Math.hypot(this.right - this.left, this.top - this.low) + this.side;
     const first = (value, least) => Math.max(0, Math.floor((value - reach - least) / this.side));
     const last = (value, least, most) => Math.min(most - 1, Math.floor((value + reach - least) / this.side));
     let [found, square] = [-1, reach * reach];

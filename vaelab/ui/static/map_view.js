@@ -14,8 +14,10 @@ const MOST_CORNERS = 400; // of a lasso
 const HELP = "drag: move · wheel: zoom · click a point: hear it · click beside: decode that place · shift+drag: lasso";
 
 export class MapView {
-  constructor(model, el) {
-    Object.assign(this, { model, el, hovered: -1, lasso: [], turn: 0, camera: new Camera() });
+  constructor(model, el, extras = {}) {
+    // `extras`, for a surface around the map: help, a text; grab(x, y), what a drag moves (`Gestures`); paint(pen),
+    // what it draws over the points.
+    Object.assign(this, { model, el, extras, hovered: -1, cursor: -1, lasso: [], turn: 0, camera: new Camera() });
     this.start = performance.now();
     el.classList.add("vaelab-map");
     this.build();
@@ -46,8 +48,9 @@ export class MapView {
     }
     this.lassoing = element("button", "", bar, { type: "button", textContent: "lasso", title: "drag around sounds" });
     this.lassoing.onclick = () => this.lassoing.classList.toggle("vaelab-down");
-    element("span", "vaelab-help", bar, { textContent: HELP });
+    element("span", "vaelab-help", bar, { textContent: this.extras.help ?? HELP });
     this.stage = element("div", "vaelab-stage", this.el);
+    this.stage.ariaLabel = "map of sounds";
     this.canvas = element("canvas", "", this.stage);
     this.over = element("canvas", "vaelab-over", this.stage);
     this.tip = element("div", "vaelab-tip", this.stage);
@@ -62,6 +65,7 @@ export class MapView {
       pan: (dx, dy) => (this.camera.pan(dx, dy), this.redraw()),
       zoom: (by, x, y) => this.zoom(by, x, y),
       lassoing: (event) => event.shiftKey || this.lassoing.classList.contains("vaelab-down"),
+      grab: (x, y) => this.extras.grab?.(x, y),
       lasso: (places, done) => this.around(places, done),
     };
   }
@@ -127,9 +131,22 @@ export class MapView {
   }
 
   click(x, y) {
-    const index = this.nearest(x, y);
+    const index = (this.cursor = this.nearest(x, y));
     const [east, north] = this.camera.back(x, y);
     this.ask(index < 0 ? { kind: "decode", x: east, y: north } : { kind: "play", index });
+  }
+
+  step(dx, dy) {
+    // Moves the cursor to the next point in a direction, as seen on the screen; gives that point, or -1.
+    const from = this.cursor < 0 ? this.camera.back(this.camera.wide / 2, this.camera.high / 2) : null;
+    const next = from ? this.grid.nearest(...from, Infinity) : this.grid.next(this.cursor, dx, -dy);
+    if (next < 0) return -1;
+    this.cursor = next;
+    const [x, y] = this.there(next);
+    const { wide, high } = this.camera;
+    if (x < 0 || y < 0 || x > wide || y > high) this.camera.pan(wide / 2 - x, high / 2 - y);
+    this.redraw();
+    return next;
   }
 
   around(places, done) {
@@ -188,8 +205,10 @@ export class MapView {
       selected: numbers(this.model.get("selected"), Uint32Array),
       mark: this.model.get("mark"),
       hovered: this.hovered,
+      cursor: this.cursor,
       lasso: this.lasso,
     });
+    this.extras.paint?.(this.over.getContext("2d"));
   }
 
   name() {

@@ -3,7 +3,8 @@
 const MOST_RINGS = 5000;
 const LETTERS = 14; // CSS pixels: the height of a region's name
 
-export function drawOverlay(pen, { ratio, ink, paper, camera, there, regions, selected, mark, hovered, lasso }) {
+export function drawOverlay(pen, shown) {
+  const { ratio, ink, paper, camera, there, regions, selected, mark, hovered, cursor, lasso } = shown;
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.clearRect(0, 0, camera.wide, camera.high);
   Object.assign(pen, { font: "11px sans-serif", fillStyle: ink, strokeStyle: ink, lineWidth: 1.5 });
@@ -16,6 +17,11 @@ export function drawOverlay(pen, { ratio, ink, paper, camera, there, regions, se
   selected.subarray(0, MOST_RINGS).forEach((at) => ring(pen, there(at), 6));
   if (mark.at) cross(pen, camera.there(...mark.at), mark.near.map(there));
   if (hovered >= 0) ring(pen, there(hovered), 8);
+  if (cursor >= 0) {
+    pen.lineWidth = 3;
+    ring(pen, there(cursor), 10);
+    pen.lineWidth = 1.5;
+  }
   pen.beginPath();
   for (const corner of lasso) pen.lineTo(...camera.there(...corner));
   pen.stroke();

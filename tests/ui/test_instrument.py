@@ -1,0 +1,205 @@
+"""The instrument by asking what the browser asks: what is heard, mixed, set by a place, undone, put on pads, saved."""
+
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+import vaelab
+from vaelab import audio, model
+from vaelab.datasets import hydrogen
+from vaelab.models import checkpoint
+from vaelab.play import SoundSampleTool
+from vaelab.play.latent import LatentError
+from vaelab.ui.instrument import SOURCES, Instrument
+
+HOSTILE = ["<img src=x onerror=alert(1)> $x$", "two\nlines", b"not utf-8 \xff".decode(errors="surrogateescape")]
+
+
+@pytest.fixture(scope="module")
+def tool(tiny, sounds, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("instrument")
+    checkpoint.save_model(folder / "tiny.safetensors", model.create(tiny.model, tiny.audio, jax.random.key(0)), {})
+    for kind in ("kick", "clap"):
+        shutil.copytree(sounds / kind, folder / "own" / kind)
+    for name in HOSTILE:
+        shutil.copy(sounds / "tom" / "tom_0001.wav", folder / "own" / f"{name}.wav")
+    return SoundSampleTool(folder / "tiny.safetensors", library_dir=folder / "own", home=folder, progress=False)
+
+
+@pytest.fixture(scope="module")
+def coordinates(tool):
+    """In rows of four, one unit apart."""
+    numbers = np.arange(len(tool.library.files))
+    return np.stack([numbers % 4, numbers // 4], axis=1).astype(float)
+
+
+@pytest.fixture
+def shown(tool, coordinates, tmp_path):
+    return Instrument(tool, coordinates, folder=tmp_path, sync=True)
+
+
+def ask(shown, kind, **what):
+    shown.asked = {"kind": kind, **what, "turn": str(np.random.default_rng().random())}
+
+
+def mix(shown, *indices):
+    for index in indices:
+        ask(shown, "add", index=index)
+
+
+def weights(shown):
+    return [source["weight"] for source in shown.sources]
+
+
+def heard(shown):
+    return np.frombuffer(shown.samples, "<f4")
+
+
+def pad_titles(shown):
+    return [pad["title"] for pad in shown.pads if pad]
+
+
+def test_is_a_name_of_the_package():
+    assert vaelab.Instrument is Instrument
+
+
+def test_a_point_is_heard_and_a_place_decoded(shown, tool):
+    ask(shown, "play", index=4)
+    path, config = tool.library.files[4], tool.model.audio
+    np.testing.assert_array_equal(heard(shown), audio.read(path, config.sample_rate, seconds=config.clip_seconds))
+    assert path.stem in shown.title
+    assert pad_titles(shown) == []
+    ask(shown, "decode", x=0.5, y=0.1)
+    assert shown.status.startswith("decoded; nearest: ")
+    assert shown.mark["at"] == [0.5, 0.1]
+    np.testing.assert_array_equal(heard(shown), np.clip(shown.sound.samples, -1, 1))
+    assert len(pad_titles(shown)) == 1
+
+
+def test_points_are_mixed(shown, tool):
+    mix(shown, 0, 3)
+    assert [source["index"] for source in shown.sources] == [0, 3]
+    assert weights(shown) == [1, 1]
+    assert shown.mixed == {"at": [1.5, 0.0]}
+    wanted = tool.generate(**shown.setting.arguments())
+    np.testing.assert_array_equal(shown.sound.samples, wanted.samples)
+    np.testing.assert_array_equal(heard(shown), np.clip(wanted.samples, -1, 1))
+    assert len(pad_titles(shown)) == 2
+    mix(shown, 3)
+    assert shown.status == "not done: in the mix already"
+
+
+def test_the_mark_sets_weights(shown):
+    """A drag is heard on its way; it is one step to undo, and one pad."""
+    mix(shown, 0, 3, 8)
+    turn, pads = shown.turn, len(pad_titles(shown))
+    for x in (0.2, 0.4, 0.6):
+        ask(shown, "blend", x=x, y=0.5, live=True)
+        np.testing.assert_allclose(shown.mixed["at"], [x, 0.5], atol=0.02)
+    assert shown.turn == turn + 3
+    assert len(pad_titles(shown)) == pads
+    ask(shown, "blend", x=0.6, y=0.5, live=False)
+    assert shown.turn == turn + 3  # it is what is heard already
+    assert len(pad_titles(shown)) == pads + 1
+    ask(shown, "undo")
+    assert weights(shown) == [1, 1, 1]
+    assert len(pad_titles(shown)) == pads + 1
+    ask(shown, "blend", x=3, y=0, live=False)
+    assert weights(shown) == [0, 1, 0]
+    assert shown.title == f"1 {shown.tool.library.files[3].stem}"
+    assert len(shown.sound.recipe["sources"]) == 3  # one more or less would be compiled anew, amid a drag
+
+
+def test_weights_sources_and_steps_back(shown, tool):
+    ask(shown, "undo")
+    assert shown.status == "not done: nothing to undo"
+    mix(shown, 0, 3)
+    ask(shown, "weigh", number=1, weight=-0.5, live=False)
+    assert shown.mixed["at"] == [-3.0, 0.0]
+    assert "− 0.5" in shown.title
+    ask(shown, "weigh", number=1, weight=-9, live=False)
+    assert weights(shown) == [1, -2]
+    assert shown.mixed == {}
+    ask(shown, "source", number=1)
+    assert tool.library.files[3].stem in shown.title
+    turn = shown.turn
+    ask(shown, "mix")
+    assert shown.turn == turn + 1
+    assert "− 2" in shown.title
+    ask(shown, "mix")
+    assert shown.turn == turn + 2
+    ask(shown, "remove", number=0)
+    assert [source["index"] for source in shown.sources] == [3]
+    for _ in range(5):
+        ask(shown, "undo")
+    assert shown.sources == []
+    assert shown.mixed == {}
+
+
+def test_a_lasso_fills_the_mix(shown):
+    ask(shown, "lasso", corners=[[-1, -1], [9, -1], [9, 9], [-1, 9]])
+    assert [source["index"] for source in shown.sources] == list(range(SOURCES))
+    assert shown.status.startswith(f"added {SOURCES} of {len(shown.coordinates)} sounds")
+    mix(shown, SOURCES)
+    assert "take one away first" in shown.status
+    ask(shown, "lasso", corners=[[50, 50], [51, 50], [51, 51]])
+    assert shown.status == "not done: no sound in the lasso"
+
+
+def test_sounds_and_kits_are_saved(shown, tmp_path):
+    ask(shown, "save")
+    assert shown.status == "not done: make a sound first"
+    mix(shown, 0, 3)
+    for _ in range(2):
+        ask(shown, "save")
+    assert audio.read_recipe(tmp_path / "sound_2.wav")["call"] == "generate"
+    again = vaelab.regenerate(tmp_path / "sound.wav", shown.tool)
+    np.testing.assert_allclose(again.samples, shown.sound.samples, atol=1e-6)
+    shown.kit_asked = {"turn": "1"}
+    kit = hydrogen.read_kit(tmp_path / "kit" / "drumkit.xml")
+    assert list(kit.instruments.values()) == pad_titles(shown)
+
+
+def test_colours(tool, coordinates):
+    numbers = np.arange(len(coordinates), dtype=float)
+    shown = Instrument(tool, coordinates, {"size": numbers}, sync=True)
+    assert shown.colouring == {"names": ["folder", "size"], "name": "folder"}
+    ask(shown, "colour", name="size")
+    assert shown.legend["scale"]["name"] == "size"
+    ask(shown, "colour", name="what?")
+    assert shown.status.startswith("not done")
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("play", {"index": 9999}),
+        ("add", {"index": -1}),
+        ("source", {"number": 0}),
+        ("blend", {"x": 0, "y": 0, "live": True}),
+        ("weigh", {"number": 3, "weight": 1, "live": True}),
+        ("mix", {}),
+        ("what?", {}),
+    ],
+)
+def test_what_cannot_be_done_is_said(shown, kind, what):
+    ask(shown, kind, **what)
+    assert shown.status.startswith("not done: ")
+    assert shown.sources == []
+
+
+def test_needs_a_library(tool, coordinates):
+    with pytest.raises(LatentError, match=r"expected a tool with a library and coordinates \(sounds, 2\)"):
+        Instrument(tool, coordinates[:3])
+    with pytest.raises(LatentError, match="found 0 sounds"):
+        Instrument(SoundSampleTool(tool.path))
+
+
+def test_hostile_names_are_text(shown, tool):
+    names = [path.stem for path in tool.library.files]
+    mix(shown, *(names.index(name) for name in HOSTILE))
+    for text in [shown.title, shown.status, *(source["title"] for source in shown.sources), *pad_titles(shown)]:
+        assert "\n" not in text
+        text.encode("utf-8")
