@@ -27,7 +27,7 @@ notebooks: $(READY)  ## the notebooks, in short runs
 browser: $(READY)  ## map and mixer in a real JupyterLab, and the app (needs Chromium)
 	$(BIN)/python -m pytest -m browser
 
-screenshots: $(READY)  ## the README's pictures of map and mixer, of the model `general` and real drum kits
+screenshots: $(READY)  ## the guides' pictures of map, mixer and instrument, of the model `general` and real drum kits
 	$(BIN)/python notebooks/screenshots.py --out docs
 
 wheel: $(READY)  ## the wheel in a new environment (needs an index of packages)

@@ -1,7 +1,8 @@
 """The README's pictures, taken of the real thing: `python notebooks/screenshots.py --out docs`.
 
 `vaelab app` serves a model that ships and a folder of real sounds; Chromium opens the page, clicks beside the points of
-the map, mixes, and takes the pictures. Exit status: 0 done, 1 something is missing or did not come.
+the map, mixes, and takes the pictures of map, mixer and instrument. Exit status: 0 done, 1 something is missing or did
+not come.
 """
 
 import argparse
@@ -20,6 +21,16 @@ KITS = Path("/usr/share/hydrogen/data/drumkits")
 MIXED = 3  # sounds
 MINUTE = 60_000  # milliseconds
 PLACE = {"x": 0.42, "y": 0.5}  # of the canvas: where a sound is decoded
+WAYS = (["ArrowUp"] * 4, ["ArrowRight"] * 6, ["ArrowDown"] * 7)  # from sound to sound of a mix
+DARK = """() => {
+    document.documentElement.style.setProperty('--jp-ui-font-color1', '#eee');
+    document.body.style.background = '#111';
+    for (const part of document.querySelectorAll('body *')) {
+        if (part.contains(document.querySelector('.vaelab-instrument'))) part.style.background = '#111';
+    }
+    document.body.style.setProperty('--jp-ui-font-color1', '#eee');
+    document.body.dataset.jpThemeLight = 'false';
+}"""  # the page as a dark theme has it
 BROWSER = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
 
 
@@ -40,19 +51,25 @@ def main() -> int:
         return 1
     files = found[:: len(found) // MIXED][:MIXED]
     options.out.mkdir(parents=True, exist_ok=True)
-    with served(options.model, options.library_dir, files) as address, sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER)
-        page = browser.new_page(viewport={"width": 1100, "height": 1600})
-        page.goto(address, timeout=10 * MINUTE)  # it comes when all sounds are embedded
-        take(page, options.out)
+        for arguments, size, take in (
+            (files, (1100, 1600), take_both),
+            (["--instrument"], (1240, 900), take_instrument),
+        ):
+            with served(options.model, options.library_dir, arguments) as address:
+                page = browser.new_page(viewport=dict(zip(("width", "height"), size, strict=True)))
+                page.goto(address, timeout=10 * MINUTE)  # it comes when all sounds are embedded
+                take(page, options.out)
+                page.close()
         browser.close()
     return 0
 
 
 @contextmanager
-def served(model: str, library: Path, files: list[Path]):
+def served(model: str, library: Path, arguments: list[str | Path]):
     """The address of the app, with its token."""
-    command = [sys.executable, "-m", "vaelab.cli", "app", model, *files, "--library-dir", library, "--no-browser"]
+    command = [sys.executable, "-m", "vaelab.cli", "app", model, *arguments, "--library-dir", library, "--no-browser"]
     server = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
     try:
         for line in server.stdout:
@@ -65,7 +82,7 @@ def served(model: str, library: Path, files: list[Path]):
         server.wait()
 
 
-def take(page: Page, out: Path) -> None:
+def take_both(page: Page, out: Path) -> None:
     """Click beside the points, wait for the sound and its picture, and keep map and mixer."""
     shown = page.locator(".widget-vbox:has(> .vaelab-map)").first
     shown.wait_for(timeout=10 * MINUTE)
@@ -83,6 +100,33 @@ def take(page: Page, out: Path) -> None:
     mixer.locator(".widget-slider .noUi-handle").nth(1).press("ArrowLeft")
     page.wait_for_timeout(3000)
     mixer.screenshot(path=out / "mixer.png")
+
+
+def take_instrument(page: Page, out: Path) -> None:
+    """Mix three sounds by keys, drag the mark, decode a place, and keep the surface, light and dark."""
+    shown = page.locator(".vaelab-instrument").first
+    stage, pads = shown.locator(".vaelab-stage").first, shown.locator(".vaelab-pad:enabled")
+    stage.wait_for(timeout=10 * MINUTE)
+    stage.focus()
+    for number, way in enumerate(WAYS):
+        for key in way:
+            page.keyboard.press(key)
+            page.wait_for_timeout(500)
+        page.keyboard.press("Enter")
+        pads.nth(number).wait_for(timeout=5 * MINUTE)
+    box = stage.bounding_box()
+    x, y = shown.evaluate("part => part.dataset.mark.split(',').map(Number)")
+    page.mouse.move(box["x"] + x, box["y"] + y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + x - 25, box["y"] + y - 12, steps=4)
+    page.mouse.up()
+    pads.nth(len(WAYS)).wait_for(timeout=5 * MINUTE)
+    page.keyboard.press(" ")
+    page.wait_for_timeout(4000)
+    shown.screenshot(path=out / "instrument.png")
+    page.evaluate(DARK)
+    page.wait_for_timeout(1000)
+    shown.screenshot(path=out / "instrument_dark.png")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from vaelab import cli, model
 from vaelab.cli import app
 from vaelab.library import umap_map
 from vaelab.models import checkpoint
+from vaelab.ui.instrument import Instrument
 from vaelab.ui.mixer import Mixer
 from vaelab.ui.soundmap import SoundMap
 
@@ -34,12 +35,13 @@ def run(capsys, *arguments):
 
 @pytest.fixture
 def wish(path, sounds, tmp_path, monkeypatch):
-    def wish(library):
+    def wish(library, instrument=False):
         wishes = {
             "model": str(path),
             "files": [str(sounds / "kick" / "kick_0001.wav")],
             "folder": "generated",
             "place": str(tmp_path),
+            "instrument": instrument,
         }
         monkeypatch.setenv(app.WISHES, json.dumps({**wishes, "library": library}))
         return app.page()
@@ -64,6 +66,16 @@ def test_the_map_above_the_mixer_with_one(wish, sounds, monkeypatch):
     assert len(page.coordinates) == 6
     assert page.children[-1] is page.mixer
     assert page.mixer.worker.wait(SECONDS)
+
+
+def test_the_instrument_in_place_of_both(wish, path, sounds, monkeypatch, capsys):
+    monkeypatch.setattr(umap_map, "fit_umap", lambda embeddings, *_: embeddings[:, :2])
+    page = wish(str(sounds / "tom"), instrument=True)
+    assert isinstance(page, Instrument)
+    assert len(page.coordinates) == 6
+    for others in ([], ["kick.wav", "--library-dir", "."]):
+        status, _, err = run(capsys, "app", str(path), *others, "--instrument")
+        assert (status, "expected --library-dir and no FILE with --instrument" in err) == (1, True)
 
 
 def test_it_listens_on_this_machine_only_and_asks_for_a_token(tmp_path):

@@ -1,4 +1,4 @@
-"""Mixer and map as a web page for people who want no notebook: Voila on localhost alone, behind a token."""
+"""Mixer and map, or the instrument, as a web page for people without a notebook: Voila on localhost, behind a token."""
 
 import importlib.util
 import json
@@ -42,16 +42,22 @@ def serve(
     folder: str | os.PathLike = "generated",
     port: int | None = None,
     browser: bool = True,
+    *,
+    instrument: bool = False,
 ) -> None:
     """Serve the page until it is stopped, by Ctrl-C or SIGTERM; its address, with the token, is printed.
 
     The page is made of `model` (a logdir, a model file, or the name of a shipped model), the mixer's first sounds, and
-    a folder of sounds for the map and for similar sounds; what is made there is saved in `folder`.
+    a folder of sounds for the map and for similar sounds; what is made there is saved in `folder`. With `instrument`
+    it is the instrument, which needs the library and takes no other sounds.
 
     Raises:
-        AppError: Voila is not installed, or does not start; or the library cannot be laid out.
+        AppError: The instrument without a library or with files; Voila is not installed, or does not start; or the
+            library cannot be laid out.
         CheckpointError: No such model.
     """
+    if instrument and (library_dir is None or audio_files):
+        raise AppError("app: expected --library-dir and no FILE with --instrument: its sounds are those of the library")
     if importlib.util.find_spec("voila") is None:
         raise AppError("app: expected voila, found none; install it with: pip install 'vaelab[app]'")
     port, token = port or _free_port(), secrets.token_urlsafe(24)
@@ -64,6 +70,7 @@ def serve(
         "files": [os.path.abspath(path) for path in audio_files],
         "library": None if library_dir is None else os.path.abspath(library_dir),
         "folder": str(folder),
+        "instrument": instrument,
         "place": os.getcwd(),
     }
     with _terminating(), tempfile.TemporaryDirectory(prefix="vaelab-app-") as place:
@@ -99,16 +106,18 @@ def _terminating() -> Iterator[None]:
 
 
 def page():
-    """Build the page's content from the settings of `serve`: the mixer, and above it the map if there is a library."""
+    """Build the page's content from the settings of `serve`: the mixer with the map of a library, or the instrument."""
     from vaelab.library import umap_map
     from vaelab.models import devices
     from vaelab.play import SoundSampleTool
-    from vaelab.ui import Mixer, SoundMap
+    from vaelab.ui import Instrument, Mixer, SoundMap
 
     devices.cache_compilations()
     wishes = json.loads(os.environ[WISHES])
     os.chdir(wishes["place"])
     tool = SoundSampleTool(wishes["model"], library_dir=wishes["library"])
+    if wishes["instrument"]:
+        return Instrument(tool, folder=wishes["folder"])
     mixer = Mixer(tool, wishes["files"], wishes["folder"])
     if tool.library is None:
         return mixer

@@ -338,6 +338,7 @@ def _app_options(command) -> None:
     command.add_argument("--library-dir", metavar="DIR", help="sounds for the map and for similar ones")
     command.add_argument("--out-dir", default="generated", metavar="DIR", help="where sounds are saved")
     command.add_argument("--port", type=_positive, help="of localhost (default: a free one)")
+    command.add_argument("--instrument", action="store_true", help="map, mix, sound and pads on one surface")
     command.add_argument("--no-browser", action="store_true", help="only print the address")
 
 

@@ -286,4 +286,12 @@ def open_app(options) -> None:
     from vaelab.cli.app import serve
 
     folder = options.out_dir
-    serve(options.model, options.files, options.library_dir, folder, options.port, not options.no_browser)
+    serve(
+        options.model,
+        options.files,
+        options.library_dir,
+        folder,
+        options.port,
+        not options.no_browser,
+        instrument=options.instrument,
+    )

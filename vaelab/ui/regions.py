@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-NEAR = 12  # sounds around each that are counted
+NEAR = 12  # sounds around each that are counted, at most
 FEWEST = 5  # sounds of a group that has a region
 MOST_OF = 0.6  # of the sounds around a region's middle that are of its group
 
@@ -28,19 +28,21 @@ def regions(coordinates: np.ndarray, names: Sequence[str | None]) -> list[Region
     if not members:
         return []
     _, near = cKDTree(points).query(points, min(NEAR, len(points)))
-    numbers = np.full(len(points), -1)
-    for number, rows in enumerate(members.values()):
-        numbers[rows] = number
-    alike = (numbers[near] == numbers[:, None]).mean(axis=1)
     clear = []
     for name, rows in members.items():
-        purest = rows[alike[rows] == alike[rows].max()]
-        away = np.linalg.norm(points[purest] - np.median(points[purest], axis=0), axis=1)
-        best = purest[np.argmin(away)]
-        if alike[best] >= MOST_OF:
-            middle = points[near[best][numbers[near[best]] == numbers[best]]].mean(axis=0)
-            clear.append((-alike[best], -len(rows), Region(name, *map(float, middle))))
+        own = np.isin(near[rows, : len(rows)], rows)  # of a small group, as many neighbours as it has sounds
+        shares = own.mean(axis=1)
+        purest = np.flatnonzero(shares == shares.max())
+        best = purest[_midst(points[rows[purest]])]
+        if shares[best] >= MOST_OF:
+            middle = points[near[rows[best], : len(rows)][own[best]]].mean(axis=0)
+            clear.append((-shares[best], -len(rows), Region(name, *map(float, middle))))
     return [region for *_, region in sorted(clear)]
+
+
+def _midst(points: np.ndarray) -> int:
+    """The number of the point (n, 2) in the midst of all."""
+    return int(np.argmin(np.linalg.norm(points - np.median(points, axis=0), axis=1)))
 
 
 def _members(names: Sequence[str | None]) -> dict[str, np.ndarray]:
