@@ -165,15 +165,32 @@ def test_names_that_are_not_utf8_survive_the_manifest(tmp_path):
     assert entry.label == r"\xff\xfe"
 
 
-def test_links_to_files_are_followed_and_those_to_folders_named(tmp_path):
+def test_links_are_followed_once_and_never_in_circles(tmp_path):
+    """A link's name is a class; what is searched already, or lies around, is named and not entered again."""
     root = put(tmp_path / "in", "a/1.wav", "b/2.wav")
-    put(tmp_path / "elsewhere", "3.wav", start=9)
-    (root / "a/back").symlink_to(root, target_is_directory=True)
-    (root / "out").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    (root / "3.wav").symlink_to(tmp_path / "elsewhere/3.wav")
-    assert [str(path.relative_to(root)) for path in sound_files(root)] == ["3.wav", "a/1.wav", "b/2.wav"]
-    made = make(root, tmp_path / "out")
-    assert {skip["path"] for skip in made.skipped} == {"a/back", "out"}
+    elsewhere = put(tmp_path / "elsewhere", "3.wav", "deep/4.wav", start=9)
+    (root / "3.wav").symlink_to(elsewhere / "3.wav")
+    (root / "out").symlink_to(elsewhere, target_is_directory=True)
+    circles = {
+        root / "a/back": root,
+        root / "again": elsewhere,
+        root / "part": elsewhere / "deep",
+        root / "sibling": root / "b",
+        elsewhere / "deep/back": root / "a",
+        elsewhere / "deep/up": elsewhere,
+        elsewhere / "top": tmp_path.parent,
+        root / "disk": Path("/"),
+    }
+    for link, target in circles.items():
+        link.symlink_to(target, target_is_directory=True)
+    names = [str(path.relative_to(root)) for path in sound_files(root)]
+    assert names == ["3.wav", "a/1.wav", "again/3.wav", "again/deep/4.wav", "b/2.wav"]
+    made = make(root, tmp_path / "out", classes=True)
+    reasons = {skip["path"]: skip["reason"] for skip in made.skipped}
+    named = [path for path, reason in reasons.items() if "searched anyway, or around it" in reason]
+    assert len(named) == len(circles)
+    assert len(made.entries) == 4
+    assert made.class_names == ("a", "again", "b")
 
 
 def test_folders_that_cannot_be_listed_are_named(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from vaelab.progress import progress_bar
 LABELS = ("folder", "hydrogen-instrument", "hydrogen-kit")
 APPLE_DOUBLE = b"\0\5\x16\7"  # the first bytes of `._NAME`, beside NAME on disks that are not macOS's own
 SYSTEM_FOLDERS = ("__MACOSX", "@eaDir")  # of archives made by macOS, and of Synology's disk stations
+LEADS_NOWHERE = "expected a file, found a link that leads nowhere"
 EXAMINED_TOGETHER = 64  # files per message to a worker
 
 
@@ -89,11 +90,11 @@ def _examined(
 def candidates(root: Path) -> Iterator[tuple[str, str | None]]:
     """Each thing below a folder with a sound's name: its relative path, and the reason if it cannot be used.
 
-    Links to folders are named too, whatever they are called, as sounds may be behind them, and so are folders that
-    cannot be listed. Links to files are followed wherever they lead, and links to folders are not, so that there are no
-    circles. What systems leave beside sounds under their names, such as `._kick.wav`, is not named.
+    Links are followed wherever they lead; those to folders once each, and never to what is searched anyway or to a
+    folder around it, so that there are no circles. These are named, whatever they are called, and so are folders that
+    cannot be listed. What systems leave beside sounds under their names, such as `._kick.wav`, is not named.
     """
-    waiting = [""]
+    waiting, searched = [""], [Path(os.path.realpath(root))]
     while waiting:
         folder = waiting.pop()
         try:
@@ -108,9 +109,16 @@ def candidates(root: Path) -> Iterator[tuple[str, str | None]]:
             if _is_left_by_system(item):
                 continue
             sounding = item.name.lower().endswith(audio.EXTENSIONS)
-            if item.is_symlink():
-                if sounding or os.path.isdir(item.path):
-                    yield path, _link_reason(item.path)
+            if item.is_symlink() and os.path.isdir(item.path):
+                target = Path(os.path.realpath(item.path))
+                if any(target.is_relative_to(other) or other.is_relative_to(target) for other in searched):
+                    yield path, "expected a file, found a link to a folder that is searched anyway, or around it"
+                else:
+                    searched.append(target)
+                    folders.append(path)
+            elif item.is_symlink():
+                if sounding:
+                    yield path, None if os.path.exists(item.path) else LEADS_NOWHERE
             elif item.is_dir(follow_symlinks=False):
                 folders.append(path)
                 if sounding:
@@ -131,14 +139,6 @@ def _is_left_by_system(item: os.DirEntry) -> bool:
             return file.read(len(APPLE_DOUBLE)) == APPLE_DOUBLE
     except OSError:
         return False  # the scan says why it cannot be read
-
-
-def _link_reason(path: str) -> str | None:
-    if os.path.isdir(path):
-        return "expected a file, found a link to a folder; name that folder too if it is meant"
-    if not os.path.exists(path):
-        return "expected a file, found a link that leads nowhere"
-    return None
 
 
 class _Kits:
