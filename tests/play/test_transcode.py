@@ -8,7 +8,8 @@ import pytest
 import vaelab
 from vaelab import SoundSampleTool, audio, data, slicing, training
 from vaelab.audio import Sound, built_in_tape, synth
-from vaelab.datasets import segments
+from vaelab.config import SliceConfig
+from vaelab.datasets import cutting, segments
 from vaelab.datasets.segments import CutError
 from vaelab.play import levels, transcode
 from vaelab.play.checks import ToolError
@@ -96,6 +97,13 @@ def test_a_long_segment_is_remade_whole(tool, folder):
         np.pad(transcode._joint(100, 25, index > 0, index < 3), (75 * index, 75 * (3 - index))) for index in range(4)
     )
     np.testing.assert_allclose(gains, 1, atol=1e-6)
+
+
+def test_windows_that_overlap_are_refused(tool, place, tmp_path):
+    """Each moment of the tape would be heard several times."""
+    cutting.cut_tape(place / "t.wav", tmp_path / "windows", SliceConfig(hop_seconds=1.0))
+    with pytest.raises(CutError, match="expected segments one after the other, found windows that overlap"):
+        transcode.transcode(tool, tmp_path / "windows")
 
 
 @pytest.mark.parametrize("relatives", [False, True])

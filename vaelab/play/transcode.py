@@ -1,6 +1,7 @@
 """A tape played again by other sounds, in its own time: its model's, or its relatives' in a library."""
 
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from vaelab.text import printable, timecode
 
 OVERLAP = 0.25  # of the clips that a long segment is remade of
 DETAIL = 0.5  # a segment at 1 would be itself
+TOUCHING_S = 0.01  # that segments may overlap by
 FADE_S = 0.005  # at the end of each sound
 
 
@@ -49,7 +51,7 @@ def transcode(
         then the relatives; "played" says when each segment begins, in seconds, and what replaces it.
 
     Raises:
-        CutError: The folder holds no cut tape, or no sound begins in the stretch.
+        CutError: The folder holds no cut tape, or one cut into windows, or no sound begins in the stretch.
         ToolError: Relatives, but the tool has no library; a detail that does not fit.
         AudioError: A segment or a relative cannot be read.
     """
@@ -63,6 +65,11 @@ def transcode(
         raise CutError(
             f"{printable(folder)}: expected segments as files from {timecode(start)} to "
             f"{timecode(start + seconds)}, found none"
+        )
+    if sum(later.start < earlier.end - TOUCHING_S for earlier, later in pairwise(chosen)) > len(chosen) / 2:
+        raise CutError(
+            f"{printable(folder)}: expected segments one after the other, found windows that overlap, of which each "
+            "moment would be heard several times; slice the tape into another folder without --hop-seconds"
         )
     sources = [{**provenance.source(folder / part.path), "seconds": part.seconds} for part in chosen]
     played: list[dict[str, Any]] = [{"at": part.start - start, "by": "model"} for part in chosen]
