@@ -547,3 +547,17 @@ def test_a_table_and_a_picture_replace_nothing(here, classes, capsys, sounds):
         assert (here / name).read_bytes() == b"mine"
     assert run(capsys, "classify", sounds / "kick", "--model", classes, "--out-file", "mine.csv", "--overwrite")[0] == 0
     assert (here / "mine.csv").read_text().startswith("file,class")
+
+
+def test_a_tiny_training_says_nothing_but_its_own(tiny, tmp_path):
+    """No library's warnings, such as joblib's of folders that its workers left, on the way from sounds to a model."""
+    vaelab, place = [sys.executable, "-W", "always::UserWarning", "-m", "vaelab.cli"], ["--home", str(tmp_path / "d")]
+    (tmp_path / "c.json").write_text(json.dumps(tiny.to_dict()))
+    training = ["--logdir", str(tmp_path / "m"), "--dataset", "T", "--config", str(tmp_path / "c.json")]
+    for command in (
+        ["synth", "--out-dir", str(tmp_path / "s"), "--per-class", "2"],
+        ["make-dataset", "--data-dir", str(tmp_path / "s"), "--dataset-name", "T", "--classes", *place],
+        ["train", *training, "--num-steps", "10", *place],
+    ):
+        finished = subprocess.run([*vaelab, *command], capture_output=True, text=True, timeout=300, check=True)
+        assert finished.stderr == ""

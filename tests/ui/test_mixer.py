@@ -201,6 +201,14 @@ def test_similar_sounds_of_the_library_are_added(searching, files, tmp_path):
         assert mixer.target.value == 1
 
 
+def test_similar_adds_no_sound_that_is_there_by_a_relative_path(searching, files, sounds, tmp_path, monkeypatch):
+    monkeypatch.chdir(sounds)
+    mixer = Mixer(searching, ["kick/kick_0001.wav"], folder=tmp_path, sync=True)
+    mixer.similar.click()
+    places = [mixer.rows[0].channel.path.resolve(), *(row.channel.path for row in mixer.rows[1:])]
+    assert len(places) == len(set(places)) == 1 + SIMILAR
+
+
 def test_similar_looks_around_the_stretch_that_is_mixed(searching, files, sounds, tmp_path):
     """A long file is mixed from its offset, and what is similar to its beginning is something else."""
     long, second = tmp_path / "long.wav", sounds / "clap" / "clap_0003.wav"

@@ -188,3 +188,18 @@ def test_letters_of_other_scripts_are_drawn_where_a_font_has_them(fonts, tmp_pat
 def drawn(name, folder):
     plots.confusion(np.eye(2, dtype=int), [name, "b"]).savefig(folder / "a.png", metadata={"Software": None})
     return (folder / "a.png").read_bytes()
+
+
+@pytest.mark.parametrize(("count", "named"), [(5, 5), (120, 120), (144, 144), (400, 144)])
+def test_the_legend_of_a_map_stays_in_the_picture(count, named):
+    """In columns, so that all of 120 folders are named; the last line counts those of 400 that are not."""
+    labels = [f"a folder {number:03d}" for number in range(count)]
+    figure = plots.latent_map(np.random.default_rng(0).standard_normal((count, 2)), labels)
+    figure.draw_without_rendering()
+    legend = figure.axes[0].get_legend()
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert len(texts) == named
+    assert texts[-1] == ("and 257 more" if count == 400 else labels[-1])
+    assert legend.get_window_extent().y0 >= 0
+    assert legend.get_window_extent().x1 <= figure.bbox.x1
+    assert figure.axes[0].get_window_extent().width > 300

@@ -36,6 +36,8 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F
 LONGEST_NAME = 28
 COLUMNS = 2400  # of the picture of a tape
 NO_LABEL = "(no class)"
+NAMES_BELOW, NAMED = 24, 144  # each other in a legend of a map, and in all of it
+COLUMN_INCHES = 1.6  # of such a legend
 SOUND_COLOURS = "magma"
 FREQUENCIES = {200: "200", 1000: "1k", 3000: "3k", 10000: "10k"}  # ticks, Hz
 SCRIPTS = (  # fonts of systems and distributions for letters that matplotlib's own lacks, of which some are installed
@@ -181,7 +183,19 @@ def latent_map(coordinates: np.ndarray, labels: Sequence[str | None]) -> Picture
         drawn.append((points, NO_LABEL if name is None else plain(name)))
     if names:
         handles, titles = zip(*drawn, strict=True)
-        axes.legend(handles, titles, bbox_to_anchor=(1.01, 1), loc="upper left", fontsize=8, frameon=False)
+        if len(titles) > NAMED:
+            titles = [*titles[: NAMED - 1], f"and {len(titles) - NAMED + 1} more"]
+        columns = -(-len(titles) // NAMES_BELOW)
+        axes.legend(
+            handles[: len(titles)],
+            titles,
+            bbox_to_anchor=(1.01, 1),
+            loc="upper left",
+            fontsize=8,
+            frameon=False,
+            ncols=columns,
+        )
+        axes.figure.set_figwidth(axes.figure.get_figwidth() + COLUMN_INCHES * (columns - 1))
     axes.margins(x=0.1)
     _write_regions(axes, regions(coordinates, labels))
     return figure
