@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +86,9 @@ def generate(options) -> None:
     from vaelab import audio
 
     audio.check_format(options.out_file, getattr(options, "bits", 16))
-    from vaelab.play import SoundSampleTool, outputs
+    from vaelab.play import outputs
 
-    tool = SoundSampleTool(options.model)
+    tool = _tool(options.model)
     settings = _keywords(tool.generate, options)
     if not settings.get("audio_files"):
         settings["audio_files"] = None
@@ -125,9 +125,9 @@ def transcode_tape(options) -> None:
     cut = segments.read(options.folder)
     sources = [cut.path, *(Path(options.folder) / part.path for part in cut.segments if part.path)]
     audio.check_writable(options.out_file, options.bits, sources, overwrite=options.overwrite)
-    from vaelab.play import SoundSampleTool, transcode
+    from vaelab.play import transcode
 
-    tool = SoundSampleTool(options.model, options.library_dir, home=options.home)
+    tool = _tool(options.model, options.library_dir, home=options.home)
     settings = _keywords(transcode.transcode, options)
     sound = transcode.transcode(tool, relatives=options.library_dir is not None, progress=True, **settings)
     path = sound.save(options.out_file, bits=options.bits, overwrite=options.overwrite)
@@ -141,10 +141,9 @@ def transcode_tape(options) -> None:
 def find_similar(options) -> None:
     """The sounds of a folder nearest to one."""
     from vaelab.cli import tables
-    from vaelab.play import SoundSampleTool
 
     how = {"library_hop_seconds": options.hop_seconds, "home": options.home, "progress": not options.json}
-    tool = SoundSampleTool(options.model, options.library_dir, **how)
+    tool = _tool(options.model, options.library_dir, **how)
     target = options.files if len(options.files) > 1 or options.weights else options.files[0]
     similar = tool.find_similar(target, **_keywords(tool.find_similar, options))
     rows = [
@@ -158,13 +157,12 @@ def classify(options) -> None:
     """Classes of sounds, and how well the model knows them."""
     from vaelab import audio
     from vaelab.cli import tables
-    from vaelab.play import SoundSampleTool
     from vaelab.text import printable
 
     if options.out_file:
         tables.check_csv(options.out_file)
         audio.check_free(options.out_file, overwrite=options.overwrite)
-    tool = SoundSampleTool(options.model)
+    tool = _tool(options.model)
     rows = tables.classes(tool, options.files)
     if options.out_file:
         rows = list(rows)
@@ -196,6 +194,16 @@ def unpack(options) -> None:
     from vaelab.datasets import unpacking
 
     print(unpacking.unpack(**_keywords(unpacking.unpack, options)).report(options.out_dir))
+
+
+def _tool(*arguments: Any, **settings: Any) -> Any:
+    """A `SoundSampleTool`; what it compiles is kept for the next command, where the user's cache can be written."""
+    from vaelab.models import devices
+    from vaelab.play import SoundSampleTool
+
+    with suppress(OSError, RuntimeError):  # a user without a home, or with one that cannot be written
+        devices.cache_compilations()
+    return SoundSampleTool(*arguments, **settings)
 
 
 def _keywords(function: Callable, options) -> dict[str, Any]:
@@ -266,13 +274,12 @@ def draw_map(options) -> None:
     """A picture of a library."""
     from vaelab import audio, files
     from vaelab.library import umap_map
-    from vaelab.play import SoundSampleTool
     from vaelab.ui import plots
 
     if Path(options.out_file).suffix.lower() not in (".png", ".pdf", ".svg"):
         raise OSError(f"{options.out_file}: expected a name in .png, .pdf or .svg")
     audio.check_free(options.out_file, overwrite=options.overwrite)
-    library = SoundSampleTool(options.model, library_dir=options.library_dir, home=options.home).library
+    library = _tool(options.model, library_dir=options.library_dir, home=options.home).library
     coordinates = umap_map.map_coordinates(library, seed=options.seed, neighbors=options.neighbors)
     folders = [os.path.relpath(path.parent, options.library_dir) for path in library.files]
     picture = plots.latent_map(coordinates, [None if folder == "." else folder for folder in folders])
