@@ -1,6 +1,8 @@
 """The instrument by asking what the browser asks: what is heard, mixed, set by a place, undone, put on pads, saved."""
 
 import shutil
+import threading
+import time
 
 import jax
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 import vaelab
 from vaelab import audio, model
+from vaelab.audio import Sound
 from vaelab.datasets import hydrogen
 from vaelab.models import checkpoint
 from vaelab.play import SoundSampleTool
@@ -203,3 +206,29 @@ def test_hostile_names_are_text(shown, tool):
     for text in [shown.title, shown.status, *(source["title"] for source in shown.sources), *pad_titles(shown)]:
         assert "\n" not in text
         text.encode("utf-8")
+
+
+def test_no_change_is_lost_between_threads(shown, monkeypatch):
+    """The worker sends sounds while the page's thread sends weights: each reaches the page."""
+    sent = []
+
+    def send(key=None):
+        sent.extend([key] if isinstance(key, str) else list(key or ()))
+        time.sleep(0.001)  # as large messages take
+
+    monkeypatch.setattr(shown, "send_state", send)
+    sounds = [Sound(np.full(10, number / 100, np.float32), 8000) for number in range(1, 61)]
+
+    def play():
+        for sound in sounds:
+            shown.hear(sound, f"{sound.samples[0]}")
+            shown.status = f"{sound.samples[0]}"
+
+    player = threading.Thread(target=play)
+    player.start()
+    for number in range(60):
+        with shown.hold_sync():
+            shown.sources, shown.mixed = [{"weight": number}], {"at": [number, number]}
+    player.join()
+    counts = {name: sent.count(name) for name in ("samples", "title", "turn", "status", "sources", "mixed")}
+    assert counts == dict.fromkeys(counts, 60)

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 
-import anywidget
 import numpy as np
 import traitlets
 from matplotlib import colormaps
@@ -13,6 +12,7 @@ from vaelab.text import printable
 from vaelab.ui import scripts
 from vaelab.ui.palette import UNKNOWN, look
 from vaelab.ui.regions import regions
+from vaelab.ui.threads import SharedWidget
 
 STEPS = 64  # of a scale
 MOST_GROUPS = 250
@@ -20,7 +20,7 @@ NO_NAME, OTHERS = "(none)", "(others)"
 BEYOND = (2, 98)  # percentiles: a few odd sounds must not take all of a scale
 
 
-class MapView(anywidget.AnyWidget):
+class MapView(SharedWidget):
     """A canvas of points; group 0 is for sounds without a name or a value."""
 
     _esm = scripts.joined("map")

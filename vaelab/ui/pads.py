@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import anywidget
 import numpy as np
 import traitlets
 
@@ -12,11 +11,12 @@ from vaelab.datasets import kits
 from vaelab.text import printable
 from vaelab.ui import scripts
 from vaelab.ui.controls import failing, free
+from vaelab.ui.threads import SharedWidget
 
 PADS = 16
 
 
-class Pads(anywidget.AnyWidget):
+class Pads(SharedWidget):
     """The last `PADS` sounds, each on a pad of its own until the newest takes the place of the oldest.
 
     They live in the kernel, so that a page that is loaded again shows and plays them.

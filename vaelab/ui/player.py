@@ -1,6 +1,5 @@
 """The player of the widgets: one sound with its waveform and spectrogram, heard in the browser (`static/`)."""
 
-import anywidget
 import numpy as np
 import traitlets
 
@@ -9,9 +8,10 @@ from vaelab.audio import Sound
 from vaelab.config import AudioConfig
 from vaelab.text import printable
 from vaelab.ui import plots, scripts
+from vaelab.ui.threads import SharedWidget
 
 
-class Player(anywidget.AnyWidget):
+class Player(SharedWidget):
     """Plays one sound at a time; the browser reports nothing back but `loop`."""
 
     _esm = scripts.joined("player")
