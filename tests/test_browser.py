@@ -353,7 +353,7 @@ def test_instrument_in_lab(page, folder):
         page.keyboard.press(key)
     shown.locator(".vaelab-source").nth(1).wait_for(timeout=MINUTE)
     shown.locator(".vaelab-pad:enabled").nth(1).wait_for(timeout=MINUTE)
-    for key in ("d", "d", "q", "w", "a", "z", " "):
+    for key in ("d", "d", "x", "b", "q", "w", "a", "z", " "):
         page.keyboard.press(key)
         page.wait_for_timeout(300)
     shown.locator(".vaelab-pads[data-pad-plays='2']").wait_for(timeout=MINUTE)

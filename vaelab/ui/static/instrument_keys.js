@@ -4,10 +4,10 @@
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const WRITES = "input:not([type=range]):not([type=checkbox]), select, textarea";
 
-export function handleKey(event, { map, pads, ask, count }) {
+export function handleKey(event, target, { map, pads, ask, count }) {
   // Tells whether the key meant something; `count` is the number of sources.
-  const { key, target } = event;
-  if (event.ctrlKey || event.metaKey || event.altKey || target.matches(WRITES)) return false;
+  const { key } = event;
+  if (target.matches(WRITES)) return false;
   if (ARROWS[key] && !target.matches("input")) return step(map, ask, ARROWS[key]);
   if ((key === " " || key === "Enter") && target.matches("button, input")) return false; // they press it
   if (key === "Enter") return map.cursor >= 0 && acted(ask({ kind: "add", index: map.cursor }));

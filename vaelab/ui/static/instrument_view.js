@@ -5,7 +5,7 @@ import { MapView } from "./map_view.js";
 import { MixPanel } from "./mix_panel.js";
 import { isOnMark, paintMix } from "./mix_marks.js";
 import { PadsView } from "./pads_view.js";
-import { element, isDark, listen } from "./page.js";
+import { element, isDark, keysWithin, listen } from "./page.js";
 import { SoundView } from "./sound_view.js";
 
 const SURFACE_HELP = "click: hear · drag a point into the mix · drag ◆: weights · click beside: decode · drag: move · wheel: zoom";
@@ -15,7 +15,6 @@ export class InstrumentView {
   constructor(engine, model, el) {
     Object.assign(this, { model, el });
     el.classList.add("vaelab-instrument");
-    el.dataset.lmSuppressShortcuts = "true"; // in JupyterLab letters are commands on cells
     this.surface = element("div", "vaelab-surface", el);
     const part = (name, label) => element("section", `vaelab-part-${name}`, this.surface, { ariaLabel: label });
     this.parts = { map: part("map", "map"), sound: part("sound", "sound"), mix: part("mix", "mix"), pads: part("pads", "pads") };
@@ -45,15 +44,14 @@ export class InstrumentView {
 
   listen() {
     const { el, model } = this;
-    const key = (event) => {
-      const parts = { map: this.map, pads: this.pads, ask: this.ask, count: model.get("sources").length };
-      if (handleKey(event, parts)) (event.preventDefault(), event.stopPropagation());
-    };
+    const release = keysWithin(el, (event, target) => {
+      const count = model.get("sources").length;
+      return handleKey(event, target, { map: this.map, pads: this.pads, ask: this.ask, count });
+    });
     const click = (event) => {
       // After a click on a button, keys are for the map again; one who tabs stays where he is.
       if (event.detail && !event.target.closest("input, select, label")) this.map.stage.focus({ preventScroll: true });
     };
-    el.addEventListener("keydown", key);
     el.addEventListener("click", click);
     const redraw = () => this.map.redraw();
     const silent = listen(model, {
@@ -62,7 +60,7 @@ export class InstrumentView {
       "change:sources": redraw,
       "change:mixed": redraw,
     });
-    return () => (silent(), el.removeEventListener("keydown", key), el.removeEventListener("click", click));
+    return () => (silent(), release(), el.removeEventListener("click", click));
   }
 
   show() {

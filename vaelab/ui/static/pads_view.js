@@ -59,8 +59,8 @@ export class PadsView {
 
   key(event) {
     // Plays the pad of a key; tells whether it is one.
-    const number = event.ctrlKey || event.metaKey || event.altKey ? -1 : PAD_KEYS.indexOf(event.key.toLowerCase());
-    if (number < 0 || event.key.length !== 1) return false;
+    const number = event.key.length === 1 ? PAD_KEYS.indexOf(event.key.toLowerCase()) : -1;
+    if (number < 0) return false;
     if (!event.repeat) this.play(number);
     return true;
   }

@@ -32,3 +32,16 @@ export function listen(model, calls) {
   for (const [name, call] of Object.entries(calls)) model.on(name, call);
   return () => Object.entries(calls).forEach(([name, call]) => model.off(name, call));
 }
+
+export function keysWithin(el, handle) {
+  // Keys pressed within an element, before the page has them: in JupyterLab letters are commands on cells. Those with
+  // Ctrl, Alt or Meta stay the page's. `handle(event, target)` tells whether a key meant something.
+  const listener = (event) => {
+    const target = event.composedPath()[0];
+    if (event.ctrlKey || event.metaKey || event.altKey || !el.contains(target)) return;
+    event.stopPropagation();
+    if (handle(event, target)) event.preventDefault();
+  };
+  window.addEventListener("keydown", listener, true);
+  return () => window.removeEventListener("keydown", listener, true);
+}
