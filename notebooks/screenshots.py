@@ -12,12 +12,15 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Page, sync_playwright
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout: what real sounds are is written in experiments
+
+from experiments.common.real_sounds import HYDROGEN, KITS
 from vaelab import data
 
-KITS = Path("/usr/share/hydrogen/data/drumkits")
 MIXED = 3  # sounds
 MINUTE = 60_000  # milliseconds
 PLACE = {"x": 0.42, "y": 0.5}  # of the canvas: where a sound is decoded
@@ -38,9 +41,24 @@ def main() -> int:
     """Take the pictures; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="general", help="of the map and the mixer (default general)")
-    parser.add_argument("--library-dir", type=Path, default=KITS, metavar="DIR", help=f"sounds (default {KITS})")
+    parser.add_argument("--library-dir", type=Path, metavar="DIR", help="sounds (default Hydrogen's drum kits)")
     parser.add_argument("--out", type=Path, default="docs")
     options = parser.parse_args()
+    with TemporaryDirectory() as scratch:
+        options.library_dir = options.library_dir or linked(Path(scratch) / "kits")
+        return take_all(options)
+
+
+def linked(folder: Path) -> Path:
+    """A folder of links to the drum kits of Debian's hydrogen-drumkits, and no others that are installed."""
+    folder.mkdir()
+    for kit in KITS:
+        (folder / kit).symlink_to(HYDROGEN / kit)
+    return folder
+
+
+def take_all(options: argparse.Namespace) -> int:
+    """Take the pictures of a library; returns the exit status."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     found = list(data.sound_files(options.library_dir)) if options.library_dir.is_dir() else []
     if len(found) < MIXED or chromium is None:

@@ -81,7 +81,7 @@ def cut_long_sounds(
 
 
 def groups(entries: Sequence[Entry], tapes: Sequence[dict], places: Mapping[Place, dict]) -> dict[Place, Hashable]:
-    """The group of each sound that one side gets as a whole: its content, or a stretch of a tape whose segments overlap."""
+    """The group of each sound that one side gets whole: its content, or a stretch of a tape whose segments overlap."""
     together: dict[Place, Hashable] = {(entry.root, entry.path): entry.sha256 for entry in entries}
     for tape, of_tape in _by_tape(places).items():
         of_tape.sort(key=lambda place: places[place]["start"])

@@ -227,15 +227,15 @@ class Instrument(MapView, Player, Pads):
         self.worker.submit(job)
 
     def _decode(self, place: tuple[float, float]) -> None:
-        embeddings = self.tool.library.embeddings
+        library = self.tool.library
 
         def job(stopped: Stopped) -> None:
             with failing(self._say, "not decoded", stopped):
-                z, near = umap_map.latent_at(self.coordinates, embeddings, place)
+                z, near = umap_map.latent_at(self.coordinates, library.embeddings, place)
                 sound = self.tool.decode(z[None], detail=1.0)[0]
                 if stopped():
                     return
-                numbers, distances = nearest(embeddings, z, min(NAMED, len(embeddings)))
+                numbers, distances = nearest(library.points, library.probed(z), min(NAMED, len(library)))
                 names = [f"{self._title(row)} ({far:.2f})" for row, far in zip(numbers, distances, strict=True)]
                 self.sound, self.mark = sound, {"at": list(place), "near": near.tolist()}
                 self.hear(sound, f"place near {self._title(numbers[0])}")

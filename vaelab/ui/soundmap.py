@@ -130,16 +130,16 @@ class SoundMap(ipywidgets.VBox):
         self.worker.submit(job)
 
     def _decode(self, place: tuple[float, float]) -> None:
-        autoplay, embeddings = self.autoplay.value, self.tool.library.embeddings
+        autoplay, library = self.autoplay.value, self.tool.library
 
         def job(stopped: Stopped) -> None:
             with self.status.failing("not decoded", stopped):
-                z, near = umap_map.latent_at(self.coordinates, embeddings, place)
+                z, near = umap_map.latent_at(self.coordinates, library.embeddings, place)
                 sound = self.tool.decode(z[None], detail=1.0)[0]
                 if stopped():
                     return
                 self.sound = sound
-                numbers, distances = nearest(embeddings, z, min(NAMED, len(embeddings)))
+                numbers, distances = nearest(library.points, library.probed(z), min(NAMED, len(library)))
                 names = [f"{self._title(number)} ({far:.2f})" for number, far in zip(numbers, distances, strict=True)]
                 self.view.mark = {"at": list(place), "near": near.tolist()}
                 self._hear(sound, f"decoded; nearest: {', '.join(names)}", autoplay, stopped)
