@@ -26,7 +26,7 @@ ROWS = {
     "vaelab": [
         {"cli", "workspace"},
         {"widgets"},
-        {"ui"},
+        {"sharing", "ui"},
         {"play", "training"},
         {"models"},
         {"library"},

@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "datasets": ["cutting", "save_kit"],
         "data": ["load_dataset", "make_dataset"],
         "play": ["SoundSampleTool", "regenerate", "transcode"],
+        "sharing": ["share"],
         "training": ["train"],
         "ui": ["Instrument"],
     },

@@ -335,6 +335,14 @@ def write_dataset(
     return root
 
 
+def is_built_in(path: str | Path) -> bool:
+    """True if a file is a sound of `write_dataset`, sample by sample, as the ground truth of its set says."""
+    path = Path(path)
+    root, kind = path.parent.parent, path.parent.name
+    seed = _seeds(root / TRUTH).get(f"{kind}/{path.name}")
+    return seed is not None and kind in KINDS and _is_built_in(path, kind, seed)
+
+
 def _place(kind: str, index: int, seed: int) -> tuple[str, int]:
     """Path in a set, and seed, of a sound."""
     return f"{kind}/{kind}_{index:04d}.wav", seed * _SEEDS_PER_SET + index

@@ -332,6 +332,22 @@ def _map_options(command) -> None:
     command.add_argument("--overwrite", action="store_true", help="replace a file of that name")
 
 
+def _share_options(command) -> None:
+    command.add_argument("--model", required=True, help="logdir, model file, or name of a shipped model")
+    command.add_argument("--library-dir", required=True, metavar="DIR", help="sounds, searched with sub-folders")
+    command.add_argument("--out", "--out-file", required=True, dest="out_file", metavar="FILE.html", help="the page")
+    command.add_argument("--megabytes", type=float, default=10.0, metavar="MB", help="its largest size (default 10)")
+    command.add_argument(
+        "--sounds",
+        choices=("real", "made", "none"),
+        help="in the page: all; built-in and generated ones; none (default: all, asking first if there are recordings)",
+    )
+    command.add_argument("--title", help="of the page (default: the folder's name)")
+    command.add_argument("--seed", type=_natural, default=0, help="of the map (default 0)")
+    _home_option(command)
+    command.add_argument("--overwrite", action="store_true", help="replace a file of that name")
+
+
 def _app_options(command) -> None:
     command.add_argument("model", help="logdir, model file, or name of a shipped model")
     command.add_argument("files", nargs="*", metavar="FILE", help="the mixer's first sounds")
@@ -349,6 +365,7 @@ FLAGS = {  # Python's keywords in errors, and the options that they are here
     r"normalize_weights=False": "--no-normalize-weights",
     r"\bphase=False": "--no-phase",
     r"overwrite=True": "--overwrite",
+    r"\bsounds='(\w+)'": r"--sounds \1",
     r"open the tool with library_dir=FOLDER": "only SoundSampleTool can open one",
     r"\blibrary_hop_seconds\b": "--hop-seconds",
     r"\blibrary_dir=FOLDER": "--library-dir FOLDER",
@@ -361,6 +378,7 @@ COMMANDS = {
     "train": (_train_options, actions.train, "dataset -> a model; an existing logdir is resumed"),
     "generate": (_generate_options, actions.generate, "a model -> new sounds, random or mixed from files"),
     "map": (_map_options, actions.draw_map, "a model and a folder of sounds -> a picture of all"),
+    "share": (_share_options, actions.share, "a model and a folder of sounds -> a page that plays offline"),
     "app": (_app_options, actions.open_app, "mixer and map as a web page on localhost"),
     "regenerate": (_regenerate_options, actions.regenerate, "a written sound -> the same again"),
     "similar": (_similar_options, actions.find_similar, "the sounds of a folder that are nearest to one"),

@@ -288,6 +288,27 @@ def draw_map(options) -> None:
     print(f"drew {len(coordinates)} sounds: {options.out_file}")
 
 
+def share(options) -> None:
+    """A library and its model as a page that plays offline."""
+    from vaelab import sharing
+
+    sharing.check(options.out_file, options.sounds, options.megabytes, overwrite=options.overwrite)
+    from vaelab.play import SoundSampleTool
+
+    tool = SoundSampleTool(options.model, library_dir=options.library_dir, home=options.home)
+    sounds = options.sounds
+    if sounds is None and sys.stdin.isatty() and (count := sharing.recordings(tool)):
+        sounds = "real" if _agrees(count) else "made"
+    settings = {name: value for name, value in _keywords(sharing.share, options).items() if name != "sounds"}
+    print(sharing.share(tool, options.out_file, sounds=sounds, **settings).report())
+
+
+def _agrees(count: int) -> bool:
+    """Ask a person on a terminal whether recordings may be in a page."""
+    question = f"{count} sounds are recordings, which everybody who has the page can copy. Put them in? [y/N] "
+    return input(question).strip().lower() in ("y", "yes")
+
+
 def open_app(options) -> None:
     """Mixer and map as a web page."""
     from vaelab.cli.app import serve

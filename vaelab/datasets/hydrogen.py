@@ -56,6 +56,7 @@ class Kit:
     name: str  # as its author wrote it
     # name of the instrument that plays each file (by its name inside the kit's folder)
     instruments: dict[str, str] = field(default_factory=dict)
+    licence: str = ""  # as its author wrote it; empty if the kit names none
 
     def drum_class(self, name: str) -> str | None:
         """The usual drum class of a file, or None where the kit does not tell."""
@@ -90,7 +91,7 @@ def read_kit(path: str | os.PathLike) -> Kit:
         name = _text(instrument.find("name"))
         for played in filter(None, map(_text, instrument.iter("filename"))):
             _add(instruments, played, name)
-    return Kit(_text(root.find("name")) or Path(path).absolute().parent.name, instruments)
+    return Kit(_text(root.find("name")) or Path(path).absolute().parent.name, instruments, _text(root.find("license")))
 
 
 class _Builder(ElementTree.TreeBuilder):
