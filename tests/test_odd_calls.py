@@ -38,6 +38,7 @@ def home(tmp_path_factory, sounds, tiny):
         shutil.copy(path, home / "flat")
     (home / "text.txt").write_text("not a sound")
     (home / "text.wav").write_text("not a sound")
+    (home / "page.html").write_text("mine")
     (home / "picture.png").write_bytes(b"\x89PNG")
     (home / "list.json").write_text("[1, 2]")
     (home / "knobs.json").write_text('{"train": {"bathc_size": 3}}')
@@ -199,6 +200,15 @@ CALLS = {
     "a transcoding backwards": (lambda t: transcode.transcode(t, "cut", 1.0, -2.0), "expected a stretch of the tape"),
     "slices of a folder": (lambda t: slicing.slice_file("sounds"), "sounds: expected a sound file"),
     "a sound font that is none": (lambda t: unpacking.unpack("text.txt", "x"), "text.txt: expected"),
+    "a page without a library": (
+        lambda t: vaelab.share(SoundSampleTool("m.safetensors"), "p.html"),
+        "share: expected a library; open the tool",
+    ),
+    "a page of another name": (lambda t: vaelab.share(t, "page.pdf"), "page.pdf: expected a name in .html"),
+    "a page onto a text": (lambda t: vaelab.share(t, "page.html"), "expected a free name"),
+    "a page of no size": (lambda t: vaelab.share(t, "p.html", megabytes=0), "megabytes: expected a number above 0"),
+    "a page of odd sounds": (lambda t: vaelab.share(t, "p.html", sounds="dog"), "sounds: expected one of real, made"),
+    "recordings in a page": (lambda t: vaelab.share(t, "p.html"), "leave to put 12 recordings .*sounds='real'"),
     "a map of few sounds": (lambda t: umap_map.map_coordinates(t.library, neighbors=0), "neighbors: expected"),
 }
 
@@ -217,6 +227,18 @@ COMMANDS = {
     "a picture onto a picture": (
         "map --model m.safetensors --library-dir sounds --out-file picture.png",
         "expected a free name, found a file; .*--overwrite",
+    ),
+    "recordings in a page": (
+        "share --model m.safetensors --library-dir sounds --out p.html",
+        "--sounds: expected leave .*--sounds real",
+    ),
+    "a page onto a page": (
+        "share --model m.safetensors --library-dir sounds --out page.html",
+        "expected a free name, found a file; .*--overwrite",
+    ),
+    "a page of no size": (
+        "share --model m.safetensors --library-dir sounds --out p.html --megabytes nan",
+        "--megabytes: expected a number above 0",
     ),
     "a table onto a text": ("classify kick.wav --model m.safetensors --out-file text.txt", "expected a name in .csv"),
     "a config that is a list": ("train --logdir run --dataset S --config list.json", "expected a JSON object"),

@@ -25,6 +25,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = {
     "app": "tests/test_browser.py",
     "map": "tests/cli/test_app.py",
+    "share": "tests/sharing/test_shared_page.py",
 }  # subcommands that run there, and only parse here
 OTHERS = {  # what else may stand in a block: what runs it
     "python3 -m venv .venv": "Makefile",

@@ -103,7 +103,10 @@ def _licence_of_text(folder: Path) -> str | None:
     """The first line of a text that is called licence, or the like."""
     try:
         texts = sorted(path for path in folder.iterdir() if path.stem.lower() in LICENCE_NAMES and path.is_file())
-        lines = texts[0].open(encoding="utf-8", errors="replace").read(4096).splitlines() if texts else []
+        if not texts:
+            return None
+        with texts[0].open(encoding="utf-8", errors="replace") as file:
+            lines = file.read(4096).splitlines()
     except OSError:
         return None
     return next((_shortened(line) for line in lines if line.strip()), None)

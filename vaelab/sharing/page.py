@@ -151,7 +151,7 @@ def contents(known: Sequence[Origin], points: int, places: int, why: str | None)
         how = "places between sounds: the model's decoder itself is in the page"
     else:
         how = f"places between sounds: {places} that the model played beforehand, since {why}"
-    others = "" if len(known) == points else "; the model plays the others"
+    others = "" if len(known) == points else "; the model plays the others, rings on the map"
     counts = Counter((origin.kind, origin.licence or "licence not known") for origin in known)
     return [
         how,

@@ -8,7 +8,7 @@ NEAR = 6  # sounds that are named beside another
 INNER = (2, 98)  # percentiles within which the map's own size is measured
 BEYOND = 0.15  # of that size: how far out a sound is drawn
 LATTICE = 28  # places on each side of the map, before those far from every sound go
-REACH = 1.5  # cells from the nearest sound up to which a place is kept
+REACH = 3  # cells from the nearest sound up to which a place is kept
 
 
 def drawn_in(coordinates: np.ndarray) -> np.ndarray:

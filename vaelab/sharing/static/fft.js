@@ -16,8 +16,12 @@ class Fft {
     for (let at = 0; at < size; at += 1) {
       const other = order[at];
       if (other <= at) continue;
-      [re[at], re[other]] = [re[other], re[at]];
-      [im[at], im[other]] = [im[other], im[at]];
+      const x = re[at];
+      const y = im[at];
+      re[at] = re[other];
+      im[at] = im[other];
+      re[other] = x;
+      im[other] = y;
     }
     for (let half = 1; half < size; half *= 2) this.join(re, im, half);
   }
@@ -28,8 +32,10 @@ class Fft {
     const step = size / (2 * half);
     for (let start = 0; start < size; start += 2 * half) {
       for (let at = 0; at < half; at += 1) {
-        const [even, odd] = [start + at, start + at + half];
-        const [c, s] = [cos[at * step], sin[at * step]];
+        const even = start + at;
+        const odd = even + half;
+        const c = cos[at * step];
+        const s = sin[at * step];
         const x = re[odd] * c + im[odd] * s;
         const y = im[odd] * c - re[odd] * s;
         re[odd] = re[even] - x;

@@ -74,22 +74,26 @@ function guessPhase(front, magnitude) {
         continue;
       }
       const overFrequency = ((log[row + Math.min(bin + 1, bins - 1)] - log[row + Math.max(bin - 1, 0)]) * window) / 2;
-      phase[at] = (phase[at - bins] + (2 * Math.PI * hop * bin) / window + (hop / gamma) * overFrequency) % (2 * Math.PI);
+      const turned = phase[at - bins] + (2 * Math.PI * hop * bin) / window + (hop / gamma) * overFrequency;
+      phase[at] = turned - 2 * Math.PI * Math.floor(turned / (2 * Math.PI));
     }
   }
   return phase;
 }
 
-// Samples of features: a phase by guess, above `NOISY_HZ` that of noise, refined by fast Griffin-Lim.
+// Samples of features: a phase by guess, above `NOISY_HZ` that of the noise whose spectrum is given, refined by fast
+// Griffin-Lim.
 function invert(front, features, noise, rounds) {
   const magnitude = magnitudes(front, features);
   const phase = guessPhase(front, magnitude);
-  const spectrum = front.stft(noise);
+  const spectrum = front.spectrum();
   for (let at = 0; at < magnitude.length; at += 1) {
+    let [x, y] = [noise.re[at], noise.im[at]];
     const noisy = ((at % front.bins) * front.rate) / front.window >= NOISY_HZ;
-    const angle = noisy ? Math.atan2(spectrum.im[at], spectrum.re[at]) : phase[at];
-    spectrum.re[at] = magnitude[at] * Math.cos(angle);
-    spectrum.im[at] = magnitude[at] * Math.sin(angle);
+    const scale = noisy ? magnitude[at] / Math.max(Math.sqrt(x * x + y * y), 1e-12) : magnitude[at];
+    if (!noisy) [x, y] = [Math.cos(phase[at]), Math.sin(phase[at])];
+    spectrum.re[at] = x * scale;
+    spectrum.im[at] = y * scale;
   }
   return front.istft(griffinLim(front, magnitude, spectrum, rounds));
 }

@@ -113,10 +113,15 @@ class FrontEnd {
     const paired = frame + 1 < this.frames;
     for (let bin = 0; bin < this.bins; bin += 1) {
       const real = bin === 0 || bin === last; // of a real signal there, else it would leak into the other
-      const [a, b] = [re[first + bin], real ? 0 : im[first + bin]];
-      const [c, d] = paired ? [re[second + bin], real ? 0 : im[second + bin]] : [0, 0];
-      [x[bin], y[bin]] = [a - d, b + c];
-      if (!real) [x[this.window - bin], y[this.window - bin]] = [a + d, c - b];
+      const a = re[first + bin];
+      const b = real ? 0 : im[first + bin];
+      const c = paired ? re[second + bin] : 0;
+      const d = real || !paired ? 0 : im[second + bin];
+      x[bin] = a - d;
+      y[bin] = b + c;
+      if (real) continue;
+      x[this.window - bin] = a + d;
+      y[this.window - bin] = c - b;
     }
   }
 

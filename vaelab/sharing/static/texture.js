@@ -11,8 +11,9 @@ const PEAK = 10 ** (-1 / 20); // -1 dBFS, of the samples
 
 // Samples (Float32Array) of features, at -1 dBFS.
 function synthesise(front, features) {
-  const noise = whiteNoise(front.samples);
-  const tones = invert(front, features, noise, TONE_ROUNDS);
+  front.noise ??= whiteNoise(front.samples);
+  front.noiseSpectrum ??= front.stft(front.noise);
+  const tones = invert(front, features, front.noiseSpectrum, TONE_ROUNDS);
   const gate = gateFrom(front, onset(front, features));
   const share = tonalShare(front, features);
   const part = (samples, ofPower) => {
@@ -20,7 +21,7 @@ function synthesise(front, features) {
     return shaped(front, gated(samples, gate), target);
   };
   const spectrum = part(tones, (tonal) => tonal);
-  const beside = part(noise, (tonal) => 1 - tonal);
+  const beside = part(front.noise, (tonal) => 1 - tonal);
   for (let at = 0; at < spectrum.re.length; at += 1) {
     spectrum.re[at] += beside.re[at];
     spectrum.im[at] += beside.im[at];
