@@ -208,7 +208,7 @@ CALLS = {
     "a page onto a text": (lambda t: vaelab.share(t, "page.html"), "expected a free name"),
     "a page of no size": (lambda t: vaelab.share(t, "p.html", megabytes=0), "megabytes: expected a number above 0"),
     "a page of odd sounds": (lambda t: vaelab.share(t, "p.html", sounds="dog"), "sounds: expected one of real, made"),
-    "recordings in a page": (lambda t: vaelab.share(t, "p.html"), "leave to put 12 recordings .*sounds='real'"),
+    "recordings in a page": (lambda t: vaelab.share(t, "p.html"), "permission to put 12 recordings .*sounds='real'"),
     "a map of few sounds": (lambda t: umap_map.map_coordinates(t.library, neighbors=0), "neighbors: expected"),
 }
 
@@ -230,7 +230,7 @@ COMMANDS = {
     ),
     "recordings in a page": (
         "share --model m.safetensors --library-dir sounds --out p.html",
-        "--sounds: expected leave .*--sounds real",
+        "--sounds: expected permission .*--sounds real",
     ),
     "a page onto a page": (
         "share --model m.safetensors --library-dir sounds --out page.html",

@@ -98,7 +98,7 @@ def test_a_page_allows_its_own_script_alone(tool, tmp_path):
 
 
 def test_recordings_need_leave(mixed, tmp_path):
-    with pytest.raises(SharingError, match=r"leave to put 4 recordings into the page.*sounds='real'"):
+    with pytest.raises(SharingError, match=r"permission to put 4 recordings into the page.*sounds='real'"):
         share(mixed, tmp_path / "a.html", progress=False)
     assert not (tmp_path / "a.html").exists()
     real = share(mixed, tmp_path / "real.html", sounds="real", progress=False)

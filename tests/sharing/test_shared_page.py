@@ -139,15 +139,20 @@ def test_built_in_page(built_in):
     with shown(path) as page:
         answers = page.evaluate(DECODED, z.astype(float).tolist())
         clicks = [heard(page, lambda at=at: click_point(page, at)) for at in range(0, len(tool.library), 13)]
+        near = page.evaluate(
+            "(z) => nearTo(compared, probed(z, latentSize, arrays.probe), 6)", z[3].astype(float).tolist()
+        )
         places = [heard(page, lambda at=at: page.evaluate("at => playPlace(at)", at)) for at in between(page, 12)]
         keep(page, "shared")
         asks_for_nothing(page, path)
+    assert near == tool.library.search(z[3], 6)[0].tolist()
     features = np.asarray(tool.model.decode(jnp.asarray(z)))
     difference = 255 * np.abs(np.array([answer["features"] for answer in answers]).reshape(features.shape) - features)
     print(f"features: {difference.mean():.4f} levels apart in the mean, {difference.max():.3f} at most")
     assert difference.mean() < 1
     ours = mel(np.stack([sound.samples for sound in tool.decode(z)]), tool)
-    theirs = mel(np.array([answer["samples"] for answer in answers], np.float32), tool)
+    samples = [np.array(answer["samples"], np.float32) for answer in answers]
+    theirs = mel(np.stack([spectral.fit_length(part, tool.model.audio) for part in samples]), tool)
     loud = features > spectral.AUDIBLE
     apart, python, browser = (
         80 * np.abs(one - two)[loud].mean() for one, two in ((theirs, ours), (ours, features), (theirs, features))

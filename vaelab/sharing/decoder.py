@@ -18,7 +18,7 @@ ALIGNED = 8  # bytes: where a typed array of a browser may begin
 
 
 def obstacle(model: Model) -> str | None:
-    """What keeps a model's decoder out of a page, in words; None if nothing does."""
+    """The reason, in words, why no page can run a model's decoder; None if one can."""
     n_fft = model.audio.n_fft
     if model.config.width:
         return "it has convolutions"
@@ -32,13 +32,13 @@ def arrays(model: Model) -> dict[str, np.ndarray]:
     """The decoder's weights by the names of `static/decoder.js`: kernels in half precision, axes in bytes."""
     decoder = _decoder(model)
     axes, scales = checkpoint.in_bytes(np.asarray(model.params["components"]["axes"]))
-    kept = {
+    places = {
         **{f"layer{layer}": f"Layers_0/Dense_{layer}" for layer in range(model.config.depth)},
         "learnt": "Dense_0",
         "straight": "Dense_1",
     }
-    weights = {name: decoder[f"{place}/kernel"].astype(np.float16) for name, place in kept.items()}
-    biases = {f"{name}_bias": decoder[f"{place}/bias"] for name, place in kept.items() if name != "straight"}
+    weights = {name: decoder[f"{place}/kernel"].astype(np.float16) for name, place in places.items()}
+    biases = {f"{name}_bias": decoder[f"{place}/bias"] for name, place in places.items() if name != "straight"}
     components = model.params["components"]
     return {
         **weights,

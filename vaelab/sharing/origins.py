@@ -12,7 +12,7 @@ from vaelab.audio import synth
 from vaelab.datasets import hydrogen
 from vaelab.text import printable
 
-BUILT_IN, MADE, RECORDING = "built-in", "made by vaelab", "recording"
+BUILT_IN, GENERATED, RECORDING = "built-in", "made by vaelab", "recording"
 FREE = "free of rights"
 CUT = ("slice", "unpack", "read")  # calls whose sounds are stretches of recordings
 DEEPEST = 8  # sources of sources that are looked at
@@ -29,7 +29,7 @@ class Origin:
     """The origin of a sound.
 
     Attributes:
-        kind: `BUILT_IN`, `MADE`, or `RECORDING`: everything that is not certainly one of the others.
+        kind: `BUILT_IN`, `GENERATED`, or `RECORDING`: everything that is not certainly one of the others.
         licence: In words; None if it is not known.
     """
 
@@ -43,7 +43,7 @@ def origin(path: str | os.PathLike, root: str | os.PathLike) -> Origin:
     if synth.is_built_in(path):
         return Origin(BUILT_IN, FREE)
     recipe = _recipe(path)
-    kind = MADE if _is_made(recipe, DEEPEST) else RECORDING
+    kind = GENERATED if _is_made(recipe, DEEPEST) else RECORDING
     return Origin(kind, _licence_of_recipe(recipe) or _licence_of_folder(path.parent, Path(root)))
 
 

@@ -60,7 +60,7 @@ class Shared:
     failed: Mapping[Path, str]
 
     def report(self) -> str:
-        """What is in the page, in a few lines."""
+        """Summary in a few lines."""
         lines = [f"wrote {printable(self.path)}: {self.size / MEGABYTE:.1f} MB, {self.points} sounds on its map"]
         lines += [f"  {line}" for line in contents(self.origins, self.points, self.places, self.why)]
         lines += [f"  not in it: {reason}" for reason in self.failed.values()]
@@ -102,16 +102,16 @@ def share(
     if tool.library is None:
         raise SharingError("share: expected a library; open the tool with library_dir=FOLDER")
     shown = _shown(tool, megabytes)
-    known = _origins(tool.library, shown, progress) if sounds != "none" else []
-    if sounds is None and (count := sum(origin.kind == RECORDING for origin in known)):
+    every = _origins(tool.library, shown, progress) if sounds != "none" else []
+    if sounds is None and (count := sum(origin.kind == RECORDING for origin in every)):
         raise SharingError(refusal(count))
-    allowed = [turn for turn, origin in enumerate(known) if sounds != "made" or origin.kind != RECORDING]
+    allowed = [turn for turn, origin in enumerate(every) if sounds != "made" or origin.kind != RECORDING]
     draft = _Draft(tool, shown, umap_map.map_coordinates(tool.library, seed=seed), int(megabytes * MEGABYTE))
     draft.play_places(bool(allowed), progress)
     draft.put_in(allowed, progress)
-    origins_in = tuple(known[turn] for turn in sorted(draft.sounds))
+    origins_in = tuple(every[turn] for turn in sorted(draft.sounds))
     words = contents(origins_in, len(shown), len(draft.place_sounds), draft.why)
-    text = draft.text(title or printable(tool.library.root.name), words, known)
+    text = draft.text(title or printable(tool.library.root.name), words, every)
     if len(text) > draft.size:
         raise SharingError(f"megabytes: expected at least {_enough(len(text))} for this library, found {megabytes:g}")
     files.write_text(path, text)
@@ -132,7 +132,7 @@ def check(path: str | os.PathLike, sounds: str | None, megabytes: float, *, over
 
 
 def recordings(tool: SoundSampleTool, *, progress: bool = True) -> int:
-    """How many sounds of a tool's library are recordings, or may be."""
+    """The number of sounds of a tool's library that are recordings, or may be."""
     every = np.arange(len(tool.library))
     return sum(origin.kind == RECORDING for origin in _origins(tool.library, every, progress))
 
@@ -140,22 +140,22 @@ def recordings(tool: SoundSampleTool, *, progress: bool = True) -> int:
 def refusal(count: int) -> str:
     """The error of recordings that nobody agreed to share."""
     return (
-        f"sounds: expected leave to put {count} recordings into the page, where everybody who has it can copy them; "
-        "sounds='real' gives it, sounds='made' leaves them out, sounds='none' leaves out all"
+        f"sounds: expected permission to put {count} recordings into the page, where everybody who has it can copy "
+        "them; sounds='real' gives it, sounds='made' leaves them out, sounds='none' leaves out all"
     )
 
 
-def contents(known: Sequence[Origin], points: int, places: int, why: str | None) -> list[str]:
-    """What is in a page, a sentence a line: how it plays places, and its sounds by origin and licence."""
+def contents(sounds: Sequence[Origin], points: int, places: int, why: str | None) -> list[str]:
+    """The contents of a page, a sentence a line: how it plays places, and its sounds by origin and licence."""
     if why is None:
         how = "places between sounds: the model's decoder itself is in the page"
     else:
         how = f"places between sounds: {places} that the model played beforehand, since {why}"
-    others = "" if len(known) == points else "; the model plays the others, rings on the map"
-    counts = Counter((origin.kind, origin.licence or "licence not known") for origin in known)
+    others = "" if len(sounds) == points else "; the model plays the others (rings on the map)"
+    counts = Counter((origin.kind, origin.licence or "licence not known") for origin in sounds)
     return [
         how,
-        f"sounds in it: {len(known)} of {points}{others}",
+        f"sounds in it: {len(sounds)} of {points}{others}",
         *(f"{count} {kind}: {licence}" for (kind, licence), count in sorted(counts.items())),
     ]
 
@@ -211,9 +211,9 @@ class _Draft:
         bar = progress_bar(turns, show=progress, desc="compressing", unit="sound", total=len(allowed))
         self.sounds, self.failed = clips.fitting(bar, self._compressed, room)
 
-    def text(self, title: str, words: Sequence[str], known: Sequence[Origin]) -> str:
+    def text(self, title: str, words: Sequence[str], every: Sequence[Origin]) -> str:
         """The page."""
-        kinds = [f"{origin.kind}, {origin.licence or 'licence not known'}" for origin in known]
+        kinds = [f"{origin.kind}, {origin.licence or 'licence not known'}" for origin in every]
         return self._text(title, words, kinds)
 
     def _played(self, place: np.ndarray) -> bytes:
@@ -235,7 +235,8 @@ class _Draft:
         model, library = self.tool.model, self.tool.library
         names = [short_name(library.files[number]) for number in self.shown]
         groups, group_names = _groups([library.files[number].parent.name for number in self.shown])
-        near = plane.neighbours(self.embeddings, self.embeddings, itself=True)
+        compared = library.probed(self.embeddings)  # as the map does
+        near = plane.neighbours(compared, compared, itself=True)
         tables = {"points": self.points, "groups": groups, "near": near}
         data: dict[str, Any] = {"title": title, "how": ". ".join(words[:2]), "contents": list(words)}
         data |= {"names": names, "groupNames": group_names, "kinds": list(kinds)}
@@ -248,11 +249,13 @@ class _Draft:
             about = {"depth": model.config.depth, "logits": logits}
             data["decoder"] = {"table": table, "front": numbers, "about": about}
             tables["latents"] = self.embeddings.astype(np.float16)
+            if library.probe is not None:
+                tables["probe"] = library.probe.astype(np.float32)
         elif len(self.places):
             latents = np.stack([self._latent(place) for place in self.places])
             tables |= {
                 "places": self.places,
-                "placeNear": plane.neighbours(self.embeddings, latents, itself=False),
+                "placeNear": plane.neighbours(compared, library.probed(latents), itself=False),
             }
             data["placeSounds"] = [html.base64(sound) for sound in self.place_sounds]
         data["table"], body = decoder.packed(tables)

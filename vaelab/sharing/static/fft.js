@@ -23,7 +23,20 @@ class Fft {
       re[other] = x;
       im[other] = y;
     }
-    for (let half = 1; half < size; half *= 2) this.join(re, im, half);
+    this.begin(re, im);
+    for (let half = 2; half < size; half *= 2) this.join(re, im, half);
+  }
+
+  // Pairs of numbers: their sum and difference.
+  begin(re, im) {
+    for (let even = 0; even < this.size; even += 2) {
+      const x = re[even + 1];
+      const y = im[even + 1];
+      re[even + 1] = re[even] - x;
+      im[even + 1] = im[even] - y;
+      re[even] += x;
+      im[even] += y;
+    }
   }
 
   // Each pair of transforms of `half` numbers becomes one of twice as many.

@@ -22,10 +22,25 @@ function latentAt(points, latents, size, [x, y]) {
   return z;
 }
 
-function nearLatents(latents, z, count) {
-  return least(latents.length / z.length, count, (index) => {
+// Latents in the space in which the library compares sounds: rows (n, size) times the probe (size, width), if there is one.
+function probed(latents, size, probe) {
+  if (!probe) return Float32Array.from(latents);
+  const width = probe.length / size;
+  const points = new Float32Array((latents.length / size) * width);
+  for (let row = 0; row * size < latents.length; row += 1) {
+    for (let at = 0; at < size; at += 1) {
+      const value = latents[row * size + at];
+      for (let to = 0; to < width; to += 1) points[row * width + to] += value * probe[at * width + to];
+    }
+  }
+  return points;
+}
+
+// The `count` nearest of points (n, as many as `point` has) to a point.
+function nearTo(points, point, count) {
+  return least(points.length / point.length, count, (index) => {
     let square = 0;
-    for (let at = 0; at < z.length; at += 1) square += (latents[index * z.length + at] - z[at]) ** 2;
+    for (let at = 0; at < point.length; at += 1) square += (points[index * point.length + at] - point[at]) ** 2;
     return square;
   });
 }

@@ -5,6 +5,7 @@ const data = JSON.parse(byId("data").textContent);
 const { arrays, shapes } = unpacked(data.table, bytesOf(byId("bytes").textContent.trim()).buffer);
 const { points, groups } = arrays;
 const latentSize = data.decoder ? shapes.latents[1] : 0;
+const compared = data.decoder ? probed(arrays.latents, latentSize, arrays.probe) : null;
 const nearSize = shapes.near[1];
 const voice = new Voice();
 const state = { turn: 0, waiting: null, busy: false, again: null };
@@ -30,6 +31,7 @@ const nearOf = (index) => arrays.near.subarray(index * nearSize, (index + 1) * n
 // Only the newest of what was asked for is decoded.
 function decode(z, asked) {
   state.waiting = { z, asked };
+  byId("kind").textContent = "the model is playing it ...";
   if (!state.busy) send();
 }
 
@@ -64,7 +66,7 @@ function playPlace(place, begin = performance.now()) {
   state.again = () => playPlace(place);
   if (worker) {
     const z = latentAt(points, arrays.latents, latentSize, place);
-    const near = nearLatents(arrays.latents, z, nearSize);
+    const near = nearTo(compared, probed(z, latentSize, arrays.probe), nearSize);
     const shown = { turn, begin, index: -1, mark: place, near, title: "between sounds" };
     return decode(z, { ...shown, kind: "decoded by the model in this page" });
   }

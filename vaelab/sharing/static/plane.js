@@ -101,8 +101,10 @@ class Plane {
     this.zoom(Math.exp(-event.deltaY / 400), event.offsetX, event.offsetY);
   }
 
+  // A mouse plays when it is pressed, unless it may be about to move the map; a finger may be about to scroll the page.
   down(event) {
     if (event.button !== 0) return;
+    if (event.pointerType === "mouse" && this.zoomed === 1) return this.ask(event);
     this.pointer = { x: event.offsetX, y: event.offsetY, moved: false };
     if (this.zoomed > 1) this.canvas.setPointerCapture(event.pointerId);
   }
@@ -121,7 +123,10 @@ class Plane {
   up(event) {
     const { pointer } = this;
     this.pointer = null;
-    if (!pointer || pointer.moved) return;
+    if (pointer && !pointer.moved) this.ask(event);
+  }
+
+  ask(event) {
     const index = this.nearest(event.offsetX, event.offsetY, REACH);
     if (index >= 0) this.calls.point(index);
     else this.calls.place(...this.back(event.offsetX, event.offsetY));

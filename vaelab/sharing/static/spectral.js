@@ -11,7 +11,7 @@ const LN_10 = Math.log(10);
 class FrontEnd {
   // `numbers` and `tables` are those of `sharing.decoder.front_end`.
   constructor(numbers, { first, counts, filters, usual }) {
-    Object.assign(this, numbers, { first, counts, filters, usual });
+    Object.assign(this, numbers, { first, counts, filters, usual, numbers, shorter: new Map() });
     this.bins = this.window / 2 + 1;
     this.fft = new Fft(this.window);
     this.hann = Float64Array.from(
@@ -23,6 +23,14 @@ class FrontEnd {
     for (let band = 0; band < this.mels; band += 1) this.begin[band + 1] = this.begin[band] + this.counts[band];
     this.covering = this.toBins(new Float64Array(this.mels).fill(1)); // of each bin, the sum of its bands' weights
     this.power = this.windowPower();
+  }
+
+  // The same for so many frames, which are made once.
+  shortened(frames) {
+    if (!this.shorter.has(frames)) {
+      this.shorter.set(frames, new FrontEnd({ ...this.numbers, frames, samples: frames * this.hop }, this));
+    }
+    return this.shorter.get(frames);
   }
 
   spectrum() {

@@ -7,7 +7,18 @@ const [LEAST_TONAL, MOST_TONAL] = [0.001, 0.999];
 const TONE_ROUNDS = 8;
 const LEAST_POWER = 1e-5;
 const FADE_S = 0.0005;
+const INAUDIBLE = 0.1; // features, of 1: more than 70 dB below the loudest; sounds end where nothing exceeds it
+const STEP = 16; // frames by which the lengths of sounds differ
 const PEAK = 10 ** (-1 / 20); // -1 dBFS, of the samples
+
+// Samples (Float32Array) of features, up to where they become inaudible: most sounds are shorter than a clip.
+function played(front, features) {
+  const last = features.findLastIndex((value) => value > INAUDIBLE);
+  const frames = Math.floor(last / front.mels) + 1 + Math.ceil(front.window / front.hop);
+  const rounded = Math.ceil(frames / STEP) * STEP;
+  if (rounded >= front.frames) return synthesise(front, features);
+  return synthesise(front.shortened(rounded), features.subarray(0, rounded * front.mels));
+}
 
 // Samples (Float32Array) of features, at -1 dBFS.
 function synthesise(front, features) {

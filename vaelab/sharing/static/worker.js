@@ -11,6 +11,6 @@ self.onmessage = ({ data }) => {
   }
   const begin = performance.now();
   const features = decoder.features(data.z);
-  const samples = synthesise(front, features);
+  const samples = played(front, features);
   self.postMessage({ turn: data.turn, samples, features, ms: performance.now() - begin }, [samples.buffer, features.buffer]);
 };
