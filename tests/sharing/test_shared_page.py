@@ -180,7 +180,7 @@ def click_point(page, index):
 
 def between(page, count):
     points = np.array(page.evaluate("[...points]")).reshape(-1, 2)
-    return [(points[turn] + points[-turn - 1]).tolist() for turn in range(count)]
+    return [((points[turn] + points[-turn - 1]) / 2).tolist() for turn in range(count)]
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (360, "dark"), (800, "light"), (1600, "dark")])

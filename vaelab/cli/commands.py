@@ -297,16 +297,19 @@ def share(options) -> None:
 
     tool = SoundSampleTool(options.model, library_dir=options.library_dir, home=options.home)
     sounds = options.sounds
-    if sounds is None and sys.stdin.isatty() and (count := sharing.recordings(tool)):
+    if sounds is None and sys.stdin and sys.stdin.isatty() and (count := sharing.recordings(tool)):
         sounds = "real" if _agrees(count) else "made"
     settings = {name: value for name, value in _keywords(sharing.share, options).items() if name != "sounds"}
     print(sharing.share(tool, options.out_file, sounds=sounds, **settings).report())
 
 
 def _agrees(count: int) -> bool:
-    """Ask a person on a terminal whether recordings may be in a page."""
+    """Ask a person on a terminal whether recordings may be in a page; the end of the input is no."""
     question = f"{count} sounds are recordings, which everybody who has the page can copy. Put them in? [y/N] "
-    return input(question).strip().lower() in ("y", "yes")
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def open_app(options) -> None:
