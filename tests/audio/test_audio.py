@@ -406,9 +406,10 @@ def test_decoders_name_their_versions():
     assert decoders.version("a.M4A") == (f"av {av.__version__}" if av else None)
 
 
-@pytest.mark.parametrize("backend", ["threading", "multiprocessing", "sequential"])
-def test_other_backends_of_joblib_give_the_same(backend):
+@pytest.mark.parametrize(("backend", "one_by_one"), [("threading", True), ("threading", False), ("sequential", True)])
+def test_other_backends_of_joblib_give_the_same(monkeypatch, backend, one_by_one):
     """Also one that cannot give its results one by one, and those whose workers are not ours to confine."""
+    monkeypatch.setattr(workers.joblib.parallel.BACKENDS[backend], "supports_return_generator", one_by_one)
     with workers.joblib.parallel_config(backend):
         outcomes = list(workers.outcomes(behave, [("tell",), ("refuse",), ("stumble",)], RefusalError, chunk=2))
     assert [result is None for result, _ in outcomes] == [False, True, True]
