@@ -307,4 +307,4 @@ def test_every_sound_is_written_by_the_guarded_door():
             called = isinstance(node, ast.Call) and ast.unparse(node.func)
             if called in ("soundfile.write", "wave.open", "wavfile.write", "soundfile.SoundFile"):
                 writers.add((path.name, called))
-    assert writers == {("sound.py", "soundfile.write")}
+    assert writers == {("sound.py", "soundfile.write"), ("clips.py", "soundfile.write")}  # the second into memory

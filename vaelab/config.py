@@ -148,7 +148,7 @@ class ModelConfig(_JsonConfig):
         labels: The classifier's (name, class names), as a pair in a tuple; an empty tuple is none.
     """
 
-    latent_dim: int = 64
+    latent_dim: int = 256  # `python -m experiments.quality.small_folders`
     components: int = 256
     depth: int = 2
     hidden: int = 512

@@ -95,7 +95,7 @@ def _industrial(name: str, home: Path, size: int) -> data.Dataset:
     return data.make_dataset(roots, name, hold_out=(BUILT_IN[1],), home=home, progress=False)
 
 
-DRUMS = Config(model=ModelConfig(components=96, hidden=256, flow_steps=2, flow_hidden=128))
+DRUMS = Config(model=ModelConfig(latent_dim=64, components=96, hidden=256, flow_steps=2, flow_hidden=128))
 
 RECIPES = {
     "general": Recipe(
@@ -143,7 +143,7 @@ RECIPES = {
         split="Built-in sounds and a tape of another seed.",
         sounds=("built_in",),
         gather=_industrial,
-        config=Config(model=ModelConfig(components=128)),
+        config=Config(model=ModelConfig(latent_dim=64, components=128)),
         size=150,
     ),
 }

@@ -31,14 +31,14 @@ TINY_SIZE = 12
 COLUMNS = ("setting", "collection", "seconds", "processor s", "steps", "start dB", "end dB")
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "of before: laplace, loss": {
-        "model": {"likelihood": "laplace"},
+    "of before: 64 latents, laplace, loss": {
+        "model": {"latent_dim": 64, "likelihood": "laplace"},
         "train": {"follow": "loss", "variants": 0},
     },
-    "default: 64 latents": {},
-    "64 latents, trained on variants": {"train": {"vary": 0.75}},
+    "64 latents": {"model": {"latent_dim": 64}},
     "128 latents": {"model": {"latent_dim": 128}},
     "128 latents, trained on variants": {"model": {"latent_dim": 128}, "train": {"vary": 0.75}},
+    "256 latents": {"model": {"latent_dim": 256}},
 }
 
 
