@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vaelab import data, workspace
-from vaelab.audio import synth
+from vaelab.audio import Sound, synth
 
 
 @pytest.fixture(autouse=True)
@@ -141,6 +141,13 @@ def test_heard_is_mono_and_of_one_length(tiny, sounds):
     heard = workspace.sounds_at_rate(paths, tiny.audio)
     assert {sound.samples.shape for sound in heard} == {(tiny.audio.samples,)}
     assert workspace.features(heard, tiny.audio).shape == (2, tiny.audio.frames, tiny.audio.n_mels)
+
+
+def test_features_are_those_of_the_mono_sum(tiny):
+    stereo = np.random.default_rng(0).uniform(-0.5, 0.5, (tiny.audio.samples, 2)).astype(np.float32)
+    sides = [Sound(samples, tiny.audio.sample_rate) for samples in (stereo, stereo.mean(axis=1))]
+    both, mono = workspace.features(sides, tiny.audio)
+    np.testing.assert_allclose(both, mono, atol=1e-4)
 
 
 def test_no_history_before_training():

@@ -173,7 +173,7 @@ def sounds_at_rate(paths: Iterable[Path], config: AudioConfig) -> list[Sound]:
 
 def features(sounds: Sequence[Sound], config: AudioConfig) -> np.ndarray:
     """Mel features of sounds (n, frames, mels) in [0, 1]."""
-    clips = np.stack([spectral.fit_length(sound.samples, config) for sound in sounds])
+    clips = np.stack([spectral.fit_length(sound.mono, config) for sound in sounds])
     return np.asarray(spectral.mel(clips, config)[0])
 
 
