@@ -551,7 +551,9 @@ def test_a_table_and_a_picture_replace_nothing(here, classes, capsys, sounds):
 
 def test_a_tiny_training_says_nothing_but_its_own(tiny, tmp_path):
     """No library's warnings, such as joblib's of folders that its workers left, on the way from sounds to a model."""
-    vaelab, place = [sys.executable, "-W", "always::UserWarning", "-m", "vaelab.cli"], ["--home", str(tmp_path / "d")]
+    # Deprecations are no user's matter; pyparsing has some, within matplotlib, that are UserWarnings as well.
+    shown = ["-W", "always::UserWarning", "-W", "ignore::DeprecationWarning"]
+    vaelab, place = [sys.executable, *shown, "-m", "vaelab.cli"], ["--home", str(tmp_path / "d")]
     (tmp_path / "c.json").write_text(json.dumps(tiny.to_dict()))
     training = ["--logdir", str(tmp_path / "m"), "--dataset", "T", "--config", str(tmp_path / "c.json")]
     for command in (
@@ -564,16 +566,17 @@ def test_a_tiny_training_says_nothing_but_its_own(tiny, tmp_path):
 
 
 def test_a_second_command_compiles_next_to_nothing(tmp_path):
-    """What JAX compiled for the first one lies in the user's cache; the sound is the same."""
+    """What JAX compiled for the first one lies in the user's cache, also what took no time; the sound is the same."""
+    keeping_all = "from vaelab import cli; from vaelab.models import devices; devices.SHORTEST_S = 0; cli.main()"
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     counts = []
     for number in (1, 2):
         command = ["generate", "--model", "industrial", "--seed", "3", "--out-file", str(tmp_path / f"{number}.wav")]
-        subprocess.run([sys.executable, "-m", "vaelab.cli", *command], env=environment, check=True, timeout=300)
+        subprocess.run([sys.executable, "-c", keeping_all, *command], env=environment, check=True, timeout=300)
         counts.append(len(list((tmp_path / "cache").rglob("*-cache"))))
     assert counts[0] > 0
-    assert counts[1] <= 1.5 * counts[0]  # a busy machine is slow enough for some that are else not worth a file
+    assert counts[1] <= 1.1 * counts[0]
     first, second = (audio.read(tmp_path / f"{number}.wav", 8000) for number in (1, 2))
     assert first.tolist() == second.tolist()
 

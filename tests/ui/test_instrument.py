@@ -3,6 +3,7 @@
 import shutil
 import threading
 import time
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -217,6 +218,8 @@ def test_no_change_is_lost_between_threads(shown, monkeypatch):
         time.sleep(0.001)  # as large messages take
 
     monkeypatch.setattr(shown, "send_state", send)
+    # ipywidgets 7 sends to a page alone, and outside a notebook there is none.
+    monkeypatch.setitem(shown._trait_values, "comm", SimpleNamespace(kernel=True, close=lambda: None))
     sounds = [Sound(np.full(10, number / 100, np.float32), 8000) for number in range(1, 61)]
 
     def play():
