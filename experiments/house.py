@@ -37,6 +37,7 @@ ROWS = {
         {"flows"},
         {"pca"},
         {"slicing"},
+        {"onsets"},
         {"audio"},
         {"texture"},
         {"spectral"},

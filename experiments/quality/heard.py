@@ -166,6 +166,13 @@ class Judge:
         """A sound nearer than this to one that it came from is a copy."""
         return float(np.percentile(cdist(self.real, self.place(self.training)).min(axis=1), NEARER_THAN))
 
+    def distances(self, points: np.ndarray, made_from: "Sources") -> list[float]:
+        """Distance of points (n, components) from the real sounds that they are compared with, a split each, floors."""
+        return [
+            frechet(points[chosen], self.real[other]) / self.floor
+            for chosen, (_, other) in zip(made_from.of_split, self.splits, strict=True)
+        ]
+
     def copies(self, points: np.ndarray, played: Played) -> float:
         """Share of points (n, components) nearer to a training sound, as it is played, than most real sounds."""
         training, real = self.place(played.training), self.place(played.real)
@@ -182,10 +189,7 @@ class Judge:
     ) -> list[Any]:
         """A row of the table; of random sounds, copies are told by what the model plays."""
         points = self.place(statistics(sounds, self.rate))
-        values = [
-            frechet(points[chosen], self.real[other]) / self.floor
-            for chosen, (_, other) in zip(made_from.of_split, self.splits, strict=True)
-        ]
+        values = self.distances(points, made_from)
         properties = measured(hearing.properties, sounds, self.rate)
         modulation = measured(hearing.hop_modulation, sounds, self.rate, self.hop)
         return [

@@ -19,7 +19,6 @@ from experiments.common.real_sounds import FOLDERS, HELD_OUT, HYDROGEN_KITS, SON
 from experiments.common.trained import shrink
 from vaelab import SoundSampleTool, audio, data, training
 from vaelab.audio import Sound
-from vaelab.config import Config
 from vaelab.models import familiarity as familiar
 
 COMMAND = "python -m experiments.quality.honesty"
@@ -176,12 +175,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with TemporaryDirectory() as scratch:
         home, logdir = Path(scratch) / "datasets", Path(scratch) / "model"
         if tiny:
-            dataset, short = built_in(home), {"config": shrink(Config()), "num_steps": trained.TINY_STEPS}
+            dataset, short = built_in(home), {"config": shrink(trained.MEASURED), "num_steps": trained.TINY_STEPS}
         else:
             installed(FOLDERS)
             dataset, short = (
                 data.make_dataset(HYDROGEN_KITS, "drums", hold_out=HELD_OUT[:3], home=home, progress=False),
-                {},
+                {"config": trained.MEASURED},
             )
         training.train(logdir, dataset.name, home=home, progress=False, **short)
         tool = SoundSampleTool(logdir, home=home)

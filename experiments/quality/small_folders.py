@@ -21,7 +21,7 @@ from experiments.common.trained import TINY_STEPS, shrink
 from experiments.quality.run import audible_db
 from vaelab import data, training
 from vaelab.audio import synth
-from vaelab.config import Config
+from vaelab.config import AudioConfig, Config
 from vaelab.datasets import unpacking
 from vaelab.models.evaluate import Sounds
 
@@ -74,6 +74,13 @@ def linked(paths: Sequence[Path], folder: Path) -> Path:
     return folder
 
 
+def unlabelled(paths: list[Path], config: AudioConfig) -> Sounds:
+    """Sounds without classes."""
+    features = foreign_sounds.gather(paths, lambda _: None, config).features
+    labels = np.full(len(features), -1, np.int32)
+    return Sounds(features, labels, labels.astype(np.float32))
+
+
 def trained(settings: Config, folder: Path, judged: Sounds, steps: int | None) -> list[float]:
     """Seconds, those of the processors, steps, and the errors at the start and the end, of training on a folder."""
     with TemporaryDirectory() as scratch:
@@ -97,12 +104,10 @@ def measure(tiny: bool) -> list[list[Any]]:
         for collection, paths in collections(Path(scratch), tiny).items():
             learnt, others = parted(paths, size)
             folder = linked(learnt, Path(scratch) / "links" / collection.replace(" ", "_"))
+            judged = unlabelled(others, shrink(Config()).audio if tiny else Config().audio)
             for name, overrides in list(SETTINGS.items())[: 2 if tiny else None]:
                 settings = Config.from_dict(overrides)
                 settings = shrink(settings) if tiny else settings
-                features = foreign_sounds.gather(others, lambda _: None, settings.audio).features
-                unlabelled = np.full(len(features), -1, np.int32)
-                judged = Sounds(features, unlabelled, unlabelled.astype(np.float32))
                 rows.append([name, collection, *trained(settings, folder, judged, TINY_STEPS if tiny else None)])
                 print(*rows[-1], flush=True)
     return rows

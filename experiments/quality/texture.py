@@ -28,7 +28,6 @@ from scipy import ndimage
 
 from experiments.common import commands, hearing, measures, real_sounds, trained
 from experiments.quality import heard
-from experiments.quality.prior import frechet
 from vaelab import SoundSampleTool, spectral, texture
 from vaelab.config import AudioConfig
 from vaelab.play import prior, rendering
@@ -126,15 +125,6 @@ def tonality(sounds: Sequence[np.ndarray], config: AudioConfig) -> np.ndarray:
     return np.clip(1 - measured / surprise(noise).mean(axis=0), 0, 1)
 
 
-def placed(judge: heard.Judge, points: np.ndarray, sources: heard.Sources) -> float:
-    """Distance of points of the judge's space (n, components), floors."""
-    values = [
-        frechet(points[chosen], judge.real[other]) / judge.floor
-        for chosen, (_, other) in zip(sources.of_split, judge.splits, strict=True)
-    ]
-    return float(np.mean(values))
-
-
 def random_features(
     tool: SoundSampleTool, count: int, seed: int, width: float = prior.WIDTH, neighbours: int = prior.NEIGHBOURS
 ) -> np.ndarray:
@@ -154,13 +144,9 @@ def table_of_ways(tool: SoundSampleTool, judges: dict[str, heard.Judge], draws: 
         late_features = tool.reconstruct(rendering.stored_features(np.stack(late), config)[0])
         for name, way in ways(config).items():
             sounds = {"real": play(way, features, 0, config), "rebuilt": play(way, rebuilt, 0, config)}
-            real, again = (
-                placed(judge, judge.place(heard.statistics(part, judge.rate)), judge.singles)
-                for part in sounds.values()
-            )
+            real, again = (_distance(judge, part, judge.singles) for part in sounds.values())
             invented = [
-                placed(judge, judge.place(heard.statistics(play(way, part, seed, config), judge.rate)), judge.invented)
-                for seed, part in enumerate(random)
+                _distance(judge, play(way, part, seed, config), judge.invented) for seed, part in enumerate(random)
             ]
             modulation = heard.measured(hearing.hop_modulation, sounds["rebuilt"], judge.rate, judge.hop)
             echoes = [
@@ -171,6 +157,11 @@ def table_of_ways(tool: SoundSampleTool, judges: dict[str, heard.Judge], draws: 
             medians = [float(np.nanmedian(part)) if np.isfinite(part).any() else None for part in (modulation, echoes)]
             rows.append([collection, name, real, again, float(np.mean(invented)), error, *medians])
     return rows
+
+
+def _distance(judge: heard.Judge, sounds: Sequence[np.ndarray], sources: heard.Sources) -> float:
+    """Mean distance of sounds from real ones, floors."""
+    return float(np.mean(judge.distances(judge.place(heard.statistics(sounds, judge.rate)), sources)))
 
 
 def table_of_widths(tool: SoundSampleTool, judges: dict[str, heard.Judge], draws: int) -> list[list[Any]]:
@@ -189,7 +180,9 @@ def table_of_widths(tool: SoundSampleTool, judges: dict[str, heard.Judge], draws
             measured = heard.statistics(sounds, config.sample_rate)
             for name, judge in judges.items():
                 points = judge.place(measured)
-                seen[name].append((placed(judge, points, judge.invented), judge.copies(points, played[name])))
+                seen[name].append(
+                    (np.mean(judge.distances(points, judge.invented)), judge.copies(points, played[name]))
+                )
         rows.append([width, neighbours, *(float(part) for values in seen.values() for part in np.mean(values, axis=0))])
     return rows
 

@@ -1,35 +1,25 @@
 """The instrument by asking what the browser asks: what is heard, mixed, set by a place, undone, put on pads, saved."""
 
-import shutil
 import threading
 import time
 from types import SimpleNamespace
 
-import jax
 import numpy as np
 import pytest
+from hostile import HOSTILE, tool_in
 
 import vaelab
-from vaelab import audio, model
+from vaelab import audio
 from vaelab.audio import Sound
 from vaelab.datasets import hydrogen
-from vaelab.models import checkpoint
 from vaelab.play import SoundSampleTool
 from vaelab.play.latent import LatentError
 from vaelab.ui.instrument import SOURCES, Instrument
 
-HOSTILE = ["<img src=x onerror=alert(1)> $x$", "two\nlines", b"not utf-8 \xff".decode(errors="surrogateescape")]
-
 
 @pytest.fixture(scope="module")
 def tool(tiny, sounds, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("instrument")
-    checkpoint.save_model(folder / "tiny.safetensors", model.create(tiny.model, tiny.audio, jax.random.key(0)), {})
-    for kind in ("kick", "clap"):
-        shutil.copytree(sounds / kind, folder / "own" / kind)
-    for name in HOSTILE:
-        shutil.copy(sounds / "tom" / "tom_0001.wav", folder / "own" / f"{name}.wav")
-    return SoundSampleTool(folder / "tiny.safetensors", library_dir=folder / "own", home=folder, progress=False)
+    return tool_in(tmp_path_factory.mktemp("instrument"), tiny, sounds)
 
 
 @pytest.fixture(scope="module")

@@ -1,35 +1,24 @@
 """The map by asking what the browser asks, without one: what is heard, decoded, gathered, coloured, saved."""
 
 import os
-import shutil
 
 import ipywidgets
-import jax
 import numpy as np
 import pytest
+from hostile import HOSTILE, tool_in
 
-from vaelab import audio, model
+from vaelab import audio
 from vaelab.audio import descriptors
 from vaelab.library import umap_map
-from vaelab.models import checkpoint
-from vaelab.play import SoundSampleTool
 from vaelab.play.latent import LatentError
 from vaelab.ui.mapview import MOST_GROUPS, STEPS, MapView
 from vaelab.ui.mixer import Mixer
 from vaelab.ui.soundmap import SoundMap
 
-HOSTILE = ["<img src=x onerror=alert(1)> $x$", "two\nlines", b"not utf-8 \xff".decode(errors="surrogateescape")]
-
 
 @pytest.fixture(scope="module")
 def tool(tiny, sounds, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("map")
-    checkpoint.save_model(folder / "tiny.safetensors", model.create(tiny.model, tiny.audio, jax.random.key(0)), {})
-    for kind in ("kick", "clap"):
-        shutil.copytree(sounds / kind, folder / "own" / kind)
-    for name in HOSTILE:
-        shutil.copy(sounds / "tom" / "tom_0001.wav", folder / "own" / f"{name}.wav")
-    return SoundSampleTool(folder / "tiny.safetensors", library_dir=folder / "own", home=folder, progress=False)
+    return tool_in(tmp_path_factory.mktemp("map"), tiny, sounds)
 
 
 @pytest.fixture(scope="module")
