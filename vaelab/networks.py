@@ -64,7 +64,9 @@ class Components(nn.Module):
             inside = jnp.clip(features, LEAST_FEATURE, 1 - LEAST_FEATURE)
             features = jnp.log(inside) - jnp.log1p(-inside)
         flat = (features - self.centre[None]).reshape(features.shape[0], -1)
-        return flat @ self._flat_axes(flat.dtype).T / self.spread[None].astype(flat.dtype)
+        # Not `flat @ axes.T`: of one sound, XLA's transposed product takes twenty times as long on a processor.
+        along = jnp.einsum("bd,cd->bc", flat, self._flat_axes(flat.dtype))
+        return along / self.spread[None].astype(flat.dtype)
 
     def rebuild(self, coordinates: Coordinates) -> Features:
         """Coordinates -> linked features."""

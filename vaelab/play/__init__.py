@@ -5,6 +5,7 @@ Public names:
     SoundSampleTool, regenerate    a model and a library, and all that they do; a written sound again
     latent, prior, directions      weighted sums and paths, random points, named directions
     rendering                      latents to samples
+    sources                        sources of mixes, measured
     detail                         what decodings of the sources lack
     provenance                     recipes and the sources that they name
     levels                         one sound's level over time, given to another
@@ -15,7 +16,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["detail", "directions", "latent", "levels", "prior", "provenance", "rendering", "transcode"],
+    submodules=["detail", "directions", "latent", "levels", "prior", "provenance", "rendering", "sources", "transcode"],
     submod_attrs={
         "checks": ["ToolError", "check_files", "outputs"],
         "regenerate": ["regenerate"],

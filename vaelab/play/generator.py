@@ -19,6 +19,7 @@ from vaelab.play import prior as priors
 from vaelab.play.checks import ToolError
 from vaelab.play.directions import Directions
 from vaelab.play.rendering import BATCH, in_batches
+from vaelab.play.sources import Sources
 
 # Files, offsets and length are recorded as sources and points; the others change no samples.
 NOT_RECORDED = ("self", "out_file", "audio_files", "offsets", "seconds", "bits", "overwrite")
@@ -42,6 +43,7 @@ class Generator:
         meta: What else its file says: its "sha256", and "trained_on", the tapes that it learned from.
         reference: What the model remembers of its training; None if that did not end.
         known: Named directions that `generate(directions=...)` may use; `directions` fills it.
+        sources: Measures the sources of mixes.
     """
 
     def __init__(self, model: str | os.PathLike):
@@ -51,6 +53,7 @@ class Generator:
         self.model, self.meta = checkpoint.load_model(self.path)
         self.reference = familiarity.load_reference(self.model, self.meta["reference"], self.path)
         self.known = Directions()
+        self.sources = Sources(self.model)
 
     @checks.suggest_keywords
     def generate(
@@ -147,17 +150,14 @@ class Generator:
         if audio_files:
             offsets, clips = rendering.read_clips(audio_files, offsets, self.model.audio)
             shares = latent.normalized(len(clips), weights, normalize_weights)
-            features, levels = rendering.stored_features(clips, self.model.audio)
-            embeddings = rendering.embed(self.model, features, refine)
+            measured = self.sources.measure(clips, refine)
             chance = {"count": count, "variance": variance, "spread": spread, "refine": refine}
-            z = rendering.mix(self.model, features, embeddings, shares, key, **chance)
-            level = rendering.mean_level(levels, shares)
+            z = rendering.mix(self.model, measured.features, measured.embeddings, shares, key, **chance)
+            level = rendering.mean_level(measured.levels_db, shares)
             if seconds is None and (phase or detail):
-                residuals = np.zeros_like(features)
-                if detail:
-                    residuals = rendering.residuals(self.model, clips, embeddings)
                 stereo = rendering.read_stereo(audio_files, offsets, self.model.audio, channels)
-                details = details_of.of_sources(clips, shares, residuals, detail, self.model.audio, phase, stereo)
+                parts = clips, shares, measured.residuals
+                details = details_of.of_sources(*parts, detail, self.model.audio, phase, stereo)
         elif prior == "sounds":
             z = priors.around(
                 priors.remembered(self.reference, self.model.config.classes, label), key, count, temperature
@@ -228,12 +228,11 @@ class Generator:
         checks.check_output(paths, bits, seconds, self.model.audio, audio_files, overwrite)
         amount = checks.detail_of(detail, audio_files is not None, seconds)
         checks.check_channels(channels, amount > 0, seconds)
-        clips, levels = None, None
+        clips = None
         if audio_files is not None:
             offsets, clips = rendering.read_clips(audio_files, offsets, self.model.audio)
-            features, levels = rendering.stored_features(clips, self.model.audio)
-            points = rendering.embed(self.model, features)
-            residuals = rendering.residuals(self.model, clips, points)
+            measured = self.sources.measure(clips)
+            points = measured.embeddings
             stereo = rendering.read_stereo(audio_files, offsets, self.model.audio, channels)
         way = latent.path(self.checked_latents(points), steps, straight=straight)
         settings = {"call": "interpolate", "steps": steps, "straight": bool(straight), "phase": False}
@@ -247,9 +246,10 @@ class Generator:
             level, details, own = None, None, {"index": index}
             if clips is not None:
                 shares = latent.normalized(len(clips), weights)
-                level = rendering.mean_level(levels, shares)
+                level = rendering.mean_level(measured.levels_db, shares)
             if amount:
-                details = details_of.of_sources(clips, shares, residuals, amount, self.model.audio, stereo=stereo)
+                parts = clips, shares, measured.residuals
+                details = details_of.of_sources(*parts, amount, self.model.audio, stereo=stereo)
                 own |= {"phase": True, "detail": amount, "channels": channels}
                 own |= {"weights": weights, "normalize_weights": True}
             sounds.append(rendering.sound(self.model, {**recipe, **own}, point, level, details))
@@ -359,7 +359,7 @@ class Generator:
         """Detail for a point (latent,), and the source that lends it."""
         path, start = self._lender(z)
         clips = self._read([path], [start])
-        residuals = rendering.residuals(self.model, clips, self._encode(clips))
+        residuals = self.sources.measure(clips).residuals
         stereo, share = rendering.read_stereo([path], [start], self.model.audio, channels), np.ones(1, np.float32)
         details = details_of.of_sources(clips, share, residuals, amount, self.model.audio, phase, stereo)
         return details, [provenance.source(path, start, self.model.audio.clip_seconds)]

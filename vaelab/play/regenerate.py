@@ -79,9 +79,7 @@ def _follow(recipe: Recipe, tool: SoundSampleTool, folders: Sequence[Path]) -> S
         recipe = located()
         clips = provenance.clips(recipe["sources"], tool.model.audio)
         shares = latent.normalized(len(clips), recipe["weights"], recipe["normalize_weights"])
-        features, _ = rendering.stored_features(clips, tool.model.audio)
-        embeddings = rendering.embed(tool.model, features, recipe.get("refine", 0))
-        residuals = rendering.residuals(tool.model, clips, embeddings)
+        residuals = tool.sources.measure(clips, recipe.get("refine", 0)).residuals
         stereo = provenance.stereo(recipe, tool.model.audio)
         details = detail.of_sources(clips, shares, residuals, amount, tool.model.audio, recipe["phase"], stereo)
     (z,) = tool.checked_latents(recipe["latent"])

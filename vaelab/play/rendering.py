@@ -122,9 +122,11 @@ def mix(
     drawn = embeddings[None]
     if spread > 0:
         noise = np.asarray(spread * jax.random.normal(spread_key, (count, *embeddings.shape)), np.float32)
-        drawn = np.stack([in_batches(model.encode, features, eps) for eps in noise])
+        own = [np.repeat(part[None], count, axis=0) for part in features]
+        draws = [in_batches(model.encode, part, noise[:, number]) for number, part in enumerate(own)]
         if refine:
-            drawn = np.stack([latent.refine(model, features, part, refine)[0] for part in drawn])
+            draws = [latent.refine(model, part, z, refine)[0] for part, z in zip(own, draws, strict=True)]
+        drawn = np.stack(draws, axis=1)
     z = np.repeat(np.einsum("s,csl->cl", shares, drawn), count // len(drawn), axis=0)
     return z + np.asarray(latent.noise(noise_key, z.shape, variance)) if variance else z
 

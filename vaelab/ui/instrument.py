@@ -199,7 +199,7 @@ class Instrument(MapView, Player, Pads):
             with failing(self._say, "no new sound", stopped):
                 words = setting.words()
                 if new := setting != self._sounding:
-                    sound = self.tool.generate(**_arguments(setting))
+                    sound = self.tool.generate(**setting.arguments())
                     if stopped():
                         return
                     self.sound, self._sounding = sound, setting
@@ -271,20 +271,6 @@ class Instrument(MapView, Player, Pads):
 
     def _say(self, text: str) -> None:
         self.status = printable(text)
-
-
-def _arguments(setting: Setting) -> dict[str, Any]:
-    """As `Setting.arguments`, with the sources of weight 0 too.
-
-    Each number of sources is compiled once, which takes seconds: a drag that ends at a source must not wait for that.
-    """
-    channels = setting.channels
-    return {
-        **setting.arguments(),
-        "audio_files": [channel.path for channel in channels],
-        "offsets": [channel.offset for channel in channels],
-        "weights": [channel.weight for channel in channels],
-    }
 
 
 def _whole(number: Any, count: int) -> int:

@@ -26,17 +26,18 @@ export class SoundView {
     this.canvas = element("canvas", "", stage);
     this.needle = element("div", "vaelab-needle", stage);
     this.canvas.onclick = (event) => engine.play(this.seconds(event.offsetX));
-    this.changed = () => this.draw();
+    this.changed = () => this.redraw();
     this.told = (what) => this.show(what);
     engine.views.add(this.told);
     const { changed } = this;
     this.silent = listen(model, { "change:image": changed, "change:title": changed, "change:loop": changed });
     this.unwatch = watch(stage, changed, changed);
     this.draw();
-    this.show("loaded");
+    this.show("stopped");
   }
 
   close() {
+    cancelAnimationFrame(this.frame);
     this.engine.views.delete(this.told);
     this.silent();
     this.unwatch();
@@ -49,7 +50,7 @@ export class SoundView {
 
   show(what) {
     const { engine, el } = this;
-    if (what === "loaded") this.draw();
+    if (what === "loaded") this.redraw();
     const on = Boolean(engine.source);
     this.button.textContent = on ? "■ stop" : "▶ play";
     this.button.disabled = !engine.length;
@@ -59,6 +60,12 @@ export class SoundView {
     this.needle.style.display = on ? "block" : "none";
     this.needle.style.left = `${MARGIN.left + (wide * engine.place) / engine.seconds}px`;
     Object.assign(el.dataset, { level: engine.level, peak: engine.peak, plays: engine.plays, state: what });
+  }
+
+  redraw() {
+    // Once a frame, and after a new sound has begun: several of its traits change at once.
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => this.draw());
   }
 
   draw() {
