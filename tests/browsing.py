@@ -98,6 +98,18 @@ def served(folder):
         server.server_close()
 
 
+def barriers(page, part):
+    """What axe-core calls serious or critical for people with disabilities within a part of the page."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    violations = Axe().run(page, part).response["violations"]
+    return [
+        (fault["id"], fault["help"], [node["html"][:120] for node in fault["nodes"]])
+        for fault in violations
+        if fault["impact"] in ("serious", "critical")
+    ]
+
+
 def keep(page, name):
     """A screenshot, where VAELAB_SCREENSHOTS names a folder for them."""
     if folder := os.environ.get("VAELAB_SCREENSHOTS"):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import quickly
 import soundfile
-from browsing import ARGUMENTS, CHROMIUM, MINUTE, keep
+from browsing import ARGUMENTS, CHROMIUM, MINUTE, barriers, keep
 
 from vaelab import SoundSampleTool, spectral, texture
 from vaelab import model as models
@@ -188,6 +188,7 @@ def test_page_at_any_width(built_in, width, scheme):
     path, _ = built_in
     with shown(path, width, 800, scheme) as page:
         heard(page, lambda: click_point(page, 5))
+        assert barriers(page, "html") == []
         page.locator("summary").first.click()
         assert page.get_by_text("built-in: free of rights").first.is_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= width

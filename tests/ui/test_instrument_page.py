@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from browsing import CHROMIUM, DARK, MINUTE, keep, shown
+from browsing import CHROMIUM, DARK, MINUTE, barriers, keep, shown
 
 from vaelab.audio import Sound
 from vaelab.config import AudioConfig
@@ -157,6 +157,17 @@ def test_touch(tmp_path, state):
             [spot(page, 5, 0), spot(page, 2, 2)],
         )
         assert [what["kind"] for what in asked(page)] == ["blend", "blend"]
+
+
+@pytest.mark.parametrize("body", ["", DARK], ids=["light", "dark"])
+def test_no_barriers(tmp_path, state, body):
+    with opened(tmp_path, state, body) as page:
+        page.locator(".vaelab-stage").first.focus()
+        page.keyboard.press("ArrowRight")  # the name of a point is shown
+        assert barriers(page, "#widget") == []
+        page.evaluate("document.querySelector('.vaelab-mix button').removeAttribute('title')")
+        page.evaluate("document.querySelector('.vaelab-mix button').textContent = ''")
+        assert [fault for fault, *_ in barriers(page, "#widget")] == ["button-name"]  # it does look
 
 
 def test_what_python_tells_is_shown(tmp_path, state):
