@@ -26,7 +26,8 @@ ROWS = {
     "vaelab": [
         {"cli", "workspace"},
         {"widgets"},
-        {"sharing", "ui"},
+        {"ui"},
+        {"sharing"},
         {"play", "training"},
         {"models"},
         {"library"},

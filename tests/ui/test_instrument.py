@@ -72,6 +72,23 @@ def test_a_point_is_heard_and_a_place_decoded(shown, tool):
     assert len(pad_titles(shown)) == 1
 
 
+def test_a_walk_by_a_held_key_leaves_no_pads(shown):
+    ask(shown, "decode", x=0.5, y=0.1, live=True)
+    assert shown.turn == 1
+    assert pad_titles(shown) == []
+
+
+def test_a_page_to_share(shown, tmp_path):
+    """With the map as it is shown; beside one that is there; recordings only where they are asked for."""
+    for sounds in ("made", "real"):
+        ask(shown, "share", sounds=sounds)
+        assert shown.status.startswith("wrote "), shown.status
+    made, real = ((tmp_path / name).read_text() for name in ("instrument.html", "instrument_2.html"))
+    assert len(made) < len(real)
+    ask(shown, "share", sounds="all")
+    assert shown.status == "not shared: sounds: expected one of real, made, none, found 'all'"
+
+
 def test_points_are_mixed(shown, tool):
     mix(shown, 0, 3)
     assert [source["index"] for source in shown.sources] == [0, 3]
@@ -130,6 +147,30 @@ def test_weights_sources_and_steps_back(shown, tool):
         ask(shown, "undo")
     assert shown.sources == []
     assert shown.mixed == {}
+
+
+def test_variations_of_a_mix(shown, tool):
+    ask(shown, "roll")
+    assert shown.status == "not done: no sound in the mix yet"
+    mix(shown, 0, 3)
+    plain, pads = shown.sound.samples, len(pad_titles(shown))
+    ask(shown, "roll")
+    assert shown.status == "not done: a variance of 0 has one sound: raise it for others"
+    ask(shown, "vary", variance=0.3, live=True)
+    assert len(pad_titles(shown)) == pads
+    ask(shown, "vary", variance=0.5, live=False)
+    assert (shown.variance, shown.sound.recipe["variance"]) == (0.5, 0.5)
+    varied = shown.sound.samples
+    assert np.abs(varied - plain).max() > 0
+    ask(shown, "roll")
+    assert np.abs(shown.sound.samples - varied).max() > 0
+    assert len(pad_titles(shown)) == pads + 2
+    ask(shown, "vary", variance=9, live=False)
+    assert shown.variance == 2.0
+    for _ in range(3):
+        ask(shown, "undo")
+    assert shown.variance == 0
+    np.testing.assert_array_equal(shown.sound.samples, plain)
 
 
 def test_a_lasso_fills_the_mix(shown):

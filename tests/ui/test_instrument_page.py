@@ -56,6 +56,7 @@ def state():
     own = {
         "sources": [{"index": 0, "title": HOSTILE, "weight": 1}, {"index": 1, "title": "b", "weight": 1}],
         "mixed": {"at": [5, 0]},
+        "variance": 0,
         "colouring": {"names": ["folder", HOSTILE], "name": "folder"},
         "status": HOSTILE,
     }
@@ -109,11 +110,50 @@ def test_everything_by_keys(tmp_path, state):
         weighed = asked(page)
         assert [(what["kind"], what["live"]) for what in weighed] == [("weigh", True), ("weigh", False)]
         assert weighed[0]["weight"] == pytest.approx(1.05)
+        page.get_by_label("variance").focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("n")
+        varied = {"kind": "vary", "variance": 0.05}
+        assert asked(page) == [{**varied, "live": True}, {**varied, "live": False}, {"kind": "roll"}]
         page.get_by_role("button", name="take b away").focus()
         page.keyboard.press(" ")
         assert asked(page) == [{"kind": "remove", "number": 1}]
         assert page.evaluate(NAMELESS) == 0
         assert page.broken == []
+
+
+def test_places_beside_the_points_by_keys(tmp_path, state):
+    """From the point that the cursor is on, or from the place that was clicked; a held key leaves no pads."""
+    with opened(tmp_path, state) as page:
+        page.mouse.click(*spot(page, 5, 2))
+        for key in ("Shift+ArrowRight", "Shift+ArrowUp", "ArrowUp", "Shift+ArrowLeft"):
+            page.keyboard.press(key)
+        page.mouse.click(*spot(page, 3, 6))
+        page.keyboard.press("Shift+ArrowDown")
+        page.keyboard.down("Shift")
+        page.keyboard.down("ArrowDown")
+        page.keyboard.down("ArrowDown")
+        played, right, up, _, left, clicked, *down = asked(page)
+        assert played == {"kind": "play", "index": 4}
+        assert {what["kind"] for what in (right, up, left, clicked, *down)} == {"decode"}
+        step = right["x"] - 5
+        assert step > 0
+        for what, place in ((right, (5 + step, 2)), (up, (5 + step, 2 + step)), (left, (-step, 10))):
+            assert [what["x"], what["y"]] == pytest.approx(place, abs=0.01)
+        assert [what["y"] - clicked["y"] for what in down] == pytest.approx([-step, -2 * step, -3 * step], abs=0.01)
+        assert [what["live"] for what in down] == [False, False, True]
+
+
+def test_sharing_is_asked_for(tmp_path, state):
+    with opened(tmp_path, state) as page:
+        page.get_by_text("share as a page").focus()
+        page.keyboard.press(" ")
+        assert page.get_by_text("Whoever has it can copy the sounds in it").is_visible()
+        assert asked(page) == []
+        page.get_by_role("button", name="with recordings", exact=True).click()
+        page.get_by_text("share as a page").click()
+        page.get_by_role("button", name="without recordings").click()
+        assert asked(page) == [{"kind": "share", "sounds": "real"}, {"kind": "share", "sounds": "made"}]
 
 
 def test_drags_and_clicks(tmp_path, state):

@@ -74,6 +74,7 @@ def share(
     sounds: str | None = None,
     megabytes: float = 10.0,
     title: str | None = None,
+    coordinates: np.ndarray | None = None,
     seed: int = 0,
     overwrite: bool = False,
     progress: bool = True,
@@ -88,12 +89,14 @@ def share(
             The names of all sounds are in the page, and a model that learnt a sound plays one much like it.
         megabytes: The most that the file may have, in 1,000,000 bytes.
         title: Of the page; None is the folder's name.
-        seed: Of the map, as of `umap_map.map_coordinates`.
+        coordinates: Places of the library's sounds on the map, (n, 2); None is `umap_map.map_coordinates`.
+        seed: Of the map, without coordinates.
         overwrite: Replace a file of that name.
         progress: Show bars.
 
     Raises:
-        SharingError: No library, recordings that nobody agreed to share, a name or a size that will not do.
+        SharingError: No library, recordings that nobody agreed to share, a name, a size or coordinates that will not
+            do.
         TakenError: There is a file of that name.
         LibraryError: The map cannot be laid out.
     """
@@ -106,7 +109,11 @@ def share(
     if sounds is None and (count := sum(origin.kind == RECORDING for origin in every)):
         raise SharingError(refusal(count))
     allowed = [turn for turn, origin in enumerate(every) if sounds != "made" or origin.kind != RECORDING]
-    draft = _Draft(tool, shown, umap_map.map_coordinates(tool.library, seed=seed), int(megabytes * MEGABYTE))
+    if coordinates is None:
+        coordinates = umap_map.map_coordinates(tool.library, seed=seed)
+    elif np.shape(coordinates) != (len(tool.library), 2):
+        raise SharingError(f"coordinates: expected shape ({len(tool.library)}, 2), found {np.shape(coordinates)}")
+    draft = _Draft(tool, shown, np.asarray(coordinates, np.float32), int(megabytes * MEGABYTE))
     draft.play_places(bool(allowed), progress)
     draft.put_in(allowed, progress)
     origins_in = tuple(every[turn] for turn in sorted(draft.sounds))

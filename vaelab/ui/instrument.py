@@ -5,6 +5,7 @@ sound, sends it, and only then draws it.
 """
 
 import os
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,12 +21,13 @@ from vaelab.audio import Sound
 from vaelab.library import nearest, umap_map
 from vaelab.play import SoundSampleTool
 from vaelab.play.latent import LatentError
+from vaelab.sharing import share
 from vaelab.text import clip_name, printable
 from vaelab.ui import scripts
 from vaelab.ui.blending import mean_place, weights_at
 from vaelab.ui.controls import failing, free
 from vaelab.ui.mapview import MapView
-from vaelab.ui.mixer_state import Channel, History, Setting
+from vaelab.ui.mixer_state import SEEDS, Channel, History, Setting
 from vaelab.ui.pads import Pads
 from vaelab.ui.player import Player
 from vaelab.ui.soundmap import FIRST_CHOICES, attributes, check_coordinates
@@ -33,6 +35,7 @@ from vaelab.ui.worker import Latest, Stopped
 
 SOURCES = 8  # of a mix: the keys 1 to 8 play them
 WEIGHTS = -2.0, 2.0  # the least and the largest
+MOST_VARIANCE = 2.0
 NAMED = 3  # nearest real sounds of a decoded place
 
 
@@ -40,17 +43,20 @@ class Instrument(MapView, Player, Pads):
     """All sounds of a library on a map, a mix of some, its sound, and the last sounds made.
 
     The browser asks by the trait `asked` (`MapView`): {"kind", "turn"} and what belongs to the kind: "play" and "add"
-    "index"; "decode" "x", "y"; "lasso" "corners"; "source" and "remove" "number"; "weigh" "number", "weight", "live";
-    "blend" "x", "y", "live"; "colour" "name"; "mix", "undo" and "save" nothing. What is live is in the middle of a
-    drag: it is heard, and is no step to undo.
+    "index"; "decode" "x", "y", and "live"; "lasso" "corners"; "source" and "remove" "number"; "weigh" "number",
+    "weight", "live"; "blend" "x", "y", "live"; "vary" "variance", "live"; "colour" "name"; "share" "sounds"; "mix",
+    "roll", "undo" and "save" nothing.
+    What is live is in the middle of a drag, or of a held key: it is heard, and is no step to undo and on no pad.
 
     Attributes:
         tool: The model in use, with its library.
         coordinates: float32 (n, 2), where the sounds lie.
         worker: Makes the sounds; `worker.wait()` until there is nothing left to make.
+        writer: Writes pages to share beside it, since that takes a while.
         sound: The newest sound that was made, of a mix or a place, or None.
         sources: For the page: {"index", "title", "weight"} of each sound of the mix.
         mixed: For the page: {"at": [x, y]}, the place of the mix, or {}.
+        variance: Of the noise added to the mix, for the page.
         colouring: For the page: {"names", "name"}, by what the points can be coloured, and are.
         status: What was done, or why not.
     """
@@ -59,6 +65,7 @@ class Instrument(MapView, Player, Pads):
     _css = scripts.styles("map", "player", "pads", "instrument")
     sources = traitlets.List([]).tag(sync=True)
     mixed = traitlets.Dict({}).tag(sync=True)
+    variance = traitlets.Float(0.0).tag(sync=True)
     colouring = traitlets.Dict({}).tag(sync=True)
     status = traitlets.Unicode("").tag(sync=True)
 
@@ -82,7 +89,7 @@ class Instrument(MapView, Player, Pads):
             coordinates = umap_map.map_coordinates(tool.library)
         check_coordinates(tool, coordinates)
         self.tool, self.coordinates = tool, np.asarray(coordinates, np.float32)
-        self.worker = Latest(sync)
+        self.worker, self.writer = Latest(sync), Latest(sync)
         self.sound: Sound | None = None
         self._history = History(Setting(()))
         self._sounding: Setting | None = None  # of the newest mix that was heard
@@ -102,7 +109,7 @@ class Instrument(MapView, Player, Pads):
     def _answer_page(self, what: dict[str, Any]) -> None:
         actions = {
             "play": lambda: self._play(_whole(what["index"], len(self.coordinates))),
-            "decode": lambda: self._decode((float(what["x"]), float(what["y"]))),
+            "decode": lambda: self._decode((float(what["x"]), float(what["y"])), bool(what.get("live"))),
             "lasso": lambda: self._gather(np.asarray(what["corners"], float)),
             "add": lambda: self._add([_whole(what["index"], len(self.coordinates))]),
             "source": lambda: self._play(self.sources[_whole(what["number"], len(self.sources))]["index"]),
@@ -111,10 +118,13 @@ class Instrument(MapView, Player, Pads):
                 _whole(what["number"], len(self.sources)), float(what["weight"]), bool(what["live"])
             ),
             "blend": lambda: self._blend((float(what["x"]), float(what["y"])), bool(what["live"])),
+            "vary": lambda: self._vary(float(what["variance"]), bool(what["live"])),
+            "roll": self._roll,
             "colour": lambda: self._colour(what["name"]),
             "mix": lambda: self._make(self.setting, padded=False, again=True),
             "undo": self._undo,
             "save": self._save,
+            "share": lambda: self._share(what["sounds"]),
         }
         with failing(self._say, "not done"):
             actions[what["kind"]]()
@@ -155,6 +165,16 @@ class Instrument(MapView, Player, Pads):
         places = self.coordinates[[source["index"] for source in self.sources]]
         self._change(self._weighted(weights_at(places, np.asarray(place)).tolist()), live)
 
+    def _vary(self, variance: float, live: bool) -> None:
+        self._change(replace(self.setting, variance=round(float(np.clip(variance, 0, MOST_VARIANCE)), 2)), live)
+
+    def _roll(self) -> None:
+        if not self.setting.channels:
+            raise LookupError("no sound in the mix yet")
+        if not self.setting.variance:
+            raise LookupError("a variance of 0 has one sound: raise it for others")
+        self._change(replace(self.setting, seed=secrets.randbelow(SEEDS)))
+
     def _weighted(self, weights: Sequence[float]) -> Setting:
         clipped = [round(float(np.clip(weight, *WEIGHTS)), 2) for weight in weights]
         pairs = zip(self.setting.channels, clipped, strict=True)
@@ -173,7 +193,7 @@ class Instrument(MapView, Player, Pads):
         self._make(setting, padded=not live)
 
     def _show(self, setting: Setting) -> None:
-        """Tell the page which sounds are mixed, by which weights, and where on the map that is."""
+        """Tell the page which sounds are mixed, by which weights and variance, and where on the map that is."""
         indices = [self._rows[channel.path, channel.offset] for channel in setting.channels]
         weights = [channel.weight for channel in setting.channels]
         place = mean_place(self.coordinates[indices], weights) if indices else None
@@ -183,6 +203,7 @@ class Instrument(MapView, Player, Pads):
                 for index, weight in zip(indices, weights, strict=True)
             ]
             self.mixed = {} if place is None else {"at": place.tolist()}
+            self.variance = setting.variance
 
     # Sounds
 
@@ -226,7 +247,7 @@ class Instrument(MapView, Player, Pads):
         self._sounding = None
         self.worker.submit(job)
 
-    def _decode(self, place: tuple[float, float]) -> None:
+    def _decode(self, place: tuple[float, float], live: bool) -> None:
         library = self.tool.library
 
         def job(stopped: Stopped) -> None:
@@ -240,7 +261,8 @@ class Instrument(MapView, Player, Pads):
                 self.sound, self.mark = sound, {"at": list(place), "near": near.tolist()}
                 self.hear(sound, f"place near {self._title(numbers[0])}")
                 self.status = printable(f"decoded; nearest: {', '.join(names)}")
-                self.add_pad(sound, f"near {Path(self.tool.library.files[numbers[0]]).stem}")
+                if not live:
+                    self.add_pad(sound, f"near {Path(self.tool.library.files[numbers[0]]).stem}")
                 self._picture(sound, stopped)
 
         self._sounding = None
@@ -254,6 +276,17 @@ class Instrument(MapView, Player, Pads):
         if self.sound is None:
             raise LookupError("make a sound first")
         self.status = f"saved {printable(self.sound.save(free(self.folder / 'sound.wav')))} with its recipe"
+
+    def _share(self, sounds: str) -> None:
+        path = free(self.folder / "instrument.html")
+
+        def job(_: Stopped) -> None:
+            with failing(self._say, "not shared"):
+                shared = share(self.tool, path, sounds=sounds, coordinates=self.coordinates, progress=False)
+                self._say(shared.report().splitlines()[0])
+
+        self.status = "writing a page to share; the instrument plays meanwhile"
+        self.writer.keep(job)
 
     # The map
 

@@ -19,13 +19,12 @@ from vaelab.audio import Sound
 from vaelab.play import SoundSampleTool, check_files
 from vaelab.text import inert, short_name
 from vaelab.ui.controls import Status, amount, button, check, free, line, toggle, wide
-from vaelab.ui.mixer_state import SLOTS, Channel, History, Setting, channels
+from vaelab.ui.mixer_state import SEEDS, SLOTS, Channel, History, Setting, channels
 from vaelab.ui.pads import Pads
 from vaelab.ui.player import Player
 from vaelab.ui.worker import Latest, Stopped
 
 WEIGHT_STEP = 0.05
-SEEDS = 2**31 - 1
 MOST_ROWS = 16
 SIMILAR = 3  # sounds added at once
 ONE_LINE = "width: 18em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap"

@@ -11,6 +11,7 @@ from vaelab.text import printable
 SLOTS = ("A", "B")
 STEPS_BACK = 200
 MOST_TERMS = 6
+SEEDS = 2**31 - 1
 
 
 @dataclass(frozen=True)

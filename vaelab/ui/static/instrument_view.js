@@ -6,10 +6,13 @@ import { MixPanel } from "./mix_panel.js";
 import { isOnMark, paintMix } from "./mix_marks.js";
 import { PadsView } from "./pads_view.js";
 import { element, isDark, keysWithin, listen } from "./page.js";
+import { addSharePanel } from "./share_panel.js";
 import { SoundView } from "./sound_view.js";
 
 const SURFACE_HELP = "click: hear · drag a point into the mix · drag ◆: weights · click beside: decode · drag: move · wheel: zoom";
-const KEYS = "map of sounds: arrows move and play, Enter mixes, 1 to 8 play sources, space plays the mix, z undoes";
+const KEYS =
+  "map of sounds: arrows move and play, with Shift beside the points, Enter mixes, 1 to 8 play sources, " +
+  "space plays the mix, n draws anew, z undoes";
 
 export class InstrumentView {
   constructor(engine, model, el) {
@@ -30,6 +33,7 @@ export class InstrumentView {
     this.pads = new PadsView(model, this.parts.pads);
     this.ghost = element("div", "vaelab-ghost", el, { hidden: true });
     this.said = element("div", "vaelab-status", el, { role: "status" });
+    addSharePanel(el, this.ask);
     this.choosing = this.chooser();
     this.silent = this.listen();
     this.show();

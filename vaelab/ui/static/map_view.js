@@ -10,6 +10,7 @@ import { element, isDark, listen, numbers, watch } from "./page.js";
 import { PAPER, Stamps } from "./stamps.js";
 
 const REACH = 8; // CSS pixels from a point within which a click means it
+const WALK = 12; // CSS pixels of a step beside the points
 const MOST_CORNERS = 400; // of a lasso
 const HELP = "drag: move · wheel: zoom · click a point: hear it · click beside: decode that place · shift+drag: lasso";
 
@@ -133,6 +134,7 @@ export class MapView {
   click(x, y) {
     const index = (this.cursor = this.nearest(x, y));
     const [east, north] = this.camera.back(x, y);
+    this.walked = index < 0 ? [east, north] : null;
     this.ask(index < 0 ? { kind: "decode", x: east, y: north } : { kind: "play", index });
   }
 
@@ -142,11 +144,26 @@ export class MapView {
     const next = from ? this.grid.nearest(...from, Infinity) : this.grid.next(this.cursor, dx, -dy);
     if (next < 0) return -1;
     this.cursor = next;
-    const [x, y] = this.there(next);
+    this.walked = null;
+    this.bringIn(...this.there(next));
+    return next;
+  }
+
+  beside(dx, dy) {
+    // Moves a place by some pixels in a direction, from the last such place, else from the cursor; gives where it is.
+    const { camera } = this;
+    const { wide, high } = camera;
+    const last = this.walked ? camera.there(...this.walked) : this.cursor < 0 ? [wide / 2, high / 2] : this.there(this.cursor);
+    const [x, y] = [last[0] + WALK * dx, last[1] + WALK * dy];
+    this.walked = camera.back(x, y);
+    this.bringIn(x, y);
+    return this.walked;
+  }
+
+  bringIn(x, y) {
     const { wide, high } = this.camera;
     if (x < 0 || y < 0 || x > wide || y > high) this.camera.pan(wide / 2 - x, high / 2 - y);
     this.redraw();
-    return next;
   }
 
   around(places, done) {

@@ -4,6 +4,20 @@ import { element, listen } from "./page.js";
 
 const EMPTY = "Drag points of the map here, or press Enter on one: they are mixed.";
 
+function grip(slider, ask, write = () => {}) {
+  // A slider asks while it is dragged and when it is let go; gives a function that sets it. What Python tells must not
+  // move a slider in somebody's hand.
+  let held = false;
+  const move = (live) => ((held = live), write(slider.value), ask(Number(slider.value), live));
+  slider.oninput = () => move(true);
+  slider.onchange = () => move(false);
+  return (value) => {
+    if (held) return;
+    slider.value = value;
+    write(value);
+  };
+}
+
 export class MixPanel {
   constructor(model, el, ask) {
     // `ask(what)`: what is asked of Python, see `vaelab.ui.instrument`.
@@ -17,12 +31,22 @@ export class MixPanel {
     ]) {
       element("button", "", bar, { type: "button", textContent: text, title, onclick: () => ask({ kind }) });
     }
+    this.variance = this.chance(bar);
     this.list = element("div", "vaelab-sources", el, { role: "list", ariaLabel: "sounds of the mix" });
-    this.silent = listen(model, { "change:sources": () => this.show() });
+    this.silent = listen(model, { "change:sources": () => this.show(), "change:variance": () => this.show() });
     this.show();
   }
 
+  chance(bar) {
+    const label = element("label", "vaelab-chance", bar, { textContent: "variance", title: "of noise added to the mix" });
+    const slider = element("input", "", label, { type: "range", min: 0, max: 2, step: 0.05 });
+    const title = "another sound of this variance (n)";
+    element("button", "", bar, { type: "button", textContent: "new draw", title, onclick: () => this.ask({ kind: "roll" }) });
+    return grip(slider, (variance, live) => this.ask({ kind: "vary", variance, live }));
+  }
+
   show() {
+    this.variance(this.model.get("variance"));
     const sources = this.model.get("sources");
     const same = sources.length === this.rows.length && sources.every(({ index }, at) => index === this.rows[at].index);
     if (!same || !sources.length) this.build(sources);
@@ -47,16 +71,8 @@ export class MixPanel {
     const remove = element("button", "", row, { type: "button", textContent: "×", title: `take ${title} away` });
     remove.ariaLabel = remove.title;
     remove.onclick = () => this.ask({ kind: "remove", number });
-    let held = false; // what Python tells must not move a slider in somebody's hand
-    const weigh = (live) => this.ask({ kind: "weigh", number, weight: Number(slider.value), live });
-    slider.oninput = () => ((held = true), (shown.textContent = slider.value), weigh(true));
-    slider.onchange = () => ((held = false), weigh(false));
-    const set = (weight) => {
-      if (held) return;
-      slider.value = weight;
-      shown.textContent = Number(weight).toFixed(2).replace("-", "−");
-    };
-    return { index, set };
+    const write = (weight) => (shown.textContent = Number(weight).toFixed(2).replace("-", "−"));
+    return { index, set: grip(slider, (weight, live) => this.ask({ kind: "weigh", number, weight, live }), write) };
   }
 
   close() {
