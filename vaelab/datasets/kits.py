@@ -19,12 +19,19 @@ FIRST_KEY = 36  # as drum machines have it: C2, the bass drum of General MIDI
 MOST = 128 - FIRST_KEY  # keys that are left
 NAMESPACE = "http://www.hydrogen-music.org/drumkit"
 LONGEST_STEM = 40  # characters of a file's name
-PLAIN = {  # an instrument that plays its sample as it is
-    **{"volume": "1", "isMuted": "false", "pan_L": "1", "pan_R": "1", "randomPitchFactor": "0", "gain": "1"},
+# An instrument that plays its sample as it is. Hydrogen takes these elements in this order only (its drumkit.xsd).
+PLAIN = {
+    **{"volume": "1", "isMuted": "false", "isSoloed": "false", "pan_L": "1", "pan_R": "1"},
+    **{"pitchOffset": "0", "randomPitchFactor": "0", "gain": "1", "applyVelocity": "true"},
     **{"filterActive": "false", "filterCutoff": "1", "filterResonance": "0"},
     **{"Attack": "0", "Decay": "0", "Sustain": "1", "Release": "1000"},  # samples
     **{"muteGroup": "-1", "midiOutChannel": "-1"},
 }
+PLAIN_AFTER_KEY = {
+    **{"isStopNote": "false", "sampleSelectionAlgo": "VELOCITY", "isHihat": "-1", "lower_cc": "0", "higher_cc": "127"},
+    **{f"FX{number}Level": "0" for number in (1, 2, 3, 4)},
+}
+COMPONENT = {"id": "0", "name": "Main", "volume": "1"}
 LAYER = {"min": "0", "max": "1", "gain": "1", "pitch": "0"}
 
 
@@ -90,12 +97,19 @@ def read_sound(path: str | os.PathLike) -> Sound:
 def drumkit_xml(title: str, names: Sequence[str], samples: Sequence[str]) -> str:
     """A `drumkit.xml` of a sample for each instrument."""
     root = ElementTree.Element("drumkit_info", {"xmlns": NAMESPACE})
-    _fill(root, {"name": title, "author": "", "info": "made with vaelab", "license": ""})
+    _fill(
+        root, {"name": title, "author": "", "info": "made with vaelab", "license": "", "image": "", "imageLicense": ""}
+    )
+    components = ElementTree.SubElement(root, "componentList")
+    _fill(ElementTree.SubElement(components, "drumkitComponent"), COMPONENT)
     instruments = ElementTree.SubElement(root, "instrumentList")
     for number, (name, sample) in enumerate(zip(names, samples, strict=True)):
         instrument = ElementTree.SubElement(instruments, "instrument")
-        _fill(instrument, {"id": str(number), "name": name, **PLAIN, "midiOutNote": str(FIRST_KEY + number)})
-        _fill(ElementTree.SubElement(instrument, "layer"), {"filename": sample, **LAYER})
+        key = {"midiOutNote": str(FIRST_KEY + number)}
+        _fill(instrument, {"id": str(number), "name": name, **PLAIN, **key, **PLAIN_AFTER_KEY})
+        component = ElementTree.SubElement(instrument, "instrumentComponent")
+        _fill(component, {"component_id": COMPONENT["id"], "gain": "1"})
+        _fill(ElementTree.SubElement(component, "layer"), {"filename": sample, **LAYER})
     ElementTree.indent(root, " ")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
 
