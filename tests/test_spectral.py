@@ -42,6 +42,23 @@ FORMATS = {
 }
 
 
+BANKS = {
+    **CONFIGS,
+    "high": AudioConfig(sample_rate=48000, n_mels=96, fmin=1200.0, fmax=20000.0),
+    "low": AudioConfig(sample_rate=1000, n_fft=256, hop_length=64, n_mels=32),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Empty filters:UserWarning")  # of high resolution at low frequencies
+@pytest.mark.parametrize("config", BANKS.values(), ids=BANKS)
+def test_the_filters_are_librosas_to_the_bit(config):
+    theirs = librosa.filters.mel(
+        sr=config.sample_rate, n_fft=config.n_fft, n_mels=config.n_mels, fmin=config.fmin, fmax=config.fmax
+    )
+    assert spectral.filterbank(config).dtype == theirs.dtype
+    np.testing.assert_array_equal(spectral.filterbank(config), theirs)
+
+
 def librosas(samples: np.ndarray, config: AudioConfig) -> tuple[np.ndarray, float]:
     """Features (frames, mels) and level as librosa has them."""
     power = librosa.feature.melspectrogram(

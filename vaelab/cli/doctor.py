@@ -18,7 +18,7 @@ from vaelab.models import checkpoint, pretrained
 from vaelab.text import printable
 
 PACKAGES = (
-    *("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "librosa", "soundfile", "soxr", "safetensors", "joblib"),
+    *("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "soundfile", "soxr", "safetensors", "joblib"),
     *("tqdm", "matplotlib", "av", "umap-learn", "ipywidgets", "anywidget", "jupyterlab"),
 )
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".mp4", ".mkv", ".mov", ".avi")
