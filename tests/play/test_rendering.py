@@ -34,6 +34,13 @@ def test_the_true_peak_is_that_between_the_samples():
     assert rendering.true_peak(np.array([0.5])) >= 0.5
 
 
+@pytest.mark.parametrize("shape", [(500,), (500, 2), (1,)])
+def test_between_samples_the_waveform_is_that_of_scipys_polyphase_filter(shape):
+    samples = np.random.default_rng(2).normal(size=shape).astype(np.float32)
+    between = np.abs(signal.resample_poly(samples, 4, 1)).reshape(len(samples), 4, -1)[:, 1:]
+    assert rendering.true_peak(samples) == pytest.approx(max(np.abs(samples).max(), between.max()), rel=1e-6)
+
+
 def test_a_sound_without_a_level_peaks_at_minus_one_dbtp(model, z):
     samples = rendering.render(model, z[0])
     assert rendering.true_peak(samples) == pytest.approx(rendering.PEAK, rel=1e-3)
