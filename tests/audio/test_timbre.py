@@ -35,6 +35,15 @@ def test_statistics_are_those_of_the_cepstrum(shape):
         np.testing.assert_allclose(row[: len(expected)], expected, atol=2e-4)
 
 
+@pytest.mark.parametrize("detailed", [False, True], ids=["plain", "detailed"])
+@pytest.mark.parametrize(
+    ("frames", "mels", "cepstra"), [(31, 24, 16), (172, 128, 16), (1, 5, 2), (2, 40, 60), (70, 3, 4)]
+)
+def test_statistics_are_counted_without_measuring_any(frames, mels, cepstra, detailed):
+    measured = timbre.statistics(jnp.zeros((1, frames, mels)), cepstra, detailed)
+    assert timbre.count(frames, mels, cepstra, detailed) == measured.shape[1]
+
+
 def test_fewer_bands_than_numbers():
     assert timbre.statistics(jnp.zeros((2, 9, 3)), 12).shape == timbre.statistics(jnp.zeros((2, 9, 3)), 3).shape
 

@@ -64,9 +64,13 @@ def statistics(features: jax.Array, cepstra: int, detailed: bool = False) -> jax
 
 
 def count(frames: int, mels: int, cepstra: int, detailed: bool = False) -> int:
-    """Number of statistics of clips of this size."""
-    features = jax.ShapeDtypeStruct((1, frames, mels), np.float32)
-    return jax.eval_shape(partial(statistics, cepstra=cepstra, detailed=detailed), features).shape[1]
+    """Number of statistics of clips of this size: the columns that `statistics` has, which takes long to trace."""
+    stretches = len(_stretches(frames))
+    plain = (4 + stretches) * min(cepstra, mels) + len(FALLS) * min(GROUPS, mels)
+    if not detailed:
+        return plain
+    low = 2 * min(PITCH_STRETCHES, stretches) + len(LOW_DB)
+    return plain + len(ENVELOPE_DB) + 2 + low + stretches + min(DETAIL_GROUPS, mels)
 
 
 def envelope(features: jax.Array) -> jax.Array:
