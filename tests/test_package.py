@@ -20,6 +20,20 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "vaelab"
 CODE = (r"\bpickle\b", r"joblib\.load", r"\beval\(", r"\bexec\(", r"yaml\.load", r"allow_pickle\s*=\s*True")
 HEAVY = ("jax", "flax", "librosa", "umap", "matplotlib", "ipywidgets", "numba")
+# Of scipy each part alone takes a tenth of a second or more, through what its array API imports.
+NEEDLESS = (
+    "scipy.signal",
+    "scipy.stats",
+    "scipy.ndimage",
+    "scipy.fft",
+    "scipy.sparse",
+    "optax",
+    "sklearn",
+    "pandas",
+    "vaelab.data",
+    "vaelab.slicing",
+    "vaelab.training",
+)
 
 
 def doors(folder: str) -> list[str]:
@@ -131,6 +145,16 @@ def test_opening_the_tool_loads_no_faces():
         "print([name for name in ('umap', 'matplotlib', 'ipywidgets', 'numba') if name in sys.modules])"
     )
     assert loaded == "[]"
+
+
+def test_generate_imports_what_it_needs_and_no_more(tmp_path):
+    """By modules and not by time, of which other work on the machine takes its share: each of these takes long."""
+    run(
+        "import sys; from vaelab.cli import main;"
+        f"assert main(['generate', '--model', 'general', '--out-file', {str(tmp_path / 'new.wav')!r}]) == 0;"
+        f"needless = {(*HEAVY[2:], *NEEDLESS)};"
+        "assert (loaded := [name for name in needless if name in sys.modules]) == [], loaded"
+    )
 
 
 def test_import_costs_hardly_more_than_numpy():

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from vaelab.config import SliceConfig
 
@@ -54,9 +54,9 @@ def curves_of(levels: np.ndarray) -> Curves:
         start, stop = max(0, first - CONTEXT), min(len(levels), first + SPAN + CONTEXT)
         part = levels[start:stop].astype(np.float32)
         above = part - _at(floor, np.arange(start, stop)) - MARGIN_DB
-        activity = _loudest(np.maximum(0, ndimage.uniform_filter1d(above, SMOOTH, axis=0)))
+        activity = _loudest(np.maximum(0, scipy.ndimage.uniform_filter1d(above, SMOOTH, axis=0)))
         above = np.maximum(0, above)
-        nearby = ndimage.maximum_filter1d(above, 3, axis=1)
+        nearby = scipy.ndimage.maximum_filter1d(above, 3, axis=1)
         rise, hits = (_loudest(_rise(above, recent)) for recent in (_recent(nearby), _fading(nearby)))
         core = slice(first - start, first - start + SPAN)
         parts.append(np.stack([activity, rise, hits, power_db(part)])[:, core])
@@ -67,8 +67,8 @@ def _floor(levels: np.ndarray) -> np.ndarray:
     """The mean level of stationary noise around each chunk of frames (chunks, bands), dBFS."""
     chunks = (levels[first : first + CHUNK].astype(np.float32) for first in range(0, len(levels), CHUNK))
     quiet = np.array([np.percentile(chunk, QUIET, axis=0) for chunk in chunks]).reshape(-1, BANDS)
-    quiet = ndimage.percentile_filter(quiet, QUIET, size=(2 * AROUND + 1, 1), mode="nearest")
-    return np.maximum(ndimage.uniform_filter1d(quiet, SMOOTH, axis=0, mode="nearest") + BIAS_DB, SILENCE_DB)
+    quiet = scipy.ndimage.percentile_filter(quiet, QUIET, size=(2 * AROUND + 1, 1), mode="nearest")
+    return np.maximum(scipy.ndimage.uniform_filter1d(quiet, SMOOTH, axis=0, mode="nearest") + BIAS_DB, SILENCE_DB)
 
 
 def power_db(levels: np.ndarray) -> np.ndarray:
@@ -93,7 +93,7 @@ def _rise(above: np.ndarray, recent: np.ndarray) -> np.ndarray:
 
 def _recent(nearby: np.ndarray) -> np.ndarray:
     """The maximum of the last MEMORY frames (frames, bands)."""
-    return ndimage.maximum_filter1d(nearby, MEMORY, axis=0, origin=MEMORY // 2)
+    return scipy.ndimage.maximum_filter1d(nearby, MEMORY, axis=0, origin=MEMORY // 2)
 
 
 def _fading(nearby: np.ndarray) -> np.ndarray:
@@ -124,8 +124,8 @@ def detect(curves: Curves, hop_s: float, config: SliceConfig) -> list[int]:
 
 def _peaks(rise: np.ndarray, threshold_db: float, share: float) -> list[int]:
     """Frames where the rises (frames,) begin that exceed a threshold and a share of the mean around them."""
-    highest = ndimage.maximum_filter1d(rise, 2 * APART + 1)
-    local = ndimage.uniform_filter1d(rise, LOCAL, mode="constant")
+    highest = scipy.ndimage.maximum_filter1d(rise, 2 * APART + 1)
+    local = scipy.ndimage.uniform_filter1d(rise, LOCAL, mode="constant")
     starts = []
     for peak in np.flatnonzero((rise >= highest) & (rise > threshold_db + share * local)).tolist():
         start = peak
@@ -138,7 +138,7 @@ def _peaks(rise: np.ndarray, threshold_db: float, share: float) -> list[int]:
 def _dense(starts: Sequence[int], loudness: np.ndarray, hop_s: float) -> list[int]:
     """Those that are nearly as loud as all around, as what remains of a sound is not, and have many such around."""
     around = round(AROUND_S / hop_s)
-    loudest = ndimage.maximum_filter1d(loudness, 2 * around + 1)
+    loudest = scipy.ndimage.maximum_filter1d(loudness, 2 * around + 1)
     frames = np.array(
         [start for start in starts if loudness[start : start + APART].max() > loudest[start] - BELOW_DB], int
     )

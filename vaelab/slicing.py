@@ -15,7 +15,7 @@ from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
-from scipy import fft
+import scipy
 
 from vaelab import audio, files
 from vaelab.audio import decoders
@@ -133,7 +133,7 @@ def band_levels(blocks: Iterable[np.ndarray], sample_rate: int) -> tuple[np.ndar
         for first in range(0, frames, FRAMES_AT_ONCE):
             last = min(first + FRAMES_AT_ONCE, frames) - 1
             windows = np.lib.stride_tricks.sliding_window_view(left[first * hop : last * hop + size], size)[::hop]
-            spectrum = fft.rfft(windows * window, axis=1)
+            spectrum = scipy.fft.rfft(windows * window, axis=1)
             powers = (spectrum.real**2 + spectrum.imag**2) @ weights
             levels.append((10 * np.log10(powers + 1e-12)).astype(np.float16))
         left = left[frames * hop :]
@@ -148,7 +148,7 @@ def _filterbank(sample_rate: int, size: int) -> np.ndarray:
     """
     mels = np.linspace(*(2595 * np.log10(1 + np.array([LOWEST_HZ, sample_rate / 2]) / 700)), BANDS + 2)
     edges = 700 * (10 ** (mels / 2595) - 1)
-    hz = fft.rfftfreq(size, 1 / sample_rate)[:, None]
+    hz = scipy.fft.rfftfreq(size, 1 / sample_rate)[:, None]
     rising, falling = (hz - edges[:-2]) / np.diff(edges[:-1]), (edges[2:] - hz) / np.diff(edges[1:])
     return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+import scipy
 
 METRICS = ("euclidean", "cosine")
 RANKED_AT_ONCE = 1 << 24  # scores of queries times points that are held in memory
@@ -69,8 +68,8 @@ def groups(embeddings: np.ndarray, distance: float) -> list[np.ndarray]:
     points = np.asarray(embeddings, np.float32)
     pairs = [np.zeros((2, 0), int), *_pairs(points, squared(points), distance)]
     first, second = np.concatenate(pairs, axis=1)
-    graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(points), len(points)))
-    _, member = connected_components(graph, directed=False)
+    graph = scipy.sparse.coo_array((np.ones(len(first), bool), (first, second)), shape=(len(points), len(points)))
+    _, member = scipy.sparse.csgraph.connected_components(graph, directed=False)
     order = np.argsort(member, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(member[order])) + 1)
     return sorted((part for part in parts if len(part) > 1), key=len, reverse=True)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import safetensors
 from safetensors import numpy as st
@@ -180,7 +179,8 @@ def fill(skeleton: Any, tensors: dict[str, np.ndarray], path: str | os.PathLike)
             raise CheckpointError(
                 f"{path}: {name}: expected shape {leaf.shape} {leaf.dtype}, found {tensor.shape} {tensor.dtype}"
             )
-    return jax.tree.unflatten(jax.tree.structure(skeleton), [jnp.asarray(tensors[name]) for name in wanted])
+    leaves = jax.device_put([tensors[name] for name in wanted])  # in one call: many cost a quarter of a second
+    return jax.tree.unflatten(jax.tree.structure(skeleton), leaves)
 
 
 def versions() -> dict[str, str]:

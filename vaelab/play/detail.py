@@ -26,9 +26,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
-from scipy import ndimage
 
 from vaelab import spectral, texture
 from vaelab.config import AudioConfig
@@ -201,7 +201,9 @@ def _aligned_sum(clips: Samples, shares: Float[np.ndarray, " sources"], moves: l
 
 def _envelope(samples: Float[np.ndarray, " any"], config: AudioConfig) -> Float[np.ndarray, " any"]:
     """Largest magnitude within a millisecond about each sample."""
-    return ndimage.maximum_filter1d(np.abs(samples), max(1, round(ENVELOPE_S * config.sample_rate)), mode="nearest")
+    return scipy.ndimage.maximum_filter1d(
+        np.abs(samples), max(1, round(ENVELOPE_S * config.sample_rate)), mode="nearest"
+    )
 
 
 def _shifted(rows: np.ndarray, by: int) -> np.ndarray:

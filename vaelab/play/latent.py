@@ -6,7 +6,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from vaelab import VaelabError
 from vaelab.model import Model
@@ -147,6 +146,8 @@ def refine(model: Model, features: jax.Array, z: jax.Array, steps: int, rate: fl
         The best latents met (batch, latent), never worse than `z`, and the mean error of features in [0, 1] before
         and after (batch,) each.
     """
+    import optax  # here alone, as most sounds are not refined
+
     optimizer = optax.adam(optax.linear_schedule(rate, 0, max(steps, 1)), b2=0.99)
 
     def errors(z):

@@ -4,7 +4,7 @@
 """
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from vaelab.audio import built_in_tape
 
@@ -51,13 +51,13 @@ def placed(samples: np.ndarray, model: np.ndarray, rate: int) -> np.ndarray:
 def _powers(samples: np.ndarray, rate: int, window_s: float) -> np.ndarray:
     """Mean power about each 5 ms (frames,)."""
     powers = built_in_tape.frame_powers(samples, rate) / built_in_tape.hop_of(rate)
-    return ndimage.uniform_filter1d(powers, _frames(window_s), mode="nearest")
+    return scipy.ndimage.uniform_filter1d(powers, _frames(window_s), mode="nearest")
 
 
 def _largest(samples: np.ndarray, rate: int, window_s: float) -> np.ndarray:
     """The largest magnitude about each 5 ms (frames,)."""
     magnitudes = np.maximum.reduceat(np.abs(samples), np.arange(0, len(samples), built_in_tape.hop_of(rate)))
-    return ndimage.maximum_filter1d(magnitudes, _frames(window_s), mode="nearest")
+    return scipy.ndimage.maximum_filter1d(magnitudes, _frames(window_s), mode="nearest")
 
 
 def _frames(window_s: float) -> int:

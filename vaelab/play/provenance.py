@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vaelab import VaelabError, audio, data, files
+from vaelab import VaelabError, audio, files
 from vaelab.audio import Recipe
 from vaelab.config import AudioConfig
 from vaelab.models import checkpoint
@@ -129,6 +129,8 @@ def located(
         folders: Searched with their sub-folders: first for files of a source's name, then for all of its ending.
         in_library: The place of a content hash in a library, if it is there.
     """
+    from vaelab import data  # with all that makes datasets, which most sounds do without
+
     content = cache(_content)
     searched = cache(lambda: [path for folder in folders for path in data.sound_files(folder)])
 

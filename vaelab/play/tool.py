@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from vaelab import audio, data, files, library, slicing, spectral
+from vaelab import audio, files, library, spectral
 from vaelab.audio import Sound, timbre
 from vaelab.config import SliceConfig
+from vaelab.datasets import manifest
 from vaelab.models import familiarity
 from vaelab.models.familiarity import Familiarity, Newness, Reference
 from vaelab.play import checks, latent, rendering
@@ -56,7 +57,7 @@ class SoundSampleTool(Generator):
         *,
         library_segmentation: bool = False,
         library_hop_seconds: float | None = None,
-        home: str | os.PathLike = data.HOME,
+        home: str | os.PathLike = manifest.HOME,
         progress: bool = True,
     ):
         """Load a model, and open a library: what is new or changed in its folder is embedded.
@@ -100,7 +101,7 @@ class SoundSampleTool(Generator):
         *,
         library_segmentation: bool = False,
         library_hop_seconds: float | None = None,
-        home: str | os.PathLike = data.HOME,
+        home: str | os.PathLike = manifest.HOME,
         progress: bool = True,
     ) -> library.Library:
         """Open the library of another folder; arguments and errors as for the tool itself."""
@@ -116,6 +117,8 @@ class SoundSampleTool(Generator):
 
     def _slicer(self, segmentation: bool, hop_seconds: float | None) -> tuple[library.Slicer | None, str | None]:
         """The slicer of a library, and its name if there are several of its kind."""
+        from vaelab import slicing
+
         if hop_seconds is None:
             return (slicing.slice_file if segmentation else None), None
         if segmentation:
@@ -226,6 +229,8 @@ class SoundSampleTool(Generator):
         Raises:
             ToolError: The model has no classifier, or a folder holds no sound.
         """
+        from vaelab import data  # with all that makes datasets, which most of this class does without
+
         self._check_classifier()
         reasons: dict[Path, str | None] = {}
         if isinstance(audio_files, str | os.PathLike) and Path(audio_files).is_dir():
