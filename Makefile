@@ -10,7 +10,7 @@ UNIT := not slow and not notebook and not browser
 QUESTIONS := $(basename $(notdir $(wildcard experiments/configs/*.json)))
 QUALITIES := classes classify descriptors energies foreign heard honesty inversion posterior_gap prior reconstruction \
 	retrieval slicing small_folders texture transcoding variants
-SPEEDS := features latency library scale search slicing step train
+SPEEDS := command features latency library scale search slicing step train
 RELEASES := pretrain
 
 .PHONY: demo test notebooks browser screenshots wheel prove experiments-fast lint lab lock clean

@@ -40,6 +40,7 @@ TITLES = {
     "classes": "How well are drums of other makers classified?",
     "classify": "How well are drums classified?",
     "classify_kits": "How well are drum kits recognised?",
+    "command": "How long does the command `vaelab generate` take, and what takes it?",
     "descriptors": "Do named directions change what they name?",
     "energies": "How well does IAF fit the energies of Rezende and Mohamed?",
     "foreign": "How exact are reconstructions of sounds from sources that a model never met?",
