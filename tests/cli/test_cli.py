@@ -18,6 +18,7 @@ import soundfile
 from vaelab import SoundSampleTool, audio, cli
 from vaelab.audio import built_in_tape
 from vaelab.cli import command_line
+from vaelab.models import devices
 
 
 @pytest.fixture(scope="module")
@@ -579,6 +580,31 @@ def test_a_second_command_compiles_next_to_nothing(tmp_path):
     assert counts[1] <= 1.1 * counts[0]
     first, second = (audio.read(tmp_path / f"{number}.wav", 8000) for number in (1, 2))
     assert first.tolist() == second.tolist()
+
+
+def test_commands_share_a_cache_of_compilations(here, monkeypatch):
+    """Each turns it on before it opens a model."""
+
+    class Cached(Exception):
+        pass
+
+    def cache():
+        raise Cached
+
+    assert cli.main(["generate", "--model", "model_Two", "--out-file", "first.wav"]) == 0
+    monkeypatch.setattr(devices, "cache_compilations", cache)
+    model = ["--model", "model_Two"]
+    for command in (
+        ["generate", *model, "--out-file", "other.wav"],
+        ["regenerate", "first.wav", "--out-file", "again.wav"],
+        ["regenerate", "first.wav", *model, "--out-file", "again.wav"],
+        ["share", *model, "--library-dir", ".", "--out-file", "page.html"],
+        ["similar", "first.wav", *model, "--library-dir", "."],
+        ["classify", "first.wav", *model],
+        ["map", *model, "--library-dir", ".", "--out-file", "map.png"],
+    ):
+        with pytest.raises(Cached):
+            cli.main(command)
 
 
 def test_a_command_needs_no_cache(here, tmp_path):

@@ -105,6 +105,7 @@ def regenerate(options) -> None:
 
     recipe = audio.Recipe(audio.read_recipe(options.file)).absolute(os.path.dirname(options.file))
     audio.check_writable(options.out_file, options.bits, audio.sources_of(recipe), overwrite=options.overwrite)
+    _cache_compilations()
     with _telling_warnings():
         sound = regenerate(
             options.file,
@@ -197,13 +198,19 @@ def unpack(options) -> None:
 
 
 def _tool(*arguments: Any, **settings: Any) -> Any:
-    """A `SoundSampleTool`; what it compiles is kept for the next command, where the user's cache can be written."""
-    from vaelab.models import devices
+    """A `SoundSampleTool`, whose compilations are cached."""
     from vaelab.play import SoundSampleTool
+
+    _cache_compilations()
+    return SoundSampleTool(*arguments, **settings)
+
+
+def _cache_compilations() -> None:
+    """Store what is compiled for the next command, where the user's cache can be written."""
+    from vaelab.models import devices
 
     with suppress(OSError, RuntimeError):  # a user without a home, or with one that cannot be written
         devices.cache_compilations()
-    return SoundSampleTool(*arguments, **settings)
 
 
 def _keywords(function: Callable, options) -> dict[str, Any]:
@@ -293,9 +300,7 @@ def share(options) -> None:
     from vaelab import sharing
 
     sharing.check(options.out_file, options.sounds, options.megabytes, overwrite=options.overwrite)
-    from vaelab.play import SoundSampleTool
-
-    tool = SoundSampleTool(options.model, library_dir=options.library_dir, home=options.home)
+    tool = _tool(options.model, library_dir=options.library_dir, home=options.home)
     sounds = options.sounds
     if sounds is None and sys.stdin and sys.stdin.isatty() and (count := sharing.recordings(tool)):
         sounds = "real" if _agrees(count) else "made"
