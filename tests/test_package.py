@@ -147,11 +147,13 @@ def test_opening_the_tool_loads_no_faces():
     assert loaded == "[]"
 
 
-def test_generate_imports_what_it_needs_and_no_more(tmp_path):
+def test_generate_and_regenerate_import_what_they_need_and_no_more(tmp_path):
     """By modules and not by time, of which other work on the machine takes its share: each of these takes long."""
     run(
         "import sys; from vaelab.cli import main;"
-        f"assert main(['generate', '--model', 'general', '--out-file', {str(tmp_path / 'new.wav')!r}]) == 0;"
+        f"new, again = {str(tmp_path / 'new.wav')!r}, {str(tmp_path / 'again.wav')!r};"
+        "assert main(['generate', '--model', 'general', '--out-file', new]) == 0;"
+        "assert main(['regenerate', new, '--out-file', again]) == 0;"
         f"needless = {(*HEAVY[2:], *NEEDLESS)};"
         "assert (loaded := [name for name in needless if name in sys.modules]) == [], loaded"
     )

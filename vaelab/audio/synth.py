@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import scipy
 import soundfile
-from scipy import fft, signal
 
 from vaelab import files
 from vaelab.audio.guard import check_replaceable
@@ -74,10 +74,10 @@ def _bell(frequencies_hz: np.ndarray, centre_hz: float | np.ndarray, octaves: fl
 
 def _noise(rng: np.random.Generator, samples: int, sample_rate: int, centre_hz: float, octaves: float):
     """Stationary noise whose power per octave is a bell."""
-    length = fft.next_fast_len(samples, real=True)
-    frequencies = np.maximum(fft.rfftfreq(length, 1 / sample_rate), 1.0)
-    spectrum = fft.rfft(rng.standard_normal(length)) * _bell(frequencies, centre_hz, octaves)
-    return fft.irfft(spectrum / np.sqrt(frequencies), length)[:samples]
+    length = scipy.fft.next_fast_len(samples, real=True)
+    frequencies = np.maximum(scipy.fft.rfftfreq(length, 1 / sample_rate), 1.0)
+    spectrum = scipy.fft.rfft(rng.standard_normal(length)) * _bell(frequencies, centre_hz, octaves)
+    return scipy.fft.irfft(spectrum / np.sqrt(frequencies), length)[:samples]
 
 
 def _ring(frequencies_hz, decays_s, gains, phases, samples: int, sample_rate: int) -> np.ndarray:
@@ -110,7 +110,7 @@ def _strikes(times: np.ndarray, onsets_s: np.ndarray, strengths: np.ndarray) -> 
 
 def _fall(strikes: np.ndarray, decay_s: float, sample_rate: int) -> np.ndarray:
     """Let each strike decay: a one-pole filter."""
-    return signal.lfilter([1], [1, -math.exp(-_NEPERS / (decay_s * sample_rate))], strikes)
+    return scipy.signal.lfilter([1], [1, -math.exp(-_NEPERS / (decay_s * sample_rate))], strikes)
 
 
 def _blend(tone: np.ndarray, noise: np.ndarray, noisiness: float) -> np.ndarray:
@@ -197,10 +197,10 @@ def _drone(rng, sample_rate, *, pitch_hz, detune_cents, brightness_hz, noisiness
 def _noise_burst(rng, sample_rate, *, centre_hz, bandwidth_octaves, sweep_octaves, attack_s, decay_s):
     times = _times(attack_s + decay_s, sample_rate)
     window = 2 ** round(math.log2(0.02 * sample_rate))
-    frequencies, frames, spectra = signal.stft(rng.standard_normal(times.size), sample_rate, nperseg=window)
+    frequencies, frames, spectra = scipy.signal.stft(rng.standard_normal(times.size), sample_rate, nperseg=window)
     centres = centre_hz * 2 ** (sweep_octaves * frames / times[-1])
     spectra *= _bell(np.maximum(frequencies, 1)[:, None], centres, bandwidth_octaves)
-    burst = signal.istft(spectra, sample_rate, nperseg=window)[1][: times.size]
+    burst = scipy.signal.istft(spectra, sample_rate, nperseg=window)[1][: times.size]
     return burst * np.minimum(1, times / attack_s) * _decay(np.maximum(0, times - attack_s), decay_s)
 
 
@@ -212,8 +212,8 @@ def _machine(rng, sample_rate, *, rate_hz, length_s, pitch_hz, decay_s, noisines
     pistons = _strikes(times, (beats + rng.uniform(0.35, 0.65)) / rate_hz, accents)
     clank = _bar(rng, round(decay_s * sample_rate), sample_rate, pitch_hz, 1.5, 3 * pitch_hz, decay_s, 0.3)
     thump = np.sin(2 * np.pi * rng.uniform(50, 110) * times) * _decay(times, 0.15)
-    hammer = signal.oaconvolve(clanks, clank)[: times.size]
-    stroke = signal.oaconvolve(pistons, thump[: round(0.15 * sample_rate)])[: times.size]
+    hammer = scipy.signal.oaconvolve(clanks, clank)[: times.size]
+    stroke = scipy.signal.oaconvolve(pistons, thump[: round(0.15 * sample_rate)])[: times.size]
     motor = _blend(hammer, stroke, rng.uniform(0.05, 0.3))
     steam = _fall(pistons, 0.5 / rate_hz, sample_rate) * _noise(rng, times.size, sample_rate, 3000, 3)
     return _blend(motor, steam, noisiness)
@@ -275,7 +275,7 @@ def render(kind: str, parameters: dict[str, float], rng: np.random.Generator, sa
     shape = {name: value for name, value in parameters.items() if name != "level_db"}
     samples = KINDS[kind].render(rng, sample_rate, **shape)
     # Below 20 Hz there is nothing to hear, but an offset would click at the ends and shift every mix.
-    samples = signal.sosfilt(signal.butter(2, 20, "highpass", fs=sample_rate, output="sos"), samples)
+    samples = scipy.signal.sosfilt(scipy.signal.butter(2, 20, "highpass", fs=sample_rate, output="sos"), samples)
     samples *= _fades(samples.size, sample_rate)
     return (samples * 10 ** (parameters["level_db"] / 20) / np.abs(samples).max()).astype(np.float32)
 
