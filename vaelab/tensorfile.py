@@ -39,7 +39,11 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: Mappi
 
 
 def seal(body: bytearray | mmap.mmap) -> str:
-    """Put the digest in its place in a file whose "sha256" is `BLANK`; returns it."""
+    """Sort the header of a file whose "sha256" is `BLANK`, and put the digest in its place; returns it.
+
+    safetensors writes metadata in an order that differs from process to process: equal files would have other digests.
+    """
+    _sort_header(body)
     start = _place(body, BLANK)
     digest = hashlib.sha256(body).hexdigest()
     body[start : start + len(BLANK)] = digest.encode()
@@ -58,6 +62,15 @@ def verify(body: Body, digest: str) -> None:
     hasher.update(memoryview(body)[start + len(BLANK) :])
     if hasher.hexdigest() != digest:
         raise ValueError("damaged: its content does not match the sha256 in its header")
+
+
+def _sort_header(body: bytearray | mmap.mmap) -> None:
+    """Write the header again with sorted keys, in its place: no tensor moves, spaces fill it up as before."""
+    content, end = header(body)
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode().ljust(end - 8)
+    if len(text) != end - 8:  # else the tensors would no longer be where it says
+        raise ValueError(f"expected a header of {end - 8} bytes, found {len(text)} when it is sorted")
+    body[8:end] = text
 
 
 def _place(body: Body, digest: str) -> int:
