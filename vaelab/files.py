@@ -2,10 +2,11 @@
 
 import errno
 import hashlib
+import mmap
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ except ImportError:  # not on Windows
 TEMPORARY = ".writing-"  # how the names of unfinished files begin
 NO_ROOM = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
 NO_LOCKS = tuple(getattr(errno, name) for name in ("ENOLCK", "ENOTSUP", "ENOSYS", "EINVAL") if hasattr(errno, name))
+_NO_MAP_TEXT = "expected a file system that maps files into memory, found one without (ENODEV): use a folder elsewhere"
 _NO_ROOM_TEXT = "expected room to write, found the disk full; what was there is intact: free some space and run again"
 
 
@@ -37,6 +39,13 @@ class NoRoomError(VaelabError, OSError):
 
 class NoFolderError(VaelabError, NotADirectoryError):
     """A folder is needed where a file is; the message names the file."""
+
+    def __str__(self) -> str:
+        return self.strerror
+
+
+class NoMapError(VaelabError, OSError):
+    """A file system from which files cannot be mapped into memory; the message says what to do."""
 
     def __str__(self) -> str:
         return self.strerror
@@ -71,12 +80,11 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     temporary = None
     try:
         make_folder(path.parent)
-        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        free = _free_name(path.parent, path.suffix)
+        free.touch(exist_ok=False)  # with the rights of any new file, as some file systems let none be changed
+        temporary = free
         yield temporary
         _sync(temporary)
-        temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
         if error.errno in NO_ROOM:
@@ -105,10 +113,10 @@ def new_folder(folder: Path) -> Iterator[Path]:
         OSError: The folder is not empty.
     """
     make_folder(folder.parent)
-    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder.parent))
+    temporary = _free_name(folder.parent)
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
         if folder.is_dir():
             folder.rmdir()
         temporary.rename(folder)
@@ -190,6 +198,26 @@ def regular(path: str | os.PathLike) -> Iterator[int]:
         os.close(handle)
 
 
+def mapped(path: str | os.PathLike) -> mmap.mmap:
+    """A file's bytes, read when they are used. The file may be replaced, never changed, while it is mapped.
+
+    The map is private: some file systems, as FUSE's with direct_io and some of networks, have no shared ones.
+
+    Raises:
+        OSError: Missing, not readable, not a regular file, or on a file system without maps.
+        ValueError: It is empty.
+    """
+    with regular(path) as handle:
+        if not hasattr(mmap, "MAP_PRIVATE"):  # Windows
+            return mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
+        try:
+            return mmap.mmap(handle, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            raise NoMapError(error.errno, f"{path}: {_NO_MAP_TEXT}") from error
+
+
 def from_home(path: str | os.PathLike) -> Path:
     """The path, with ~ at its beginning as the user's home, as in a shell."""
     text = os.fsdecode(path)
@@ -207,8 +235,6 @@ def _sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _umask() -> int:
-    """The process's umask; reading it means setting it, so it is set back at once."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _free_name(folder: Path, suffix: str = "") -> Path:
+    """A name for an unfinished file or folder, which nothing else has."""
+    return folder / f"{TEMPORARY}{secrets.token_hex(8)}{suffix}"

@@ -14,6 +14,7 @@ import numpy as np
 from safetensors import numpy as st
 
 BLANK = "0" * 64
+BLOCK = 1 << 20  # read at a time
 HEADER_BYTES = 100_000_000  # at most, as the format has it
 
 Body = bytes | bytearray | mmap.mmap
@@ -34,19 +35,25 @@ def header(body: Body) -> tuple[dict[str, Any], int]:
 def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
     """Write arrays, with "vaelab" metadata as JSON, and seal the file in its place; large ones are not held twice."""
     st.save_file(dict(arrays), path, {"vaelab": json.dumps(meta), "sha256": BLANK})
-    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as body:
-        seal(body)
+    with open(path, "r+b") as file:  # not mapped: writing to a map is what some file systems lack
+        start = file.read(8)
+        top = bytearray(start + file.read(int.from_bytes(start, "little")))
+        _sort_header(top)
+        hasher = hashlib.sha256(top)
+        while block := file.read(BLOCK):
+            hasher.update(block)
+        file.seek(0)
+        file.write(_with_digest(top, hasher.hexdigest()))
 
 
-def seal(body: bytearray | mmap.mmap) -> str:
+def seal(body: bytearray) -> str:
     """Sort the header of a file whose "sha256" is `BLANK`, and put the digest in its place; returns it.
 
     safetensors writes metadata in an order that differs from process to process: equal files would have other digests.
     """
     _sort_header(body)
-    start = _place(body, BLANK)
     digest = hashlib.sha256(body).hexdigest()
-    body[start : start + len(BLANK)] = digest.encode()
+    _with_digest(body, digest)
     return digest
 
 
@@ -64,7 +71,14 @@ def verify(body: Body, digest: str) -> None:
         raise ValueError("damaged: its content does not match the sha256 in its header")
 
 
-def _sort_header(body: bytearray | mmap.mmap) -> None:
+def _with_digest(body: bytearray, digest: str) -> bytearray:
+    """The body, or its header alone, with the digest in its place."""
+    start = _place(body, BLANK)
+    body[start : start + len(BLANK)] = digest.encode()
+    return body
+
+
+def _sort_header(body: bytearray) -> None:
     """Write the header again with sorted keys, in its place: no tensor moves, spaces fill it up as before."""
     content, end = header(body)
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode().ljust(end - 8)

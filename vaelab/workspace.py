@@ -127,7 +127,7 @@ def tool(library: bool = False) -> SoundSampleTool:
 
     What JAX compiles from here on is kept for later kernels.
     """
-    devices.cache_compilations()
+    devices.cache_where_possible()
     if not (logdir() / "best.safetensors").exists():
         dataset()
         training.train(logdir(), name(), config(), num_steps=num_steps())

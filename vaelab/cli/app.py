@@ -112,7 +112,7 @@ def page():
     from vaelab.play import SoundSampleTool
     from vaelab.ui import Instrument, Mixer, SoundMap
 
-    devices.cache_compilations()
+    devices.cache_where_possible()
     wishes = json.loads(os.environ[WISHES])
     os.chdir(wishes["place"])
     tool = SoundSampleTool(wishes["model"], library_dir=wishes["library"])

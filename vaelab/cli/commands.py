@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +101,12 @@ def generate(options) -> None:
 def regenerate(options) -> None:
     """A written sound again."""
     from vaelab import audio
+    from vaelab.models import devices
     from vaelab.play import regenerate
 
     recipe = audio.Recipe(audio.read_recipe(options.file)).absolute(os.path.dirname(options.file))
     audio.check_writable(options.out_file, options.bits, audio.sources_of(recipe), overwrite=options.overwrite)
-    _cache_compilations()
+    devices.cache_where_possible()
     with _telling_warnings():
         sound = regenerate(
             options.file,
@@ -198,19 +199,12 @@ def unpack(options) -> None:
 
 
 def _tool(*arguments: Any, **settings: Any) -> Any:
-    """A `SoundSampleTool`, whose compilations are cached."""
+    """A `SoundSampleTool`; what it compiles is stored for the next command."""
+    from vaelab.models import devices
     from vaelab.play import SoundSampleTool
 
-    _cache_compilations()
+    devices.cache_where_possible()
     return SoundSampleTool(*arguments, **settings)
-
-
-def _cache_compilations() -> None:
-    """Store what is compiled for the next command, where the user's cache can be written."""
-    from vaelab.models import devices
-
-    with suppress(OSError, RuntimeError):  # a user without a home, or with one that cannot be written
-        devices.cache_compilations()
 
 
 def _keywords(function: Callable, options) -> dict[str, Any]:

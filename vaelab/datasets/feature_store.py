@@ -14,6 +14,7 @@ What a killed writer leaves is swept up by the next one that is alone.
 import hashlib
 import io
 import json
+import math
 import warnings
 import zlib
 from collections import defaultdict
@@ -153,8 +154,10 @@ class FeatureStore:
                 raise ValueError("rows and index are not both there as files")
             shard = json.loads(index.read_text(encoding="ascii"))
             hashes, decoder = shard["sha256"], shard["decoder"]
-            features = np.load(rows, mmap_mode="r")
+            features = _mapped(rows)
             self._check(index.stem, shard, features)
+        except files.NoMapError:
+            raise
         except UNREADABLE as error:  # numpy raises a TokenError for a header that is none
             self._report_damage(index.stem, error)
             return
@@ -231,3 +234,14 @@ def store_key(config: AudioConfig) -> str:
 
 def _shard_name(decoder: str, hashes: Sequence[str]) -> str:
     return hashlib.sha256("".join([decoder, *hashes]).encode()).hexdigest()[:32]
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """The array in a .npy file as a map of the file; its `base` leads to all of the file's bytes."""
+    body = files.mapped(path)
+    if np.lib.format.read_magic(body) != (1, 0):
+        raise ValueError("expected an array of format 1.0, found another")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(body)
+    if fortran or dtype != np.uint8:
+        raise ValueError(f"expected rows of uint8, found {dtype}")
+    return np.frombuffer(body, np.uint8)[body.tell() :][: math.prod(shape)].reshape(shape)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vaelab import audio
+from vaelab import audio, files
 from vaelab.audio import decoders, timbre, workers
 from vaelab.config import AudioConfig
 from vaelab.datasets import feature_rows, feature_store, scan, scan_cache
@@ -126,6 +126,8 @@ def _load_index(place: Path, root: str, how: dict) -> Index | None:
         old = index.load(place)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except files.NoMapError:  # nor could the index that is written now be opened
+        raise
     except (LibraryError, OSError) as error:
         warnings.warn(f"{error}; its sounds are embedded anew", stacklevel=3)
         return None

@@ -187,12 +187,10 @@ def load(path: str | os.PathLike) -> Index:
         FileNotFoundError: There is none.
         LibraryError: It is damaged, hostile or of another version.
     """
-    with files.regular(path) as handle:
-        try:
-            # A private map: the file may be replaced, never changed, while it is open.
-            body = mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
-        except ValueError as error:
-            raise LibraryError(f"{path}: expected the index of a library, found an empty file") from error
+    try:
+        body = files.mapped(path)
+    except ValueError as error:
+        raise LibraryError(f"{path}: expected the index of a library, found an empty file") from error
     try:
         header, data = tensorfile.header(body)
         described = header.pop("__metadata__")

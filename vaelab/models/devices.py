@@ -6,6 +6,8 @@ holds the whole dataset, computes the same order, and works on its part of each 
 
 import os
 import platform
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +145,12 @@ def _whole(leaf: Any) -> np.ndarray:
     return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
 
 
+def cache_where_possible() -> None:
+    """`cache_compilations`, unless the user has no home, or one that cannot be written or be private."""
+    with suppress(OSError, RuntimeError):
+        cache_compilations()
+
+
 def cache_compilations(folder: str | os.PathLike | None = None) -> Path:
     """Keep compiled functions in a folder that only this user may open; they are machine code.
 
@@ -160,7 +168,8 @@ def cache_compilations(folder: str | os.PathLike | None = None) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     path = Path(given) if given else cache / "vaelab" / f"compiled-{platform.node()}"
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.chmod(0o700)  # fails where the folder is another user's
+    if stat.S_IMODE(path.stat().st_mode) != 0o700 or not os.access(path, os.W_OK):
+        path.chmod(0o700)  # fails where the folder is another user's, or where rights are those of the file system
     jax.config.update("jax_compilation_cache_dir", str(path))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST_S)
     return path
