@@ -10,7 +10,7 @@ from vaelab import data, library
 from vaelab.audio import decoders
 from vaelab.cli import doctor
 from vaelab.datasets.feature_store import FeatureStore
-from vaelab.library import index
+from vaelab.library import index, umap_map
 
 
 @pytest.fixture
@@ -50,6 +50,18 @@ def test_caches_and_what_is_wrong_with_them(around):
     text = doctor.as_text(found)
     assert "PROBLEM: " in text
     assert "libsndfile" in text
+
+
+def test_the_map_of_a_library_is_no_damaged_library(around):
+    place = around / library.FOLDER / "good.map-0123456789ab.safetensors"
+    umap_map.save(place, np.zeros((1, 2)), "ab" * 32, {})
+    report = doctor.examine(around)
+    assert [cache["holds"] for cache in report["caches"] if cache["kind"] == "map"] == ["places of 1 sounds"]
+    assert not any("map-" in problem for problem in report["problems"])
+    place.write_bytes(b"no map")
+    (problem,) = [problem for problem in doctor.examine(around)["problems"] if "map-" in problem]
+    assert "expected the coordinates of a map" in problem
+    assert "delete it" in problem
 
 
 def test_what_is_gone_damaged_or_unfinished_is_told(around):

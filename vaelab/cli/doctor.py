@@ -13,7 +13,7 @@ import soundfile
 
 from vaelab import data, files, library, numba_cache
 from vaelab.audio import decoders
-from vaelab.library import index
+from vaelab.library import index, umap_map
 from vaelab.models import checkpoint, pretrained
 from vaelab.text import printable
 
@@ -120,6 +120,9 @@ def _libraries(home: Path) -> Iterator[tuple[dict[str, Any], list[str]]]:
     for path in sorted((home / library.FOLDER).glob("*.safetensors")):
         if path.name.startswith(files.TEMPORARY):
             continue
+        if ".map-" in path.name:
+            yield _map(path)
+            continue
         holds, problems = "damaged", []
         try:
             opened = index.load(path)
@@ -129,6 +132,14 @@ def _libraries(home: Path) -> Iterator[tuple[dict[str, Any], list[str]]]:
         except (index.LibraryError, OSError) as error:
             problems = [f"{error}; delete it, it is made again when it is needed"]
         yield _cache("library", path, holds), problems
+
+
+def _map(path: Path) -> tuple[dict[str, Any], list[str]]:
+    try:
+        coordinates, _ = umap_map.load(path)
+    except (ValueError, OSError) as error:
+        return _cache("map", path, "damaged"), [f"{error}; delete it, it is drawn again when it is needed"]
+    return _cache("map", path, f"places of {len(coordinates)} sounds"), []
 
 
 def _unfinished(home: Path) -> Iterator[str]:
