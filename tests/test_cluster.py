@@ -1,7 +1,5 @@
 """Scans, features, libraries and slicing on a Dask cluster: the same bytes as on one machine."""
 
-import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -14,9 +12,9 @@ import pytest
 import soundfile
 from conftest import TINY_AUDIO
 
-from vaelab import data, library, slicing, tensorfile
+from vaelab import audio, data, files, library, slicing
 from vaelab.audio import built_in_tape, workers
-from vaelab.datasets import scan_cache
+from vaelab.datasets import cutting, scan_cache
 from vaelab.datasets.feature_store import FeatureStore
 
 Client = pytest.importorskip("distributed").Client
@@ -98,17 +96,24 @@ def everything(root, home):
         opened = library.build(root, listener, home / ".libraries", slicer=slicer, progress=False)
         assert len(opened.skipped) >= 1
     kept = [path for path in sorted(home.rglob("*")) if path.is_file() and path.name != "seen.json"]
-    return {str(path.relative_to(home)): digest(path) for path in kept}
+    return {str(path.relative_to(home)): files.content_hash(path) for path in kept}
 
 
-def digest(path):
-    """The hash of a file's content; safetensors writes metadata in any order, which the hash among them covers too."""
-    body, header = path.read_bytes(), b""
-    if path.suffix == ".safetensors":
-        described, start = tensorfile.header(body)
-        described["__metadata__"].pop("sha256")
-        header, body = json.dumps(described, sort_keys=True).encode(), body[start:]
-    return hashlib.sha256(header + body).hexdigest()
+def test_tapes_are_cut_by_the_workers(client, tmp_path, monkeypatch):
+    tapes = [tmp_path / f"tape {number}.wav" for number in range(3)]
+    for seed, tape in enumerate(tapes):
+        audio.write(tape, built_in_tape.perform(8, seed, 8000).samples, 8000)
+    assert list(cutting.cut_tapes(tapes, [tmp_path / "here" / tape.stem for tape in tapes])) == 3 * [None]
+    monkeypatch.setattr(cutting, "cut_tape", None)  # nothing is cut in the session
+    monkeypatch.chdir(tmp_path)  # a relative folder is this one's
+    with joblib.parallel_config("dask"):
+        assert list(cutting.cut_tapes(tapes, [Path("there") / tape.stem for tape in tapes])) == 3 * [None]
+    here, there = (
+        {str(path.relative_to(folder)): files.content_hash(path) for path in folder.rglob("*.*")}
+        for folder in (tmp_path / "here", tmp_path / "there")
+    )
+    assert here == there
+    assert len(here) > 2 * len(tapes)
 
 
 def test_a_cluster_makes_the_same_bytes(client, root, tmp_path):

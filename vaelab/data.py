@@ -150,7 +150,7 @@ def dataset_of_tapes(
     home: str | os.PathLike = HOME,
     **choices: Any,
 ) -> Dataset:
-    """Cut tapes into HOME/NAME/segments, one folder each, and make a dataset of them.
+    """Cut tapes into HOME/NAME/segments, one folder each, and make a dataset of them; see `cutting.cut_tapes`.
 
     Raises what `cutting.cut_tape` and `make_dataset` do, and a CutError where two tapes have one name.
     """
@@ -159,8 +159,10 @@ def dataset_of_tapes(
     if twice := sorted({stem for stem in names if names.count(stem) > 1}):
         raise segments.CutError(f"tapes: expected a name of its own for each, found {twice[0]!a} twice; rename one")
     root = files.from_home(home) / name / "segments"
-    for tape, stem in zip(tapes, names, strict=True):
-        cutting.cut_tape(tape, root / stem, config, metadata=metadata, drop=drop, overwrite=overwrite)
+    settings = {"metadata": metadata, "drop": drop, "overwrite": overwrite}
+    for error in cutting.cut_tapes(tapes, [root / stem for stem in names], config, **settings):
+        if error is not None:
+            raise error
     folders = [*data_dirs, *(root / stem for stem in names)]
     return make_dataset(folders, name, home=home, overwrite=overwrite, **choices)
 

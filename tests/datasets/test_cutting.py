@@ -3,11 +3,12 @@
 import json
 import shutil
 
+import joblib
 import numpy as np
 import pytest
 import soundfile
 
-from vaelab import SoundSampleTool, audio, cli, data, regenerate, slicing, training
+from vaelab import SoundSampleTool, audio, cli, data, files, regenerate, slicing, training
 from vaelab.audio import built_in_tape, synth
 from vaelab.config import SliceConfig
 from vaelab.datasets import cutting, segments
@@ -169,6 +170,80 @@ def test_a_dataset_from_two_tapes_to_sounds_that_name_them(recorded, tmp_path, t
     random = tool.generate(seed=1)
     assert random.recipe["trained_on"][0]["metadata"] == METADATA
     assert random.recipe["trained_on"][0]["timecode"] == "00:00:00.000 - 00:00:20.000"
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def tapes(tmp_path):
+    """Two tapes, one that breaks off, and one that is silent, in this order: broken, first, second, silent."""
+    folder = tmp_path / "tapes"
+    for name, seed in (("broken", 3), ("first", 1), ("second", 2)):
+        audio.write(folder / f"{name}.wav", built_in_tape.perform(8, seed, RATE).samples, RATE)
+    body = (folder / "broken.wav").read_bytes()
+    (folder / "broken.wav").write_bytes(body[: len(body) // 2])
+    audio.write(folder / "silent.wav", np.zeros(5 * RATE, np.float32), RATE)
+    return sorted(folder.iterdir())
+
+
+def test_tapes_cut_side_by_side_are_those_cut_alone(tapes, tmp_path):
+    """The same bytes; what a worker warned of and refused is a warning and an error here."""
+    with pytest.warns(UserWarning, match=r"broken\.wav: breaks off at"):
+        errors = list(cutting.cut_tapes(tapes, [tmp_path / "out" / tape.stem for tape in tapes]))
+    assert [type(error) for error in errors] == [type(None), type(None), type(None), audio.AudioError]
+    assert "silent.wav: expected sound, found silence" in str(errors[3])
+    together = contents(tmp_path / "out")
+    assert {name.partition("/")[0] for name in together} == {"broken", "first", "second"}
+    shutil.rmtree(tmp_path / "out")
+    with pytest.warns(UserWarning, match="breaks off"):
+        cutting.cut_tape(tapes[0], tmp_path / "out" / tapes[0].stem)
+    for tape in tapes[1:3]:
+        cutting.cut_tape(tape, tmp_path / "out" / tape.stem)
+    assert contents(tmp_path / "out") == together
+
+
+def test_each_tape_is_cut_in_a_process_of_its_own(tapes, tmp_path, monkeypatch):
+    """But for a single one, and where there are no processes."""
+
+    def refuse(*_, **__):
+        raise CutError("cut in the session")
+
+    monkeypatch.setattr(cutting, "cut_tape", refuse)
+    folders = [tmp_path / "a", tmp_path / "b"]
+    assert list(cutting.cut_tapes(tapes[1:3], folders)) == [None, None]
+    (error,) = cutting.cut_tapes(tapes[1:2], folders[:1])
+    assert str(error) == "cut in the session"
+    with joblib.parallel_config("sequential"):
+        assert [str(error) for error in cutting.cut_tapes(tapes[1:3], folders)] == 2 * ["cut in the session"]
+
+
+def test_a_sound_that_stays_is_named_from_any_process(tapes, tmp_path):
+    """The type of an error, its path and its reason come back from a worker."""
+    folders = [tmp_path / "a", tmp_path / "b"]
+    assert list(cutting.cut_tapes(tapes[1:3], folders)) == [None, None]
+    changed = sorted(folders[0].glob("*.wav"))[0]
+    soundfile.write(changed, np.zeros(100), RATE)
+    (folders[0] / segments.LABELS).unlink()
+    error, other = cutting.cut_tapes(tapes[1:3], folders)
+    assert isinstance(error, audio.TakenError)
+    assert error.path == changed
+    assert other is None
+
+
+def test_what_an_ended_worker_left_goes(tapes, tmp_path):
+    files.make_folder(tmp_path / "out")
+    (tmp_path / "out" / f"{files.TEMPORARY}1.wav").write_bytes(b"half")
+    cutting.cut_tape(tapes[1], tmp_path / "out")
+    assert not list((tmp_path / "out").glob(f"{files.TEMPORARY}*"))
+
+
+def test_segments_that_do_not_arrive_are_missed(tapes, tmp_path, monkeypatch):
+    """As of a cluster whose workers write to disks of their own."""
+    monkeypatch.setattr(cutting.workers, "long_outcomes", lambda _, items, __: [(([], None), None) for _ in items])
+    errors = list(cutting.cut_tapes(tapes[1:3], [tmp_path / "a", tmp_path / "b"]))
+    assert all("expected segments, found none; workers and session must share it" in str(error) for error in errors)
 
 
 def test_two_tapes_of_one_name_are_refused(recorded, tmp_path):

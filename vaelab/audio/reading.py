@@ -39,6 +39,10 @@ class AudioError(VaelabError):
         self.path = path
         self.reason = reason
 
+    def __reduce__(self) -> tuple:
+        """Let it cross processes, as the exceptions of other work do."""
+        return type(self), (self.path, self.reason)
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

@@ -32,6 +32,7 @@ def outcomes(
     refusal: type[Exception],
     chunk: int = 1,
     window: int = WINDOW,
+    limited: bool = True,
 ) -> Iterator[tuple[Any, str | None]]:
     """`function(*item)` for each item, in order.
 
@@ -41,6 +42,7 @@ def outcomes(
         refusal: The error, with a `reason`, by which the function refuses an item.
         chunk: Items per message to a worker.
         window: Results that may pile up while the caller is busy.
+        limited: Impose limits of memory and processor time on workers of this machine.
 
     Yields:
         (result, None), or (None, reason) where the function refused the item or its worker died.
@@ -49,12 +51,25 @@ def outcomes(
     while waiting := list(islice(items, window)):
         done = 0
         try:
-            for outcome in chain.from_iterable(_pool(function, waiting, refusal, chunk)):
+            for outcome in chain.from_iterable(_pool(function, waiting, refusal, chunk, limited)):
                 done += 1
                 yield outcome
         except BrokenProcessPool:
             for item in waiting[done:]:
-                yield _alone(function, item, refusal)
+                yield _alone(function, item, refusal, limited)
+
+
+def long_outcomes(
+    function: Callable[..., Any], items: Sequence[tuple], refusal: type[Exception]
+) -> Iterator[tuple[Any, str | None]]:
+    """As `outcomes`, without its limits, for items that take long and write what they make.
+
+    A single one is done in this process, and so are all where joblib's active backend has no processes.
+    """
+    backend = _backend()
+    if _is_cluster(backend) or (len(items) > 1 and type(backend).__name__ == "LokyBackend"):
+        return outcomes(function, items, refusal, limited=False)
+    return (_outcome(function, item, refusal, limited=False) for item in items)
 
 
 def on_a_cluster(
@@ -66,7 +81,7 @@ def on_a_cluster(
     """
     if _is_cluster(_backend()):
         return outcomes(function, items, refusal)
-    return (_outcome(function, item, refusal, confined=False) for item in items)
+    return (_outcome(function, item, refusal, limited=False) for item in items)
 
 
 def _backend() -> Any:
@@ -83,28 +98,30 @@ def _is_cluster(backend: Any) -> bool:
 
 
 def _pool(
-    function: Callable, items: Sequence[tuple], refusal: type[Exception], chunk: int
+    function: Callable, items: Sequence[tuple], refusal: type[Exception], chunk: int, limited: bool
 ) -> Iterator[list[tuple[Any, str | None]]]:
     backend = _backend()
     if backend is None:
-        return ([_outcome(function, item, refusal, confined=False)] for item in items)
+        return ([_outcome(function, item, refusal, limited=False)] for item in items)
     if (client := getattr(backend, "client", None)) is not None:
         return _on_dask(client, function, items, refusal, chunk)
     # Two at least: with one, joblib would work in this process.
     n_jobs = 2 if joblib.cpu_count() == 1 else -1
+    if not limited:  # such items are few: no more processes than these
+        n_jobs = max(2, min(joblib.cpu_count(), len(items)))
     # A cluster's own workers are not ours to confine.
-    confined = type(backend).__name__ == "LokyBackend"
-    how = {"initializer": _confine, "initargs": (os.getpid(),)} if confined else {}
+    ours = type(backend).__name__ == "LokyBackend"
+    how = {"initializer": _confine, "initargs": (os.getpid(), limited)} if ours else {}
     how["return_as"] = "generator" if backend.supports_return_generator else "list"
     pool = joblib.Parallel(n_jobs=n_jobs, batch_size=1, **how)
     chunks = (items[start : start + chunk] for start in range(0, len(items), chunk))
-    return pool(joblib.delayed(_outcomes)(function, part, refusal, confined) for part in chunks)
+    return pool(joblib.delayed(_outcomes)(function, part, refusal, ours and limited) for part in chunks)
 
 
-def _alone(function: Callable, item: tuple, refusal: type[Exception]) -> tuple[Any, str | None]:
+def _alone(function: Callable, item: tuple, refusal: type[Exception], limited: bool) -> tuple[Any, str | None]:
     """One item with the workers to itself, so that a death has one cause."""
     try:
-        return next(iter(_pool(function, [item], refusal, 1)))[0]
+        return next(iter(_pool(function, [item], refusal, 1, limited)))[0]
     except BrokenProcessPool:
         return None, DIED
 
@@ -131,15 +148,13 @@ def _on_dask(
 
 
 def _outcomes(
-    function: Callable, items: Sequence[tuple], refusal: type[Exception], confined: bool
+    function: Callable, items: Sequence[tuple], refusal: type[Exception], limited: bool
 ) -> list[tuple[Any, str | None]]:
-    return [_outcome(function, item, refusal, confined) for item in items]
+    return [_outcome(function, item, refusal, limited) for item in items]
 
 
-def _outcome(
-    function: Callable, item: tuple, refusal: type[Exception], confined: bool = True
-) -> tuple[Any, str | None]:
-    with _cpu_limit() if confined else contextlib.nullcontext():
+def _outcome(function: Callable, item: tuple, refusal: type[Exception], limited: bool = True) -> tuple[Any, str | None]:
+    with _cpu_limit() if limited else contextlib.nullcontext():
         try:
             return function(*item), None
         except refusal as error:
@@ -163,12 +178,14 @@ def _cpu_limit() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def _confine(session: int) -> None:
-    """In a worker, once: bounded memory, no last word on the terminal, no life beyond the session."""
+def _confine(session: int, limited: bool) -> None:
+    """In a worker, once: no last word on the terminal, no life beyond the session, and bounded memory if `limited`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the session ends its workers itself
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stderr.fileno())  # decoders print remarks about each odd file
     threading.Thread(target=_leave_with, args=(session,), daemon=True).start()
+    if not limited:
+        return
     try:
         import resource
     except ImportError:  # not on Windows

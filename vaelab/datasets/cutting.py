@@ -2,12 +2,15 @@
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from vaelab import audio, files, slicing
+from vaelab import VaelabError, audio, files, slicing
+from vaelab.audio import workers
 from vaelab.config import AudioConfig, SliceConfig
 from vaelab.datasets import segments
 from vaelab.datasets.segments import CutError, CutTape, Segment
@@ -104,12 +107,59 @@ def cut_tape(
     for name in sorted(names | stale):
         audio.check_replaceable(folder / name, [path], overwrite=overwrite)
     files.make_folder(folder)
+    for unfinished in folder.glob(f"{files.TEMPORARY}*"):  # of a worker that was ended
+        unfinished.unlink(missing_ok=True)
     for name in stale:
         (folder / name).unlink(missing_ok=True)
     if not references:
         _write_sounds(path, cut, folder, overwrite)
     segments.write(cut, folder)
     return cut, recording
+
+
+def cut_tapes(
+    tapes: Sequence[str | os.PathLike],
+    folders: Sequence[str | os.PathLike],
+    config: SliceConfig | None = None,
+    **settings: Any,
+) -> Iterator[VaelabError | OSError | None]:
+    """Slice tapes as `cut_tape` does, several side by side: by joblib's active backend, a tape in each worker.
+
+    Workers read the tapes and write the segments: on a cluster, both must lie under the same paths for all.
+
+    Args:
+        tapes: Audio files.
+        folders: Of the segments of each.
+        config: How to slice.
+        settings: As of `cut_tape`.
+
+    Yields:
+        For each tape, in order, the error by which it was refused, or None. What a tape warned of is a warning.
+    """
+    places = [[os.path.abspath(files.from_home(path)) for path in pair] for pair in zip(tapes, folders, strict=True)]
+    items = [(tape, folder, config, settings) for tape, folder in places]
+    results = workers.long_outcomes(_cut, items, VaelabError)
+    for (tape, folder), (result, reason) in zip(places, results, strict=True):
+        warned, error = result or ([], CutError(f"{printable(tape)}: {reason}"))
+        for text in warned:
+            warnings.warn(text, stacklevel=2)
+        if error is None and not (Path(folder) / segments.FILE).exists():
+            error = CutError(f"{printable(folder)}: expected segments, found none; workers and session must share it")
+        yield error
+
+
+def _cut(
+    tape: str, folder: str, config: SliceConfig | None, settings: Mapping[str, Any]
+) -> tuple[list[str], VaelabError | OSError | None]:
+    """In a worker: cut a tape. Returns what was warned of, and the error by which it was refused."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            cut_tape(tape, folder, config, **settings)
+            error = None
+        except (VaelabError, OSError) as refused:
+            error = refused
+    return [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)], error
 
 
 def _before(folder: Path, sha256: str) -> CutTape | None:

@@ -58,18 +58,15 @@ def cut_long_sounds(
     short = [sound for sound in sounds if sound.facts.seconds <= config.window_seconds + SLACK_S]
     long = [sound for sound in sounds if sound.facts.seconds > config.window_seconds + SLACK_S]
     skipped, sources = [], {}
-    for sound in progress_bar(long, show=progress, desc="cutting", unit="file"):
-        reason = CUT
-        # A file that has changed is cut anew.
-        place = PurePosixPath(str(sound.root), sound.path, sound.facts.sha256[:SHOWN])
+    # A file that has changed is cut anew.
+    places = [PurePosixPath(str(sound.root), sound.path, sound.facts.sha256[:SHOWN]) for sound in long]
+    tapes = [roots[sound.root] / sound.path for sound in long]
+    errors = cutting.cut_tapes(tapes, [folder / place for place in places], config, overwrite=overwrite)
+    for sound, place, error in zip(
+        progress_bar(long, show=progress, desc="cutting", unit="file"), places, errors, strict=True
+    ):
         sources[str(place)] = sound
-        try:
-            cutting.cut_tape(roots[sound.root] / sound.path, folder / place, config, overwrite=overwrite)
-        except audio.AudioError as error:
-            reason = error.reason
-        except CutError as error:
-            reason = str(error)
-        skipped.append(Skipped(sound.root, sound.path, reason))
+        skipped.append(Skipped(sound.root, sound.path, _reason(error)))
     added = sorted({folder / str(sound.root) for sound in long if (folder / str(sound.root)).is_dir()})
     windows = []
     for item in scan(added, None, cache, progress):
@@ -78,6 +75,17 @@ def cut_long_sounds(
             placed = {"root": len(roots) + item.root, "label": source.label, "pack": source.pack}
             windows.append(dataclasses.replace(item, **placed))
     return [*short, *windows], skipped, added
+
+
+def _reason(error: Exception | None) -> str:
+    """For a file to be skipped: that it was cut, or could not be; errors that say neither are raised."""
+    if error is None:
+        return CUT
+    if isinstance(error, CutError):
+        return str(error)
+    if isinstance(error, audio.AudioError):
+        return error.reason
+    raise error
 
 
 def groups(entries: Sequence[Entry], tapes: Sequence[dict], places: Mapping[Place, dict]) -> dict[Place, Hashable]:
