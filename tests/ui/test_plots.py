@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from conftest import TINY_AUDIO as AUDIO
 from matplotlib.colors import to_hex
-from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.text import Text
 
 from vaelab import slicing
@@ -155,39 +154,6 @@ def test_a_tape_is_drawn_where_it_sounds():
     left, right, _, _ = image.get_extent()
     seconds = left + (columns + 0.5) / image.get_array().shape[1] * (right - left)
     np.testing.assert_allclose(seconds, [5, 20, 35], atol=0.02)
-
-
-@pytest.fixture
-def fonts(monkeypatch):
-    """Sets the fonts behind the default one."""
-
-    def choose(*names):
-        monkeypatch.setattr(plots, "SCRIPTS", names)
-        for function in (plots._families, plots._is_in_font):
-            function.cache_clear()
-
-    yield choose
-    for function in (plots._families, plots._is_in_font):
-        function.cache_clear()
-
-
-def test_letters_of_other_scripts_are_drawn_where_a_font_has_them(fonts, tmp_path):
-    """With a font that comes with matplotlib in place of those for other scripts; a letter without one warns."""
-    own, other = (
-        get_font(findfont(FontProperties(family=name))).get_charmap() for name in ("DejaVu Sans", "STIXGeneral")
-    )
-    letter = chr(min(set(other) - set(own)))
-    fonts("no such font")
-    assert plots.plain(f"a{letter}") == "a□"
-    before = drawn(letter, tmp_path)
-    fonts("no such font", "STIXGeneral")
-    assert plots.plain(f"a{letter}") == f"a{letter}"
-    assert drawn(letter, tmp_path) != before
-
-
-def drawn(name, folder):
-    plots.confusion(np.eye(2, dtype=int), [name, "b"]).savefig(folder / "a.png", metadata={"Software": None})
-    return (folder / "a.png").read_bytes()
 
 
 @pytest.mark.parametrize(("count", "named"), [(5, 5), (120, 120), (144, 144), (400, 144)])

@@ -1,4 +1,4 @@
-"""Pictures: a dataset, spectrograms, training curves, confusion matrices, the latent map (matplotlib).
+"""Pictures: a dataset, training curves, confusion matrices, maps, a flow, and those of sounds (matplotlib).
 
 Every function returns a figure of its own that no global state knows: it shows itself as the last value of
 a notebook cell, and `figure.savefig(path)` writes it. Names of files and classes are drawn as they are,
@@ -7,61 +7,40 @@ never as formulas.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from io import BytesIO
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backend_bases import RendererBase
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
-from matplotlib.image import AxesImage
 from matplotlib.patheffects import Normal, Stroke
-from matplotlib.text import Text
 from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Bbox
 
-from vaelab.audio import Sound
-from vaelab.config import AudioConfig
 from vaelab.data import Dataset
-from vaelab.slicing import BandLevels
-from vaelab.spectral import filterbank
-from vaelab.text import printable, timecode
 from vaelab.ui.palette import MARKERS, UNKNOWN, look
+from vaelab.ui.picture import COLOURS, Picture, plain
 from vaelab.ui.regions import Region, regions
+from vaelab.ui.sound_plots import moment, painted, pairs, pitches, sound, spectrograms, tape
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
-LONGEST_NAME = 28
-COLUMNS = 2400  # of the picture of a tape
+__all__ = [
+    "COLOURS",
+    "Picture",
+    "confusion",
+    "dataset",
+    "flow",
+    "latent_map",
+    "painted",
+    "pairs",
+    "pitches",
+    "plain",
+    "sound",
+    "spectrograms",
+    "tape",
+    "tape_map",
+    "training_curves",
+]
+
 NO_LABEL = "(no class)"
 NAMES_BELOW, NAMED = 24, 144  # each other in a legend of a map, and in all of it
 COLUMN_INCHES = 1.6  # of such a legend
-SOUND_COLOURS = "magma"
-FREQUENCIES = {200: "200", 1000: "1k", 3000: "3k", 10000: "10k"}  # ticks, Hz
-SCRIPTS = (  # fonts of systems and distributions for letters that matplotlib's own lacks, of which some are installed
-    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR", "Source Han Sans"),
-    *("Droid Sans Fallback", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "IPAexGothic", "IPAGothic", "VL Gothic"),
-    *("TakaoGothic", "NanumGothic", "UnDotum", "Hiragino Sans", "PingFang SC", "Apple SD Gothic Neo", "Yu Gothic"),
-    *("Meiryo", "MS Gothic", "Microsoft YaHei", "SimHei", "Malgun Gothic", "Arial Unicode MS", "Noto Sans Thai"),
-    *("Noto Sans Devanagari", "Noto Sans Bengali", "Noto Sans Tamil", "Noto Sans Symbols", "Unifont", "Segoe UI"),
-)
-
-
-class Picture(Figure):
-    """A matplotlib figure that shows itself in a notebook without pyplot, in the fonts that its letters need."""
-
-    def draw(self, renderer: RendererBase) -> None:
-        """Draw as a figure does, with other fonts behind the default one."""
-        for text in self.findobj(Text):
-            text.set_fontfamily(_families())
-        super().draw(renderer)
-
-    def _repr_png_(self) -> bytes:
-        buffer = BytesIO()
-        self.savefig(buffer, format="png", dpi=90)
-        return buffer.getvalue()
 
 
 def dataset(shown: Dataset) -> Picture:
@@ -128,47 +107,6 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> Picture:
     return figure
 
 
-def spectrograms(features: np.ndarray, config: AudioConfig, titles: Sequence[str], columns: int = 5) -> Picture:
-    """Mel features (n, frames, mels) side by side, in dB below each clip's maximum."""
-    columns = min(len(features), columns)
-    rows = -(-len(features) // columns)
-    figure = Picture(figsize=(2.3 * columns + 1, 1.9 * rows + 0.6), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for ax, values, title in zip(axes.flat, features, titles, strict=False):
-        image = _spectrogram(ax, values, config)
-        ax.set_title(plain(title), fontsize=9)
-    for ax in axes.flat[len(features) :]:
-        ax.set_visible(False)
-    figure.supxlabel("time (s)", fontsize=9)
-    figure.supylabel("frequency (Hz)", fontsize=9)
-    figure.colorbar(image, ax=axes, label="dB below the maximum", shrink=min(1.0, 2 / rows))
-    return figure
-
-
-def pairs(originals: np.ndarray, rebuilt: np.ndarray, config: AudioConfig, titles: Sequence[str]) -> Picture:
-    """Features of sounds (n, frames, mels) above what the model makes of them."""
-    figure = spectrograms(np.concatenate([originals, rebuilt]), config, [*titles, *[""] * len(rebuilt)], len(originals))
-    first_of_row = figure.axes[0], figure.axes[len(originals)]
-    for ax, name in zip(first_of_row, ("original", "model"), strict=True):
-        ax.set_ylabel(name, fontsize=10)
-    return figure
-
-
-def sound(clip: Sound, features: np.ndarray, config: AudioConfig) -> Picture:
-    """One sound: its waveform, in stereo both channels, above its mel features (frames, mels)."""
-    figure = Picture(figsize=(7.5, 3.2), layout="constrained")
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
-    for name, colour, channel in zip(("left", "right"), COLOURS, np.atleast_2d(clip.samples.T), strict=False):
-        top.plot(np.arange(len(channel)) / clip.sample_rate, channel, linewidth=0.5, color=colour, label=name)
-    if clip.samples.ndim == 2:
-        top.legend(loc="upper right", fontsize=8)
-    top.set(ylabel="amplitude", ylim=(-1, 1))
-    image = _spectrogram(bottom, features, config)
-    bottom.set(xlabel="time (s)", ylabel="frequency (Hz)")
-    figure.colorbar(image, ax=(top, bottom), label="dB below the maximum")
-    return figure
-
-
 def latent_map(coordinates: np.ndarray, labels: Sequence[str | None]) -> Picture:
     """A flat map (n, 2) with a colour and marker for each label, as the map to play on, and names where they gather."""
     figure, axes = _plane()
@@ -201,49 +139,12 @@ def latent_map(coordinates: np.ndarray, labels: Sequence[str | None]) -> Picture
     return figure
 
 
-def tape(
-    recording: BandLevels, segments: Sequence[tuple[float, float]], start: float = 0.0, end: float | None = None
-) -> Picture:
-    """A recording from start to end: its level above its spectrum, with a line where each segment begins.
-
-    Segments are (start, end), as all times in seconds; without an end all is shown.
-    """
-    end = recording.seconds if end is None else min(end, recording.seconds)
-    levels = recording.levels[int(start / recording.hop_s) : max(1, int(end / recording.hop_s))]
-    edges = np.linspace(0, len(levels), min(len(levels), COLUMNS), endpoint=False).astype(int)
-    columns = np.maximum.reduceat(levels, edges, axis=0).astype(np.float32)
-    figure = Picture(figsize=(12, 4), layout="constrained")
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
-    seconds = np.linspace(start, end, len(columns))
-    size = 10 ** ((10 * np.log10(np.sum(10 ** (columns / 10), axis=1)) + 3) / 20)
-    top.fill_between(seconds, -size, size, linewidth=0, color=COLOURS[0])
-    top.set(ylabel="amplitude", ylim=(-1, 1))
-    image = bottom.imshow(
-        columns.T,
-        origin="lower",
-        aspect="auto",
-        cmap="magma",
-        vmin=-90,
-        vmax=-10,
-        extent=(start, end, 0, columns.shape[1]),
-    )
-    bottom.set(ylabel="mel band", xlim=(start, end), ylim=(0, columns.shape[1]))
-    bottom.set_xlabel("time (hh:mm:ss)" if end - start > 120 else "time (s)")
-    if end - start > 120:
-        bottom.xaxis.set_major_formatter(_moment)
-    shown = [segment for segment in segments if segment[1] > start and segment[0] < end]
-    top.vlines([first for first, _ in shown], -1, 1, color=COLOURS[3], linewidth=0.6)
-    bottom.hlines([0.4] * len(shown), *np.array(shown).reshape(-1, 2).T, color=COLOURS[5], linewidth=3)
-    figure.colorbar(image, ax=(top, bottom), label="dBFS")
-    return figure
-
-
 def tape_map(coordinates: np.ndarray, seconds: Sequence[float]) -> Picture:
     """A flat map (n, 2) of a tape's segments, coloured by the time at which each begins."""
     figure, axes = _plane()
     points = axes.scatter(*np.asarray(coordinates).T, s=22, c=seconds, cmap="viridis", linewidth=0)
     bar = figure.colorbar(points, label="time on the tape (hh:mm:ss)")
-    bar.ax.yaxis.set_major_formatter(_moment)
+    bar.ax.yaxis.set_major_formatter(moment)
     return figure
 
 
@@ -278,57 +179,12 @@ def flow(stages: np.ndarray, pair: tuple[int, int]) -> Picture:
     return figure
 
 
-def painted(features: np.ndarray) -> np.ndarray:
-    """Mel features (frames, mels) in [0, 1] as colours: uint8 (mels, frames, 3), high pitches first."""
-    return colormaps[SOUND_COLOURS](np.clip(features.T[::-1], 0, 1), bytes=True)[..., :3]
-
-
-def pitches(config: AudioConfig) -> list[tuple[float, str]]:
-    """Round frequencies for an axis: at which of the bands, counted from 0 with halves at their centres, and names."""
-    centres = np.maximum.accumulate(filterbank(config).argmax(axis=1)) * config.sample_rate / config.n_fft
-    wanted = {hz: name for hz, name in FREQUENCIES.items() if centres[0] < hz < centres[-1]}
-    return [(float(np.interp(hz, centres, np.arange(len(centres)) + 0.5)), name) for hz, name in wanted.items()]
-
-
-def plain(text: str) -> str:
-    """Text that matplotlib draws as it is, on one line of bearable length.
-
-    No formula between dollar signs, no control character; what no installed font of `SCRIPTS` has becomes a box.
-    """
-    text = printable(text)
-    if len(text) > LONGEST_NAME:
-        text = f"{text[: LONGEST_NAME // 2]}…{text[-LONGEST_NAME // 2 + 1 :]}"
-    return "".join(letter if _is_in_font(letter) else "□" for letter in text).replace("$", r"\$")
-
-
 def _plane() -> tuple[Picture, Axes]:
     """A picture for a map, and its axes."""
     figure = Picture(figsize=(8, 5.5), layout="constrained")
     axes = figure.subplots()
     axes.set(xlabel="UMAP 1 (no unit)", ylabel="UMAP 2 (no unit)", xticks=[], yticks=[])
     return figure, axes
-
-
-def _moment(second: float, _) -> str:
-    return timecode(max(0, second))[:8]
-
-
-def _spectrogram(ax: Axes, features: np.ndarray, config: AudioConfig) -> AxesImage:
-    """Mel features (frames, mels) as an image, with ticks at round frequencies."""
-    image = ax.imshow(
-        (np.asarray(features).T - 1) * config.top_db,
-        origin="lower",
-        aspect="auto",
-        cmap=SOUND_COLOURS,
-        vmin=-config.top_db,
-        vmax=0,
-        extent=(0, config.clip_seconds, 0, config.n_mels),
-    )
-    seconds = np.linspace(0, config.clip_seconds, 3)
-    ax.set_xticks(seconds, [f"{second:g}" for second in seconds])
-    ticks = pitches(config)
-    ax.set_yticks([place for place, _ in ticks], [name for _, name in ticks])
-    return image
 
 
 def _write_regions(axes: Axes, shown: Sequence[Region]) -> None:
@@ -343,16 +199,3 @@ def _write_regions(axes: Axes, shown: Sequence[Region]) -> None:
             text.remove()
         else:
             boxes.append(box)
-
-
-@lru_cache(maxsize=1)
-def _families() -> list[str]:
-    """The default font, and behind it those of `SCRIPTS` that are installed."""
-    default, installed = FontProperties().get_name(), set(fontManager.get_font_names())
-    return [default, *(name for name in SCRIPTS if name in installed and name != default)]
-
-
-@lru_cache(maxsize=4096)
-def _is_in_font(letter: str) -> bool:
-    fonts = (get_font(findfont(FontProperties(family=name))) for name in _families())
-    return any(font.get_char_index(ord(letter)) for font in fonts)
