@@ -453,7 +453,7 @@ def test_the_command_reports(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     for line in (
         r"dataset Drums: 9 scanned = 8 used \+ 1 skipped",
-        r"6 train, 2 validation; 0.2 s of sound: shortest 0.02 s, median 0.02 s, longest 0.0 s",
+        r"6 train, 2 validation; 0.16 s of sound: shortest 0.02 s, median 0.02 s, longest 0.02 s",
         r"2 classes: kick 4, snare 4; unlabelled 0",
         r"skipped 1: expected a sound file; libsndfile says: Format not recognised. \(such as kick/bad.wav\)",
     ):

@@ -54,7 +54,7 @@ def timecode(seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """A duration in seconds, minutes or hours, as suits its size."""
+    """A duration in seconds, minutes or hours, with digits as suit its size."""
     if seconds < 120:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -91,7 +91,7 @@ class Dataset:
             f"dataset {self.name}: {len(self.entries) + len(self.skipped)} scanned = "
             f"{len(self.entries)} used + {len(self.skipped)} skipped",
             f"  {train} train, {validation} validation; {clock(seconds.sum())} of sound: shortest "
-            f"{seconds.min():.2f} s, median {np.median(seconds):.2f} s, longest {clock(seconds.max())}",
+            f"{clock(seconds.min())}, median {clock(np.median(seconds))}, longest {clock(seconds.max())}",
             *self._class_lines(),
             *self._tape_lines(),
         ]
