@@ -56,3 +56,23 @@ def test_only_a_flow_leans_and_bends(tiny, features):
     assert turned.negentropy > 0.2
     first, second = flow_diagnostics.most_correlated_pair(draws)
     assert first < second
+
+
+def test_chance_is_no_shape_of_a_flow(tiny, features):
+    """Few draws seem correlated; those of a flow that does nothing are so no more than before it."""
+    draws = flow_diagnostics.draw(made(tiny, 2, 0.0), features, KEY, 50)
+    assert flow_diagnostics.shape(draws).total_correlation > 0.1
+    assert flow_diagnostics.shape_of_flow(draws).total_correlation == pytest.approx(0, abs=1e-3)
+    turned = flow_diagnostics.shape_of_flow(flow_diagnostics.draw(made(tiny, 2, 1.0), features, KEY))
+    assert turned.total_correlation > 0.2
+    assert turned.negentropy > 0.2
+
+
+def test_kl_is_the_models(tiny, features):
+    flowing = made(tiny, 2, 0.3)
+    draws = flow_diagnostics.draw(flowing, features, KEY, 2000)
+    eps = jax.random.normal(KEY, (2000, tiny.model.latent_dim))
+    terms = flowing.module.apply(
+        {"params": flowing.params}, jnp.repeat(jnp.asarray(features), 2000, axis=0), eps, -jnp.ones(2000, jnp.int32)
+    )
+    assert flow_diagnostics.kl(draws) == pytest.approx(float(terms.kl.mean()), rel=1e-3)

@@ -56,6 +56,20 @@ def shape(draws: Draws) -> Shape:
     return Shape(float(total_correlation), float(negentropy))
 
 
+def shape_of_flow(draws: Draws) -> Shape:
+    """Compute the shape that the flow alone brings, nats, from draws.
+
+    It is that of `shape` less the correlations that as many draws show before the flow, where latents have none.
+    """
+    after, chance = shape(draws), shape(draws._replace(stages=draws.stages[:1])).total_correlation
+    return Shape(after.total_correlation - chance, after.negentropy + chance)
+
+
+def kl(draws: Draws) -> float:
+    """Estimate the KL divergence of the posterior from the standard normal prior, nats, from draws."""
+    return float(np.mean(draws.log_q - norm.logpdf(draws.stages[-1]).sum(axis=-1)))
+
+
 def most_correlated_pair(draws: Draws) -> tuple[int, int]:
     """The two latents whose correlation the flow makes strongest."""
     correlation = np.abs(np.corrcoef(draws.stages[-1], rowvar=False))
