@@ -30,7 +30,7 @@ from vaelab.datasets.feature_store import FeatureStore
 from vaelab.model import Model
 from vaelab.models import devices, evaluate
 from vaelab.play import SoundSampleTool
-from vaelab.spectral import LEVELS
+from vaelab.spectral import AUDIBLE, LEVELS
 from vaelab.text import printable
 
 BUILT_IN = Path("sounds")
@@ -134,9 +134,9 @@ def tool(library: bool = False) -> SoundSampleTool:
     return SoundSampleTool(logdir(), library_dir=sounds() if library else None)
 
 
-def history() -> list[dict[str, float]]:
-    """The metrics of every evaluation of the model so far, oldest first."""
-    path = logdir() / "metrics.jsonl"
+def history(folder: Path | None = None) -> list[dict[str, float]]:
+    """The metrics of every evaluation so far of the model, or of one in another folder, oldest first."""
+    path = (folder or logdir()) / "metrics.jsonl"
     return [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()] if path.exists() else []
 
 
@@ -189,10 +189,12 @@ def judge(trained: SoundSampleTool) -> tuple[dict[str, float], np.ndarray]:
 
 
 def average_error(trained: SoundSampleTool) -> float:
-    """Held-out error, in dB, of answering every sound with the average of the training sounds."""
+    """Held-out error, in dB where sounds are audible, of answering every sound with the average training sound."""
     average = _side("train", trained.model).features.mean(axis=0)
-    distance = np.abs(_side("validation", trained.model).features - average)
-    return float(distance.mean() / LEVELS * trained.model.audio.top_db)
+    sounds = _side("validation", trained.model).features
+    loud = sounds > AUDIBLE * LEVELS
+    distances = (np.abs(sounds - average) * loud).sum(axis=(1, 2)) / np.maximum(loud.sum(axis=(1, 2)), 1)
+    return float(distances.mean() / LEVELS * trained.model.audio.top_db)
 
 
 def checkout() -> Path:
