@@ -50,6 +50,7 @@ class BandLevels(NamedTuple):
     levels: np.ndarray  # mean power of mel bands in dBFS, float16 (frames, bands)
     hop_s: float  # from frame to frame, seconds
     seconds: float  # duration
+    sample_rate: int  # of the recording, Hz: its half is where the bands end
 
 
 def slice_recording(
@@ -77,7 +78,8 @@ def slice_file(path: str | os.PathLike, config: SliceConfig | None = None) -> li
 
 def analyse(samples: np.ndarray, sample_rate: int) -> BandLevels:
     """Compute the band levels of mono samples (samples,), the input of `cuts`."""
-    return BandLevels(*band_levels([np.asarray(samples, np.float32)], sample_rate), len(samples) / sample_rate)
+    levels, hop_s = band_levels([np.asarray(samples, np.float32)], sample_rate)
+    return BandLevels(levels, hop_s, len(samples) / sample_rate, sample_rate)
 
 
 def analyse_file(path: str | os.PathLike) -> BandLevels:
@@ -85,12 +87,12 @@ def analyse_file(path: str | os.PathLike) -> BandLevels:
     path = files.from_home(path)
     with audio.stream(path) as (rate, claimed, blocks):
         counted = _Counted(path, rate, claimed, blocks)
-        return BandLevels(*band_levels(counted, rate), counted.seconds)
+        return BandLevels(*band_levels(counted, rate), counted.seconds, rate)
 
 
 def cuts(recording: BandLevels, config: SliceConfig | None = None) -> list[tuple[float, float]]:
     """Slice a recording given by its band levels; see `slice_recording`."""
-    config, (levels, hop_s, seconds) = config or SliceConfig(), recording
+    config, (levels, hop_s, seconds, _) = config or SliceConfig(), recording
     if config.hop_seconds:
         return _windows(recording, config)
     curves = curves_of(levels)
@@ -140,14 +142,19 @@ def band_levels(blocks: Iterable[np.ndarray], sample_rate: int) -> tuple[np.ndar
     return np.concatenate(levels), hop / sample_rate
 
 
+def band_edges(sample_rate: int) -> np.ndarray:
+    """Edges of the bands of a recording, Hz (bands + 2,), equally far apart in mel: band i culminates at edge i + 1."""
+    mels = np.linspace(*(2595 * np.log10(1 + np.array([LOWEST_HZ, sample_rate / 2]) / 700)), BANDS + 2)
+    return 700 * (10 ** (mels / 2595) - 1)
+
+
 @lru_cache(maxsize=8)
 def _filterbank(sample_rate: int, size: int) -> np.ndarray:
     """Overlapping triangles (bins, bands), equally wide in mel, that share a spectrum out to the bands.
 
     Made here and not by librosa, whose filters bring a compiler along: 100 MB.
     """
-    mels = np.linspace(*(2595 * np.log10(1 + np.array([LOWEST_HZ, sample_rate / 2]) / 700)), BANDS + 2)
-    edges = 700 * (10 ** (mels / 2595) - 1)
+    edges = band_edges(sample_rate)
     hz = scipy.fft.rfftfreq(size, 1 / sample_rate)[:, None]
     rising, falling = (hz - edges[:-2]) / np.diff(edges[:-1]), (edges[2:] - hz) / np.diff(edges[1:])
     return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)

@@ -16,7 +16,7 @@ HOSTILE = ["$x$", "two\nlines", "_hidden", "太鼓 \x07", r"a\b $1 \$", "long " 
 FEATURES = np.random.default_rng(0).random((len(HOSTILE), AUDIO.frames, AUDIO.n_mels))
 HISTORY = [{"step": 5, "train_loss": 3.0, "loss": 2.5, "error_db": 5.0, "audible_db": 9.0}]
 
-HEARD = slicing.BandLevels(np.full((8000, slicing.BANDS), -60, np.float16), 0.005, 40.0)
+HEARD = slicing.BandLevels(np.full((8000, slicing.BANDS), -60, np.float16), 0.005, 40.0, 8000)
 
 
 def found(labels):
@@ -29,6 +29,7 @@ def found(labels):
 
 PICTURES = {
     "dataset": lambda names: plots.dataset(found([*names, None])),
+    "dataset and a clip": lambda names: plots.dataset(found(names), 1.5),
     "dataset without classes": lambda names: plots.dataset(found([None])),
     "training_curves": lambda names: plots.training_curves(HISTORY),
     "confusion": lambda names: plots.confusion(np.eye(len(names), dtype=int), names),
@@ -38,7 +39,7 @@ PICTURES = {
     "a sound in stereo": lambda names: plots.sound(Sound(np.zeros((4000, 2), np.float32), 8000), FEATURES[0], AUDIO),
     "tape": lambda names: plots.tape(HEARD, [(0.2, 0.5), (1.0, 1.4)]),
     "a long tape": lambda names: plots.tape(HEARD._replace(hop_s=0.5), [(20, 50)]),
-    "tape_map": lambda names: plots.tape_map(FEATURES[: len(names), 0, :2], np.arange(len(names))),
+    "tapes": lambda names: plots.tapes(dict.fromkeys(names, HEARD), [(0.2, 0.5)]),
     "flow": lambda names: plots.flow(FEATURES[:3], (1, 4)),
     "latent_map": lambda names: plots.latent_map(FEATURES[: len(names) + 1, 0, :2], [*names, None][: len(FEATURES)]),
 }
@@ -66,7 +67,7 @@ def test_is_drawn_with_labelled_axes(name, names):
     assert labelled(figure)
 
 
-@pytest.mark.parametrize("name", ["confusion", "spectrograms", "latent_map", "dataset"])
+@pytest.mark.parametrize("name", ["confusion", "spectrograms", "pairs", "tapes", "latent_map", "dataset"])
 def test_names_are_text_and_all_of_them_appear(name):
     figure = PICTURES[name](HOSTILE)
     figure.draw_without_rendering()
@@ -74,7 +75,7 @@ def test_names_are_text_and_all_of_them_appear(name):
     assert not any(text._preprocess_math(text.get_text())[1] for text in drawn)  # what it draws, and whether as maths
     shown = {text._preprocess_math(text.get_text())[0] for text in drawn}
     assert {"$x$", "'two\\nlines'", "_hidden", r"a\b $1 \$"} <= shown
-    assert max(map(len, shown)) <= 40
+    assert max(len(line) for text in shown for line in text.splitlines()) <= 40
 
 
 def test_a_figure_is_its_own():
@@ -91,7 +92,7 @@ def test_a_flow_that_turns_a_cloud_shows():
     cloud, counts = plots.flow(np.stack([before, after]), (0, 1)).axes
     assert [text.get_text() for text in cloud.get_legend().get_texts()] == [
         f"before the flow: correlation {np.corrcoef(before.T)[0, 1]:.2f}",
-        "after it: correlation 1.00",
+        "after the flow: correlation 1.00",
     ]
     first, last = (patch.get_data().values for patch in counts.patches)
     assert first.sum() == last.sum() == 3
@@ -99,11 +100,86 @@ def test_a_flow_that_turns_a_cloud_shows():
     assert max(len(cloud.get_xticks()), len(cloud.get_yticks())) <= 8
 
 
+def test_a_cloud_is_drawn_in_its_deviations_before_the_flow():
+    """Latents of other scales, of which the flow halves one, are a circle and a flat ellipse; axes are equally long."""
+    before = np.random.default_rng(0).standard_normal((500, 2)) * [0.01, 100]
+    cloud, counts = plots.flow(np.stack([before, before * [1, 0.5]]), (0, 1)).axes
+    first, last = (points.get_offsets().std(axis=0) for points in cloud.collections)
+    np.testing.assert_allclose(first, [1, 1], rtol=1e-6)
+    np.testing.assert_allclose(last, [1, 0.5], rtol=1e-6)
+    assert counts.get_xlim()[1] < 0.5  # no correlation is larger
+    assert "logarithmic" in counts.get_ylabel()
+
+
+def test_correlations_by_chance():
+    """Of independent latents, about one pair exceeds the line."""
+    draws = np.random.default_rng(0).standard_normal((2, 1000, 60))
+    counts = plots.flow(draws, (0, 1)).axes[1]
+    (label,) = (text.get_text() for text in counts.get_legend().get_texts() if "chance" in text.get_text())
+    chance = float(label.split()[-1])
+    correlations = np.abs(np.corrcoef(draws[0], rowvar=False)[np.triu_indices(60, 1)])
+    assert (correlations > chance).sum() <= 4
+    assert correlations.max() > 0.8 * chance
+
+
+def test_curves_mark_the_lowest_error():
+    history = [{"step": step, "train_loss": 3.0, "loss": 2.0, "audible_db": abs(step - 20)} for step in (5, 21, 40)]
+    error, _ = plots.training_curves(history).axes
+    assert [text.get_text() for text in error.get_legend().get_texts()] == ["lowest: 1.00 dB at step 21"]
+    unmeasured = [{"step": 5, "train_loss": 3.0, "loss": 2.0}]
+    assert plots.training_curves(unmeasured).axes[0].get_legend() is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "title"),
+    [
+        ([2, 2], "4 sounds, 2 of a class:\nexamples rather than rates"),
+        ([3, 0], "3 sounds, 3 of a class:\nexamples rather than rates"),
+        ([30, 10], "40 sounds, 10 to 30 of a class"),
+        ([0, 0], "no sounds"),
+    ],
+)
+def test_a_confusion_matrix_of_few_sounds_says_so(counts, title):
+    assert plots.confusion(np.diag(counts), ["a", "b"]).get_suptitle() == title
+
+
+def test_durations_show_how_many_sounds_are_cut():
+    figure = plots.dataset(found(["a", "b", "c"]), 2.5)  # of 0.5 to 5.5 s
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "a model receives 2.5 s; longer: 3"
+
+
+def quiet_after(seconds):
+    """Features that are audible up to a time."""
+    features = np.zeros((AUDIO.frames, AUDIO.n_mels))
+    features[: round(seconds / AUDIO.clip_seconds * AUDIO.frames)] = 1
+    return features
+
+
+def test_time_ends_with_the_sounds():
+    features = np.stack([quiet_after(0.25), quiet_after(0.12)])
+    together, apart = (plots.spectrograms(features, AUDIO, ["a", "b"], own_time=own) for own in (False, True))
+    assert [figure.axes[1].get_xlim() for figure in (together, apart)] == [(0, 0.3), (0, 0.15)]
+    whole = plots.spectrograms(np.ones((1, AUDIO.frames, AUDIO.n_mels)), AUDIO, ["a"])
+    silent = plots.spectrograms(np.zeros((1, AUDIO.frames, AUDIO.n_mels)), AUDIO, ["a"])
+    assert whole.axes[0].get_xlim() == silent.axes[0].get_xlim() == (0, AUDIO.clip_seconds)
+
+
+def test_a_long_title_has_its_folder_above_it():
+    figure = plots.spectrograms(FEATURES[:2], AUDIO, ["a long folder/and a name", "short/name"])
+    assert [figure.axes[place].get_title() for place in (0, 1)] == ["a long folder/\nand a name", "short/name"]
+
+
 def test_pairs_stand_above_each_other():
-    figure = plots.pairs(FEATURES[:3], 1 - FEATURES[:3], AUDIO, ["a", "b", "c"])
-    upper, lower = (figure.axes[place].images[0].get_array() for place in (1, 4))
-    np.testing.assert_allclose(upper, (FEATURES[1].T - 1) * AUDIO.top_db)
+    """In rows of so many; both of a pair end together."""
+    quiet = np.stack([quiet_after(0.25), quiet_after(0.12), quiet_after(0.12)])
+    figure = plots.pairs(quiet, 1 - FEATURES[:3], AUDIO, ["a", "b", "c"], columns=2)
+    upper, lower = (figure.axes[place].images[0].get_array() for place in (1, 3))
+    np.testing.assert_allclose(upper, (quiet[1].T - 1) * AUDIO.top_db)
     np.testing.assert_allclose(lower, -FEATURES[1].T * AUDIO.top_db)
+    assert figure.axes[1].get_xlim() == figure.axes[3].get_xlim()
+    assert [figure.axes[place].get_ylabel() for place in (0, 2, 4, 6)] == ["original", "model"] * 2
+    assert [figure.axes[place].get_title() for place in (0, 1, 4)] == ["a", "b", "c"]
+    assert not figure.axes[5].get_visible()
 
 
 def test_a_frequency_tick_stands_at_the_band_that_hears_it():
@@ -154,6 +230,33 @@ def test_a_tape_is_drawn_where_it_sounds():
     left, right, _, _ = image.get_extent()
     seconds = left + (columns + 0.5) / image.get_array().shape[1] * (right - left)
     np.testing.assert_allclose(seconds, [5, 20, 35], atol=0.02)
+
+
+@pytest.mark.parametrize(("count", "lines"), [(60, 60), (61, 0)])
+def test_many_segments_leave_a_tape_visible(count, lines):
+    """All are shaded; lines where they begin stand only where they do not hide what is below."""
+    starts = np.linspace(0, 39, count)
+    top, _, _ = plots.tape(HEARD, [(start, start + 0.5) for start in starts]).axes
+    drawn = {type(part).__name__: len(part.get_paths()) for part in top.collections[1:]}
+    assert drawn == {"PolyCollection": count, **({"LineCollection": lines} if lines else {})}
+    assert top.get_ylim()[1] == pytest.approx(0.05)  # of a quiet tape
+
+
+def test_a_tape_has_frequencies_and_round_times():
+    _, spectrum, _ = plots.tape(HEARD._replace(hop_s=0.05, seconds=400.0), [], title="$x$ whole").axes
+    spectrum.figure.draw_without_rendering()
+    assert spectrum.figure.get_suptitle() == r"\$x\$ whole"
+    assert [label.get_text() for label in spectrum.get_yticklabels()] == ["200", "1k", "3k"]
+    shown = [label.get_text() for label in spectrum.get_xticklabels()]
+    assert {"00:01:00", "00:02:00", "00:06:00"} <= set(shown)
+
+
+def test_tapes_share_time_and_scale():
+    figure = plots.tapes({"the tape": HEARD, "its copy": HEARD._replace(seconds=20.0)}, [(1.0, 2.0)])
+    first, second = figure.axes[:2]
+    assert [axes.get_title(loc="left") for axes in (first, second)] == ["the tape", "its copy"]
+    assert first.get_xlim() == second.get_xlim() == (0, 40)
+    assert second.images[0].get_extent()[1] == 20
 
 
 @pytest.mark.parametrize(("count", "named"), [(5, 5), (120, 120), (144, 144), (400, 144)])

@@ -13,12 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Bbox
+from scipy.stats import norm
 
 from vaelab.data import Dataset
 from vaelab.ui.palette import MARKERS, UNKNOWN, look
 from vaelab.ui.picture import COLOURS, Picture, plain
 from vaelab.ui.regions import Region, regions
-from vaelab.ui.sound_plots import moment, painted, pairs, pitches, sound, spectrograms, tape
+from vaelab.ui.sound_plots import painted, pairs, pitches, sound, spectrograms, tape, tapes
 
 __all__ = [
     "COLOURS",
@@ -34,63 +35,64 @@ __all__ = [
     "sound",
     "spectrograms",
     "tape",
-    "tape_map",
+    "tapes",
     "training_curves",
 ]
 
 NO_LABEL = "(no class)"
+SIDES = {"train": "training", "validation": "held out"}
+FEW = 10  # sounds of a class say little about others
+CROWDED = 30  # classes of a confusion matrix
 NAMES_BELOW, NAMED = 24, 144  # each other in a legend of a map, and in all of it
 COLUMN_INCHES = 1.6  # of such a legend
 
 
-def dataset(shown: Dataset) -> Picture:
-    """Counts of each class on each side, and a histogram of durations."""
-    counts = {side: Counter(entry.label for entry in shown.side(side)) for side in ("train", "validation")}
-    labels = [label for label in (*shown.class_names, None) if any(count[label] for count in counts.values())]
-    rows = np.arange(len(labels))
-    figure = Picture(figsize=(10, 1.4 + 0.28 * len(labels)), layout="constrained")
+def dataset(shown: Dataset, clip_seconds: float | None = None) -> Picture:
+    """Counts of each class on each side, and durations; a line stands at the `clip_seconds` that a model receives."""
+    labels = [label for label in (*shown.class_names, None) if any(entry.label == label for entry in shown.entries)]
+    figure = Picture(figsize=(11, max(2.8, 1.6 + 0.3 * len(labels))), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    start = np.zeros(len(labels))
-    for (side, count), colour in zip(counts.items(), COLOURS, strict=False):
-        widths = np.array([count[label] for label in labels])
-        left.barh(rows, widths, left=start, color=colour, label="held out" if side == "validation" else side)
-        start += widths
-    left.set(xlabel="sounds (count)", ylabel="class", ylim=(len(labels) - 0.4, -0.6))
-    left.set_yticks(rows, [NO_LABEL if label is None else plain(label) for label in labels])
-    figure.legend(loc="outside upper left", ncols=2, fontsize=8, frameon=False)
-    spread = np.linspace(-0.25, 0.25, 7)  # neighbours a little apart, so that equal durations stay visible
-    for row, label in enumerate(labels):
-        seconds = [entry.seconds for entry in shown.entries if entry.label == label]
-        right.scatter(seconds, row + np.resize(spread, len(seconds)), s=7, alpha=0.5, color=COLOURS[0], linewidth=0)
-    right.set(xlabel="duration (s)", xscale="log")
-    right.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
-    right.xaxis.set_major_formatter("{x:g}")
-    right.grid(axis="x", alpha=0.3)
+    _counts(left, shown, labels)
+    _durations(right, shown, labels)
+    if clip_seconds is not None:
+        longer = sum(entry.seconds > clip_seconds for entry in shown.entries)
+        note = f"a model receives {clip_seconds:g} s; longer: {longer}"
+        right.axvline(clip_seconds, color="black", linestyle=":", label=note)
+    figure.legend(loc="outside upper left", ncols=3, fontsize=9, frameon=False)
     return figure
 
 
 def training_curves(history: Sequence[Mapping[str, float]]) -> Picture:
-    """Loss in training and held out, and the held-out error in dB where sounds are audible, over steps.
+    """The held-out error in dB where sounds are audible, its minimum marked, and the loss of both sides, over steps.
 
-    Runs of before did not measure that: their error is drawn as NaN, which shows nothing.
+    Runs of before did not measure that error: it is drawn as NaN, which shows nothing.
     """
-    figure = Picture(figsize=(9, 3), layout="constrained")
+    figure = Picture(figsize=(11, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     steps = [metrics["step"] for metrics in history]
+    errors = np.array([metrics.get("audible_db", np.nan) for metrics in history])
     dots = {"marker": ".", "markersize": 5}
-    left.plot(steps, [metrics["train_loss"] for metrics in history], color=COLOURS[1], label="training", **dots)
-    left.plot(steps, [metrics["loss"] for metrics in history], color=COLOURS[0], label="held out", **dots)
-    left.set(xlabel="step", ylabel="loss (nats per sound)")
-    left.legend()
-    errors = [metrics.get("audible_db", np.nan) for metrics in history]
-    right.plot(steps, errors, color=COLOURS[0], **dots)
-    right.set(xlabel="step", ylabel="held-out error where audible (dB)")
+    left.plot(steps, errors, color=COLOURS[0], **dots)
+    if np.isfinite(errors).any():
+        best = int(np.nanargmin(errors))
+        label = f"lowest: {errors[best]:.2f} dB at step {steps[best]}"
+        left.plot(steps[best], errors[best], "o", markersize=9, fillstyle="none", color=COLOURS[3], label=label)
+        left.legend(frameon=False)
+    left.set(xlabel="step", ylabel="held-out error where audible (dB)")
+    right.plot(steps, [metrics["train_loss"] for metrics in history], color=COLOURS[1], label="training", **dots)
+    right.plot(steps, [metrics["loss"] for metrics in history], color=COLOURS[0], label="held out", **dots)
+    right.set(xlabel="step", ylabel="loss (nats per sound)")
+    right.legend(frameon=False)
+    for axes in (left, right):
+        axes.margins(0.08)
+        axes.grid(alpha=0.3)
     return figure
 
 
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> Picture:
-    """A confusion matrix: colour is the share of each true class, the numbers are counts."""
-    side = 2.2 + 0.42 * len(names)
+    """A confusion matrix: colour is the share of each true class, numbers are counts; the title adds them up."""
+    crowded = len(names) > CROWDED
+    side = max(4.0, 2.2 + (0.26 if crowded else 0.42) * len(names))
     figure = Picture(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -98,11 +100,14 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> Picture:
     for (row, column), count in np.ndenumerate(matrix):
         if count:
             colour = "white" if shares[row, column] < 0.5 else "black"
-            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+            size = 6 if crowded else 9
+            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=size)
     titles = [plain(name) for name in names]
-    axes.set_xticks(range(len(names)), titles, rotation=60, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(names)), titles)
+    size = 7 if crowded else 10
+    axes.set_xticks(range(len(names)), titles, rotation=60, ha="right", rotation_mode="anchor", fontsize=size)
+    axes.set_yticks(range(len(names)), titles, fontsize=size)
     axes.set(xlabel="heard by the model as", ylabel="true class")
+    figure.suptitle(_how_many(matrix.sum(axis=1)), fontsize=10)
     figure.colorbar(image, label="share of the true class")
     return figure
 
@@ -139,44 +144,91 @@ def latent_map(coordinates: np.ndarray, labels: Sequence[str | None]) -> Picture
     return figure
 
 
-def tape_map(coordinates: np.ndarray, seconds: Sequence[float]) -> Picture:
-    """A flat map (n, 2) of a tape's segments, coloured by the time at which each begins."""
-    figure, axes = _plane()
-    points = axes.scatter(*np.asarray(coordinates).T, s=22, c=seconds, cmap="viridis", linewidth=0)
-    bar = figure.colorbar(points, label="time on the tape (hh:mm:ss)")
-    bar.ax.yaxis.set_major_formatter(moment)
-    return figure
-
-
 def flow(stages: np.ndarray, pair: tuple[int, int]) -> Picture:
     """A posterior's draws (steps + 1, draws, latent) before and after its flow.
 
-    Left: two latents, each draw's distance from the mean, at one scale for both axes: a plain Gaussian is an ellipse
-    that lies or stands straight. Right: how many pairs of latents have which correlation.
+    Left: two latents, each draw's distance from the mean in standard deviations before the flow: a plain Gaussian is a
+    circle before, and lies or stands straight after. Right: how many pairs of latents have which correlation, and
+    beyond what no pair is expected by chance.
     """
-    figure = Picture(figsize=(10, 4.2), layout="constrained")
+    figure = Picture(figsize=(11, 5), layout="constrained")
     cloud, counts = figure.subplots(1, 2)
-    pairs = np.triu_indices(stages.shape[2], 1)
-    correlations = [np.corrcoef(stage, rowvar=False)[pairs] for stage in stages[[0, -1]]]
-    edges = np.linspace(-1, 1, 81)
-    for stage, correlation, name, colour in zip(
-        stages[[0, -1]], correlations, ("before the flow", "after it"), COLOURS, strict=False
-    ):
-        away = stage[:, pair] - stage[:, pair].mean(axis=0)
-        label = f"{name}: correlation {np.corrcoef(away.T)[0, 1]:.2f}"
-        cloud.scatter(*away.T, s=4, alpha=0.3, color=colour, linewidth=0, label=label)
-        label = f"{name}: {np.abs(correlation).max():.2f} at most"
-        counts.stairs(np.histogram(correlation, edges)[0], edges, color=colour, linewidth=1.5, label=label)
-    cloud.set(xlabel=f"latent {pair[0]}, from its mean (no unit)", ylabel=f"latent {pair[1]}, from its mean (no unit)")
-    cloud.set_aspect("equal", adjustable="datalim")
-    cloud.locator_params(nbins=5)
-    counts.set(xlabel="correlation of two latents (no unit)", ylabel="pairs (count)", yscale="symlog", xlim=(-1, 1))
-    counts.set_xticks(np.linspace(-1, 1, 5))
-    counts.set_ylim(0, 20 * len(pairs[0]))  # the legend stands above the counts
+    ends = {"before the flow": stages[0], "after the flow": stages[-1]}
+    _draw_clouds(cloud, ends, pair)
+    _count_correlations(counts, ends)
     for ax in (cloud, counts):
-        ax.legend(fontsize=8, frameon=False, loc="upper left", markerscale=5)
+        ax.legend(fontsize=9, loc="upper left", markerscale=5, edgecolor="white", framealpha=1)
         ax.grid(alpha=0.3)
     return figure
+
+
+def _counts(axes: Axes, shown: Dataset, labels: Sequence[str | None]) -> None:
+    rows, start = np.arange(len(labels)), np.zeros(len(labels))
+    for (side, title), colour in zip(SIDES.items(), COLOURS, strict=False):
+        count = Counter(entry.label for entry in shown.side(side))
+        widths = np.array([count[label] for label in labels])
+        axes.barh(rows, widths, left=start, color=colour, label=title)
+        start += widths
+    axes.set(xlabel="sounds (count)", ylabel="class", ylim=(len(labels) - 0.4, -0.6))
+    axes.set_yticks(rows, [NO_LABEL if label is None else plain(label) for label in labels])
+
+
+def _durations(axes: Axes, shown: Dataset, labels: Sequence[str | None]) -> None:
+    spread = np.linspace(-0.25, 0.25, 7)  # neighbours a little apart, so that equal durations stay visible
+    for row, label in enumerate(labels):
+        seconds = [entry.seconds for entry in shown.entries if entry.label == label]
+        axes.scatter(seconds, row + np.resize(spread, len(seconds)), s=12, alpha=0.5, color=COLOURS[0], linewidth=0)
+    axes.set(xlabel="duration (s, logarithmic)", xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.grid(axis="x", alpha=0.3)
+
+
+def _how_many(counts: np.ndarray) -> str:
+    """Sounds in all and of each class (classes,), and a caution where these are few."""
+    present = counts[counts > 0]
+    if not len(present):
+        return "no sounds"
+    least, most = present.min(), present.max()
+    each = f"{least}" if least == most else f"{least} to {most}"
+    text = f"{counts.sum()} sounds, {each} of a class"
+    return f"{text}:\nexamples rather than rates" if least < FEW else text
+
+
+def _draw_clouds(axes: Axes, ends: Mapping[str, np.ndarray], pair: tuple[int, int]) -> None:
+    unit = next(iter(ends.values()))[:, pair].std(axis=0)
+    furthest = 0.0
+    for (name, stage), colour in zip(ends.items(), COLOURS, strict=False):
+        away = (stage[:, pair] - stage[:, pair].mean(axis=0)) / unit
+        label = f"{name}: correlation {np.corrcoef(away.T)[0, 1]:.2f}"
+        axes.scatter(*away.T, s=4, alpha=0.3, color=colour, linewidth=0, label=label)
+        furthest = max(furthest, np.abs(away).max())
+    axes.set(xlabel=f"latent {pair[0]} (standard deviations before)", xlim=(-1.1 * furthest, 1.1 * furthest))
+    axes.set(ylabel=f"latent {pair[1]} (standard deviations before)", ylim=(-1.1 * furthest, 1.4 * furthest))
+    axes.set_aspect("equal")
+    axes.locator_params(nbins=5)
+
+
+def _count_correlations(axes: Axes, ends: Mapping[str, np.ndarray]) -> None:
+    pairs = np.triu_indices(next(iter(ends.values())).shape[1], 1)
+    correlations = {name: np.corrcoef(stage, rowvar=False)[pairs] for name, stage in ends.items()}
+    largest = max(np.abs(values).max() for values in correlations.values())
+    chance = _chance(len(pairs[0]), len(next(iter(ends.values()))))
+    edges = np.linspace(-1, 1, 41) * min(1.0, 1.5 * max(largest, chance))
+    for (name, values), colour, style in zip(correlations.items(), COLOURS, ("-", "--"), strict=False):
+        label = f"{name}: {np.abs(values).max():.2f} at most"
+        counted = np.histogram(values, edges)[0]
+        axes.stairs(counted, edges, color=colour, linewidth=1.5, linestyle=style, label=label)
+    for sign, label in ((-1, f"chance reaches {chance:.2f}"), (1, None)):
+        axes.axvline(sign * chance, color="black", linestyle=":", label=label)
+    axes.set(xlabel="correlation of two latents (no unit)", ylabel="pairs (count, logarithmic)", yscale="symlog")
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 50 * len(pairs[0])))  # the legend stands above the counts
+    axes.yaxis.set_major_formatter("{x:,.10g}")
+
+
+def _chance(pairs: int, draws: int) -> float:
+    """The correlation that one of so many pairs is expected to exceed if no latents are correlated."""
+    return float(norm.isf(0.5 / pairs) / np.sqrt(draws))
 
 
 def _plane() -> tuple[Picture, Axes]:
