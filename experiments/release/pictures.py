@@ -36,7 +36,8 @@ def baseline(result: dict[str, Any]) -> Picture:
         if record["run"] == FLAT:
             seconds = [seen["step"] * step_milliseconds(FLAT) / 1000 for seen in curve]
         axes.plot(seconds, [seen["loss"] for seen in curve], label=record["run"], **_line(number))
-    axes.set(xscale="log", xlabel="time since the start (s)", ylabel="held-out loss (nats a sound)")
+    axes.set(xlabel="time since the start (s, logarithmic)", ylabel="held-out loss (nats a sound)")
+    _logarithmic(axes)
     _finish(axes)
     return figure
 
@@ -54,7 +55,10 @@ def flow(result: dict[str, Any]) -> Picture:
     axes.set(xlabel="better than no flow (nats a sound)", ylabel="posterior")
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    _finish(axes)
+    axes.margins(x=0.1)
+    axes.grid(alpha=0.3)
+    if len(axes.lines) > 2:  # several seeds, and the line
+        axes.legend(fontsize=8, frameon=False)
     return figure
 
 
@@ -70,7 +74,7 @@ def latents(result: dict[str, Any]) -> Picture:
     }
     for number, (axes, (name, label)) in enumerate(zip(panels, values.items(), strict=True)):
         axes.plot(sizes, [{**record["best"], **record["latents"]}[name] for record in records], **_line(number))
-        axes.set(xscale="log", xlabel="latents (count)", ylabel=label)
+        axes.set(xscale="log", xlabel="latents (count, logarithmic)", ylabel=label)
         axes.set_xticks(sizes, [str(size) for size in sizes], minor=False)
         axes.minorticks_off()
         axes.grid(alpha=0.3)
@@ -94,7 +98,8 @@ def inversion(result: dict[str, Any]) -> Picture:
         for number, (name, label) in enumerate(shown.items(), 1):
             if name in ways:
                 axes.plot(*ways[name], label=label, linestyle="none", **_dot(number))
-        axes.set(xscale="log", xlabel="time (ms a sound)", ylabel="spectral convergence (ratio)", title=preset)
+        axes.set(xlabel="time (ms a sound, logarithmic)", ylabel="spectral convergence (ratio)", title=preset)
+        _logarithmic(axes)
         axes.set_ylim(0, None)
         axes.grid(alpha=0.3)
     panels[0].legend(fontsize=8, frameon=False)
@@ -155,7 +160,8 @@ def search(result: dict[str, Any]) -> Picture:
     figure, (axes,) = _figure(1)
     for number, (name, label) in enumerate(WAYS.items()):
         axes.plot(column(result, "sounds"), column(result, name), label=label, **_line(number))
-    axes.set(xscale="log", yscale="log", xlabel="sounds in the library (count)", ylabel="ten nearest (ms)")
+    axes.set(xlabel="sounds in the library (count, logarithmic)", ylabel="ten nearest (ms, logarithmic)")
+    _logarithmic(axes, both=True)
     _finish(axes)
     return figure
 
@@ -175,6 +181,13 @@ def _line(number: int) -> dict[str, Any]:
 
 def _series(cells: Sequence[tuple[str, float, float]], kind: str) -> np.ndarray:
     return np.transpose([(decibels, value) for name, decibels, value in cells if name == kind])
+
+
+def _logarithmic(axes: Axes, both: bool = False) -> None:
+    """Make the horizontal axis, or both, logarithmic, with ticks that are written out."""
+    axes.set(xscale="log", yscale="log" if both else "linear")
+    for axis in (axes.xaxis, axes.yaxis) if both else (axes.xaxis,):
+        axis.set_major_formatter("{x:,.10g}")
 
 
 def _finish(axes: Axes) -> None:
