@@ -99,6 +99,11 @@ def sounds() -> Path:
     return root
 
 
+def in_classes() -> bool:
+    """True if some sounds lie in folders below that of all sounds: their classes."""
+    return any(label(path) is not None for path in data.sound_files(sounds()))
+
+
 def config() -> Config:
     """The notebooks' knobs: the defaults, or a small model when runs are to be short."""
     if fast():
@@ -119,7 +124,7 @@ def dataset() -> data.Dataset:
     """The dataset that notebook 01 makes."""
     if (data.HOME / name() / "manifest.json").exists():
         return data.load_dataset(name())
-    return data.make_dataset([sounds()], name(), classes=True)
+    return data.make_dataset([sounds()], name(), classes=in_classes())
 
 
 def tool(library: bool = False) -> SoundSampleTool:

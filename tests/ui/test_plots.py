@@ -126,6 +126,8 @@ def test_curves_mark_the_lowest_error():
     history = [{"step": step, "train_loss": 3.0, "loss": 2.0, "audible_db": abs(step - 20)} for step in (5, 21, 40)]
     error, _ = plots.training_curves(history).axes
     assert [text.get_text() for text in error.get_legend().get_texts()] == ["lowest: 1.00 dB at step 21"]
+    low, high = plots.training_curves([{**each, "audible_db": 3.8} for each in history]).axes[0].get_ylim()
+    assert (low, high) == pytest.approx((3.55, 4.05))  # what nobody hears looks like nothing
     unmeasured = [{"step": 5, "train_loss": 3.0, "loss": 2.0}]
     assert plots.training_curves(unmeasured).axes[0].get_legend() is None
 
@@ -146,6 +148,10 @@ def test_a_confusion_matrix_of_few_sounds_says_so(counts, title):
 def test_durations_show_how_many_sounds_are_cut():
     figure = plots.dataset(found(["a", "b", "c"]), 2.5)  # of 0.5 to 5.5 s
     assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "a model receives 2.5 s; longer: 3"
+    figure.draw_without_rendering()
+    durations = figure.axes[1].xaxis
+    shown = [label.get_text() for label in (*durations.get_ticklabels(), *durations.get_ticklabels(minor=True))]
+    assert {"0.5", "1", "2", "5"} <= set(shown) <= {"", "0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50"}
 
 
 def quiet_after(seconds):

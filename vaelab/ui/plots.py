@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import Normal, Stroke
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 from scipy.stats import norm
 
@@ -41,6 +41,8 @@ __all__ = [
 
 NO_LABEL = "(no class)"
 SIDES = {"train": "training", "validation": "held out"}
+WIDE = 30  # a range of durations with ticks farther apart
+LEAST_DB = 0.5  # that an axis of errors spans: less is nothing to hear
 FEW = 10  # sounds of a class say little about others
 CROWDED = 30  # classes of a confusion matrix
 NAMES_BELOW, NAMED = 24, 144  # each other in a legend of a map, and in all of it
@@ -86,6 +88,9 @@ def training_curves(history: Sequence[Mapping[str, float]]) -> Picture:
     for axes in (left, right):
         axes.margins(0.08)
         axes.grid(alpha=0.3)
+    low, high = left.get_ylim()
+    if high - low < LEAST_DB:
+        left.set_ylim((low + high - LEAST_DB) / 2, (low + high + LEAST_DB) / 2)
     return figure
 
 
@@ -179,8 +184,10 @@ def _durations(axes: Axes, shown: Dataset, labels: Sequence[str | None]) -> None
         seconds = [entry.seconds for entry in shown.entries if entry.label == label]
         axes.scatter(seconds, row + np.resize(spread, len(seconds)), s=12, alpha=0.5, color=COLOURS[0], linewidth=0)
     axes.set(xlabel="duration (s, logarithmic)", xscale="log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    shortest, longest = axes.dataLim.intervalx
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3) if longest > WIDE * shortest else (1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="x", alpha=0.3)
 
 
