@@ -45,6 +45,7 @@ def test_counts_what_the_model_hears(shown, tool, files):
         assert shown.cells[true, heard].description == str(len(found))
     assert sum(map(len, shown.confused.values())) == 11
     assert shown.progress.value == 11
+    assert shown.children[0].layout.display == "none"  # nothing is left to cancel
 
 
 def test_classifies_in_batches(tool, files, monkeypatch):

@@ -57,7 +57,8 @@ class Confusions(ipywidgets.VBox):
         self.cancel.on_click(lambda _: self._cancel())
         self.player, self.status = Player(autoplay=True), Status()
         self._grid, self._player_box = ipywidgets.VBox(), ipywidgets.VBox()
-        super().__init__([line(self.progress, self.cancel), self._grid, self.status, self._player_box])
+        self._running = line(self.progress, self.cancel)
+        super().__init__([self._running, self._grid, self.status, self._player_box])
         self.add_class("vaelab-confusions")
         self.worker.submit(self._classify)
 
@@ -74,6 +75,7 @@ class Confusions(ipywidgets.VBox):
                     self.confused[label, answer.name].append(answer.path)
                 self.progress.value = number
             self._draw()
+            self._running.layout.display = "none"
             remark = f"; not classified: {'; '.join(unread)}" if unread else ""
             self.status.say(f"{HELP}{remark}")
 
