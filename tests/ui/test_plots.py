@@ -108,6 +108,7 @@ def test_a_cloud_is_drawn_in_its_deviations_before_the_flow():
     np.testing.assert_allclose(first, [1, 1], rtol=1e-6)
     np.testing.assert_allclose(last, [1, 0.5], rtol=1e-6)
     assert counts.get_xlim()[1] < 0.5  # no correlation is larger
+    assert len(counts.get_xticks()) <= 7  # else they collide
     assert "logarithmic" in counts.get_ylabel()
 
 

@@ -231,6 +231,7 @@ def _count_correlations(axes: Axes, ends: Mapping[str, np.ndarray]) -> None:
     axes.set(xlabel="correlation of two latents (no unit)", ylabel="pairs (count, logarithmic)", yscale="symlog")
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 50 * len(pairs[0])))  # the legend stands above the counts
     axes.yaxis.set_major_formatter("{x:,.10g}")
+    axes.locator_params(axis="x", nbins=5)
 
 
 def _chance(pairs: int, draws: int) -> float:
