@@ -80,6 +80,18 @@ def test_without_a_terminal_there_is_a_line_at_each_evaluation(monkeypatch, caps
     assert ("\r" in sys.stderr.getvalue()) == returns
 
 
+def test_the_bar_of_a_training_that_ends_by_itself_is_full(monkeypatch):
+    """In a notebook, one that is not full when it ends is red."""
+    monkeypatch.setattr(sys, "stderr", Stream(terminal=True))
+    monkeypatch.setenv("TQDM_DISABLE", "")
+    with Bar(0, 400, CONFIG) as bar:
+        bar.done(100, 99.6, Schedule())
+        bar.end()
+    last = sys.stderr.getvalue().rstrip().split("\r")[-1]
+    assert "100%" in last
+    assert "100/100" in last
+
+
 @pytest.mark.parametrize(
     ("schedule", "step", "end"),
     [

@@ -191,6 +191,7 @@ def fit(
                 bar.say(f"stopped at step {trainer.step}; the same command goes on from there")
             elif devices.is_first() and (trainer.run.schedule.done or trainer.step == first_step):
                 bar.say(trainer.ending())
+                bar.end()
         trainer.finish(stopped.is_set())
         devices.wait_for_all("saved")
         return load_weights(logdir / "best.safetensors", model)

@@ -46,6 +46,15 @@ class Bar:
         """Print above the line."""
         self._line.write(text)
 
+    def end(self) -> None:
+        """Count the steps so far as all, so that the bar is full: training ended by itself, and did not fail."""
+        if self._num_steps is None or self._line.disable:
+            return
+        begin = self._line.start_t
+        self._line.reset(total=self._step)
+        self._line.start_t = begin
+        self._line.update(self._step)
+
     def evaluated(self, metrics: Mapping[str, float]) -> None:
         """Show an evaluation from now on."""
         self._held_out = metrics
