@@ -37,6 +37,13 @@ def test_table_in_text_and_html():
     assert page.count("<tr>") == 3
 
 
+@pytest.mark.parametrize(("count", "width"), [(1, 300), (2, 250), (3, 180), (5, 180)])
+def test_players_in_a_row_have_room(count, width):
+    sound = Sound(np.zeros(800, np.float32), 8000)
+    table = Table({"name": ["a", "b"], **{str(number): [sound, ""] for number in range(count)}})
+    assert table._repr_html_().count(f"<audio style='width: {width}px'") == count
+
+
 def test_live_curves_replace_their_picture(monkeypatch):
     shown = []
 

@@ -29,6 +29,8 @@ __all__ = [
     "short_name",
 ]
 
+PLAYER_WIDTHS, NARROWEST = {1: 300, 2: 250}, 180  # pixels, by the sounds in a row of a table, and of more sounds
+
 
 class Table:
     """Columns of texts, numbers and sounds, which shows itself in a notebook; a sound is a player."""
@@ -41,7 +43,9 @@ class Table:
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th style='text-align: left'>{inert(name)}</th>" for name in self.names)
-        body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in self.rows)
+        sounds = max((sum(isinstance(cell, Sound) for cell in row) for row in self.rows), default=0)
+        width = PLAYER_WIDTHS.get(sounds, NARROWEST)
+        body = "".join(f"<tr>{''.join(_cell(cell, width) for cell in row)}</tr>" for row in self.rows)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
@@ -60,8 +64,12 @@ class LiveCurves:
             self._shown.update(picture)
 
 
-def _cell(value: Any) -> str:
-    content = value._repr_html_() if isinstance(value, Sound) else inert(_text(value))
+def _cell(value: Any, width: int) -> str:
+    """A cell of a table; players are so many pixels wide, whatever the browser's default."""
+    if isinstance(value, Sound):
+        content = value._repr_html_().replace("<audio", f"<audio style='width: {width}px'", 1)
+    else:
+        content = inert(_text(value))
     return f"<td style='text-align: left'>{content}</td>"
 
 
