@@ -1,7 +1,10 @@
 """Every question runs, small; the page of results is the one that the results make; what is counted is right."""
 
+import ast
 import dataclasses
 import json
+import os
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -10,11 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.common import foreign_sounds, latents, posteriors, real_sounds, results, samplevae_2d
+from experiments.common import foreign_sounds, latents, posteriors, real_sounds, results, samplevae_2d, trained
 from experiments.quality import classes, energies, honesty, posterior_gap, prior, retrieval, run
 from experiments.release import page
 from experiments.speed import search, step
 from vaelab import model as models
+from vaelab import training
 from vaelab.config import AudioConfig, ModelConfig
 from vaelab.models import familiarity
 
@@ -51,6 +55,40 @@ def check(outcome):
     plain = json.loads(json.dumps(outcome, default=results.plain))
     text = page.question(plain)
     assert text.count("\n| ") >= len(asked["runs"])
+
+
+def trainings():
+    """Each call in the experiments that trains: its file and line, and the names of its arguments."""
+    for path in sorted(results.FOLDER.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("training.train", "training.fit"):
+                yield f"{path.name}:{node.lineno}", {word.arg: word.value for word in node.keywords}
+
+
+def test_no_experiment_goes_on_with_a_half_trained_model():
+    calls = dict(trainings())
+    assert len(calls) >= 7
+    assert [
+        place for place, words in calls.items() if ast.unparse(words.get("raise_if_stopped", ast.Constant(0))) != "True"
+    ] == []
+
+
+def test_a_stopped_experiment_stores_nothing(monkeypatch):
+    """SIGTERM in the middle of a training ends it with an error."""
+    monkeypatch.setattr(run, "audible_db", lambda *_: pytest.fail("went on with a half-trained model"))
+    fit = training.fit
+
+    def signalled(*arguments, on_evaluation, **words):
+        def stop(evaluation):
+            on_evaluation(evaluation)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        return fit(*arguments, on_evaluation=stop, **words)
+
+    monkeypatch.setattr(training, "fit", signalled)
+    monkeypatch.setattr(trained, "TINY_EVALUATE_EVERY", 1)  # before the last step
+    with pytest.raises(training.StoppedError, match=r"stopped at step \d+, before its end"):
+        run.answer("baseline", tiny=True, progress=False)
 
 
 def test_a_run_is_a_function_of_its_seed():

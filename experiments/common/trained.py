@@ -47,7 +47,7 @@ def opened(options: argparse.Namespace) -> Iterator[tuple[SoundSampleTool, str]]
         sounds = synth.write_dataset(Path(scratch) / "sounds", options.per_class, seed=SEED_OF_TRAINING, progress=False)
         data.make_dataset([sounds], "built_in", classes=True, home=home, progress=False)
         config = shrink(MEASURED) if options.tiny else MEASURED
-        training.train(logdir, "built_in", config, num_steps=options.num_steps, home=home)
+        training.train(logdir, "built_in", config, num_steps=options.num_steps, home=home, raise_if_stopped=True)
         yield SoundSampleTool(logdir), f"trained for {options.num_steps} steps on {options.per_class} sounds of a kind"
 
 
@@ -58,5 +58,5 @@ def on_real_sounds(tiny: bool = False) -> Iterator[tuple[SoundSampleTool, data.D
         home, logdir = Path(scratch) / "datasets", Path(scratch) / "model"
         dataset = real_sounds.built_in(home) if tiny else real_sounds.dataset(home)
         short = {"config": shrink(MEASURED), "num_steps": TINY_STEPS} if tiny else {"config": MEASURED}
-        training.train(logdir, dataset.name, home=home, **short)
+        training.train(logdir, dataset.name, home=home, raise_if_stopped=True, **short)
         yield SoundSampleTool(logdir, home=home), dataset

@@ -182,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 data.make_dataset(HYDROGEN_KITS, "drums", hold_out=HELD_OUT[:3], home=home, progress=False),
                 {"config": trained.MEASURED},
             )
-        training.train(logdir, dataset.name, home=home, progress=False, **short)
+        training.train(logdir, dataset.name, home=home, progress=False, raise_if_stopped=True, **short)
         tool = SoundSampleTool(logdir, home=home)
         sides = {side: [dataset.source(entry) for entry in dataset.side(side)] for side in ("train", "validation")}
         chosen = {side: [paths[i] for i in rng.permutation(len(paths))[:asked]] for side, paths in sides.items()}

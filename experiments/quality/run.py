@@ -29,7 +29,7 @@ from vaelab.config import AudioConfig, Config
 from vaelab.models import checkpoint
 from vaelab.models.evaluate import Sounds
 from vaelab.spectral import AUDIBLE, dequantise, map_stored
-from vaelab.training import Evaluation, fit
+from vaelab.training import Evaluation
 
 COMMAND = "python -m experiments.quality.run"
 
@@ -72,8 +72,16 @@ def learn(
 
     with tempfile.TemporaryDirectory() as logdir:
         create = MAKERS[run.get("maker", "vaelab")]
-        model = fit(
-            *sides, config, logdir, seed=seed, num_steps=steps, on_evaluation=note, progress=progress, create=create
+        model = training.fit(
+            *sides,
+            config,
+            logdir,
+            seed=seed,
+            num_steps=steps,
+            on_evaluation=note,
+            progress=progress,
+            create=create,
+            raise_if_stopped=True,
         )
         begun = training.start(sides[0], config, Path(logdir), jax.random.key(seed), create)
     best = min(curve, key=lambda seen: seen[config.train.follow])

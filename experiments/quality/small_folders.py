@@ -90,7 +90,14 @@ def trained(settings: Config, folder: Path, judged: Sounds, steps: int | None) -
         evaluated = []
         start, busy = time.perf_counter(), time.process_time()
         model = training.train(
-            logdir, "sounds", settings, num_steps=steps, home=home, on_evaluation=evaluated.append, progress=False
+            logdir,
+            "sounds",
+            settings,
+            num_steps=steps,
+            home=home,
+            on_evaluation=evaluated.append,
+            progress=False,
+            raise_if_stopped=True,
         )
         spent = time.perf_counter() - start, time.process_time() - busy
         begun = training.start(sides[0], settings, Path(scratch) / "start", jax.random.key(0))

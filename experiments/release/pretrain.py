@@ -42,7 +42,7 @@ def make(name: str, folder: Path, tiny: bool = False) -> Path:
         home.mkdir()
         dataset = recipe.gather(name, home, TINY_SIZE if tiny else recipe.size)
         start = time.perf_counter()
-        training.train(logdir, name, config, num_steps=TINY_STEPS if tiny else None, home=home)
+        training.train(logdir, name, config, num_steps=TINY_STEPS if tiny else None, home=home, raise_if_stopped=True)
         trained = {
             "seconds": time.perf_counter() - start,
             "device": jax.devices()[0].device_kind,

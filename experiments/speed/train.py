@@ -140,6 +140,7 @@ def _whole(sides: list[Sounds], config: Config, logdir: Path, rounds: int) -> fl
         num_steps=total,
         on_evaluation=lambda _: times.append(time.perf_counter()),
         progress=False,
+        raise_if_stopped=True,
     )
     return float(np.diff(times).min()) / config.train.evaluate_every
 

@@ -14,7 +14,7 @@ import pytest
 from vaelab import data
 from vaelab.config import Config
 from vaelab.models import checkpoint, evaluate
-from vaelab.training import TrainError, loop, train_step
+from vaelab.training import StoppedError, TrainError, loop, train_step
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +105,20 @@ def test_a_signal_finishes_the_step_and_saves(tiny, home, tmp_path, capsys):
     captured = capsys.readouterr()
     assert captured.err.count("stopping, saving") == 1
     assert "stopped at step 15; the same command goes on from there" in captured.out
+
+
+def test_a_stopped_run_can_be_an_error_and_goes_on(tiny, home, tmp_path):
+    """For those who need a whole one; a signal after its last step stops nothing."""
+
+    def stop(evaluation):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    how = {"home": home, "progress": False, "raise_if_stopped": True}
+    with pytest.raises(StoppedError, match=r"m: stopped at step 5, before its end; it is saved, and can go on"):
+        loop.train(tmp_path / "m", "built in", tiny, num_steps=7, on_evaluation=stop, **how)
+    assert sorted((tmp_path / "m").glob("state-*"))[-1].stem == "state-00000005"
+    loop.train(tmp_path / "m", num_steps=10, on_evaluation=stop, **how)
+    assert sorted((tmp_path / "m").glob("state-*"))[-1].stem == "state-00000010"
 
 
 def test_it_stops_by_itself(tiny, home, tmp_path, capsys):

@@ -4,6 +4,7 @@ Public names:
 
     train           a dataset to a model in a logdir, resumable
     fit, gather     the loop alone, on features in memory or in the store
+    StoppedError    a run that a signal stopped, where that was asked for
     config_in       the config of a run
     start           the model that a run starts from
     train_step, batches    one step, and the rows that it is given
@@ -17,7 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["augment", "batches", "classifier", "probe", "train_step"],
     submod_attrs={
-        "logdir": ["Evaluation", "TrainError", "config_in"],
+        "logdir": ["Evaluation", "StoppedError", "TrainError", "config_in"],
         "loop": ["fit", "gather", "train"],
         "starting": ["start"],
     },

@@ -42,6 +42,10 @@ class TrainError(VaelabError):
     """Training that cannot start or go on; the message says why and what to do."""
 
 
+class StoppedError(TrainError):
+    """Training that a signal stopped, where only a whole run is of use; it is saved."""
+
+
 class Evaluation(NamedTuple):
     """The held-out sounds as the averaged model sees them, given to `on_evaluation`."""
 

@@ -30,6 +30,7 @@ from vaelab.training.learnt import LearntSounds, of_dataset
 from vaelab.training.logdir import (
     Evaluation,
     RunState,
+    StoppedError,
     TrainError,
     best_so_far,
     learnt_tapes,
@@ -59,6 +60,7 @@ def train(
     home: str | Path = "datasets",
     on_evaluation: Callable[[Evaluation], None] | None = None,
     progress: bool = True,
+    raise_if_stopped: bool = False,
 ) -> models.Model:
     """Train a model on a dataset, or go on with the one in `logdir`, until it stops by itself; return the best.
 
@@ -76,8 +78,10 @@ def train(
         home: Where datasets live.
         on_evaluation: Called after each evaluation.
         progress: Show bars.
+        raise_if_stopped: Return no model of a run that a signal stopped, so that none is taken for a whole one.
 
     Raises:
+        StoppedError: That, once the run is saved.
         TrainError: A new run without a dataset, or a resumed one with another dataset, front end, model or classes.
         DatasetError: No such dataset.
     """
@@ -100,6 +104,7 @@ def train(
         num_steps=num_steps,
         on_evaluation=on_evaluation,
         progress=progress,
+        raise_if_stopped=raise_if_stopped,
         tapes=learnt_tapes(logdir, loaded.named_tapes()),
         sounds=of_dataset(loaded, store),
     )
@@ -137,6 +142,7 @@ def fit(
     num_steps: int | None = None,
     on_evaluation: Callable[[Evaluation], None] | None = None,
     progress: bool = True,
+    raise_if_stopped: bool = False,
     create: Callable[..., models.Model] = models.create,
     tapes: Sequence[dict[str, Any]] = (),
     sounds: LearntSounds | None = None,
@@ -153,6 +159,7 @@ def fit(
     arguments are those of `train`. Returned is the best model by held-out loss.
 
     Raises:
+        StoppedError: A signal stopped it, with `raise_if_stopped`.
         TrainError: The loss is no longer finite, another process trains here, or the logdir cannot be written to.
         ConfigError: A batch cannot be split over the devices.
         files.NoRoomError: The disk is full.
@@ -194,6 +201,8 @@ def fit(
                 bar.end()
         trainer.finish(stopped.is_set())
         devices.wait_for_all("saved")
+        if raise_if_stopped and count and not trainer.run.schedule.done:
+            raise StoppedError(f"{logdir}: stopped at step {trainer.step}, before its end; it is saved, and can go on")
         return load_weights(logdir / "best.safetensors", model)
 
 
