@@ -8,7 +8,7 @@ UNIT := not slow and not notebook and not browser
 
 # The experiments that `make experiments-fast` runs small; a test finds one that is missing here.
 QUESTIONS := $(basename $(notdir $(wildcard experiments/configs/*.json)))
-QUALITIES := classes classify descriptors energies foreign heard honesty inversion posterior_gap prior reconstruction \
+QUALITIES := classes classify descriptors energies foreign heard honesty inversion labelled posterior_gap prior reconstruction \
 	retrieval slicing small_folders texture transcoding variants
 SPEEDS := command features latency library scale search slicing step train
 RELEASES := pretrain

@@ -282,6 +282,7 @@ COMMANDS = {
     ),
     "a font of no seconds": ("unpack kick.wav --out-dir x --seconds -1", "seconds: expected 0.1 to 30"),
     "a rate of 0": ("train --logdir run --dataset S --learning-rate 0", "learning_rate: expected"),
+    "a weight of labels that is none": ("train --logdir run --dataset S --label-weight -1", "label_weight: expected"),
     "a beta that is none": ("train --logdir run --dataset S --beta nan", "beta: expected"),
     "a share that is none": (
         "make-dataset --data-dir sounds --dataset-name x --train-ratio nan",

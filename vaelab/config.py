@@ -238,6 +238,8 @@ class TrainConfig(_JsonConfig):
         component_rows: Sounds and variants that components are fitted to, at most; the time rises with the square and,
             beyond some ten thousand, the cube of it.
         vary: Augmentation: share of the sounds of a step that are such variants; 0 is off.
+        label_weight: How much classes, beside timbre, decide which embeddings are close, on the map and in searches by
+            embedding: variance of the classes, as a multiple of that of all timbre statistics; 0 is not at all.
         precision: "float32", or "bfloat16" for encoder and decoder; weights, flow and losses stay float32.
         steps_per_dispatch: Steps that the device is given at a time. When they are done the host looks at their
             metrics, and training stops if a loss was not finite.
@@ -266,6 +268,7 @@ class TrainConfig(_JsonConfig):
     variants: int = 3
     component_rows: int = 4608
     vary: float = 0.0
+    label_weight: float = 0.0
     precision: str = "float32"
     steps_per_dispatch: int = 20
     device_megabytes: float = 1024.0
@@ -276,7 +279,7 @@ class TrainConfig(_JsonConfig):
             self._check(name, getattr(self, name) >= 1, "at least 1")
         for name in ("learning_rate", "gradient_clip"):
             self._check(name, getattr(self, name) > 0, "above 0")
-        for name in ("warmup_steps", "weight_decay", "min_improvement", "beta", "free_bits"):
+        for name in ("warmup_steps", "weight_decay", "min_improvement", "beta", "free_bits", "label_weight"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
         for name in ("shift_frames", "shift_bins", "tilt_db", "variants", "device_megabytes"):
             self._check(name, getattr(self, name) >= 0, "at least 0")

@@ -50,6 +50,7 @@ TITLES = {
     "honesty_known": "Does a model recognise unfamiliar sounds?",
     "honesty_new": "How new are generated sounds?",
     "inversion": "How well, and how fast, do mel features become sound again?",
+    "labelled": "Do labels that shape the latent space bring sounds of a class together?",
     "latency": "How long does a call of `generate` take?",
     "library": "How long does embedding a folder take?",
     "posterior_gap": "How much could a better posterior gain?",

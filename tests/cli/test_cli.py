@@ -501,7 +501,10 @@ def test_knobs_as_options(here, capsys):
     assert status == 1
     assert "found model.latent_dim 5 instead of 4" in err
     assert run(capsys, *again)[0] == 0
-    status, _, err = run(capsys, *again, "--beta", -1)
+    status, _, err = run(capsys, *again, "--label-weight", 2)
+    assert status == 1
+    assert re.match("vaelab: --label-weight: expected two classes to train on in 'Two', found fewer", err)
+    status, _, err = run(capsys, *again, "--label-weight", 0, "--beta", -1)
     assert status == 1
     assert re.match(r"vaelab: .*beta.*: expected", err)
 

@@ -40,6 +40,26 @@ def test_many_statistics_are_a_few_dimensions():
     assert probe.solve(latents, statistics).shape == (100, probe.DIMENSIONS)
 
 
+def test_labels_bring_classes_together_and_the_unlabelled_stay_masked():
+    """Two latents decide the statistics, another the class of half of the sounds; without labels it is noise."""
+    rng = np.random.default_rng(1)
+    latents = rng.standard_normal((800, 20))
+    statistics = latents[:, :2] @ rng.standard_normal((2, 60))
+    classes = (latents[:, 2] > 0).astype(np.int32)
+    latents[:, 2] += 2 * (classes - 0.5)
+    labels = np.where(np.arange(800) % 2, classes, -1)
+
+    def shared(kernel):
+        points = (latents @ kernel.astype(float)).astype(np.float32)
+        near = nearest(points, points[:100], 6)[0][:, 1:]
+        return np.mean(classes[near] == classes[:100, None])
+
+    plain = probe.solve(latents, statistics)
+    assert shared(plain) < 0.6
+    assert shared(probe.solve(latents, statistics, labels, 1.0)) > 0.9
+    np.testing.assert_array_equal(probe.solve(latents, statistics, labels, 0.0), plain)
+
+
 @pytest.fixture(scope="module")
 def trained(tiny):
     """A model as it starts, and two kinds of sounds: steady ones and short ones, of any pitch."""

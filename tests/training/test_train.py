@@ -121,6 +121,21 @@ def test_a_stopped_run_can_be_an_error_and_goes_on(tiny, home, tmp_path):
     assert sorted((tmp_path / "m").glob("state-*"))[-1].stem == "state-00000010"
 
 
+def test_labels_shape_the_probe_and_a_run_that_goes_on_takes_another_weight(tiny, home, sounds, tmp_path):
+    def remembered(label_weight, logdir):
+        config = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, label_weight=label_weight))
+        loop.train(logdir, "built in", config, num_steps=1, home=home, progress=False)
+        return checkpoint.load_model(logdir / "best.safetensors")[1]["reference"]["probe"]
+
+    plain, shaped = remembered(0.0, tmp_path / "plain"), remembered(3.0, tmp_path / "shaped")
+    assert np.abs(plain.astype(float) - shaped).max() > 1e-2
+    np.testing.assert_array_equal(remembered(3.0, tmp_path / "plain"), shaped)
+    data.make_dataset([sounds], "no classes", home=tmp_path, progress=False)
+    config = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, label_weight=1.0))
+    with pytest.raises(TrainError, match="label_weight: expected two classes to train on in 'no classes', found fewer"):
+        loop.train(tmp_path / "m", "no classes", config, num_steps=1, home=tmp_path, progress=False)
+
+
 def test_it_stops_by_itself(tiny, home, tmp_path, capsys):
     quick = dataclasses.replace(tiny.train, patience=1, min_improvement=0.5, decay=0.05, decay_steps=1)
     seen = []

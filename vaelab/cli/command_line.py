@@ -160,6 +160,9 @@ def _train_options(command) -> None:
     command.add_argument("--batch-size", type=_positive, metavar="N", help="sounds per step (default 16)")
     command.add_argument("--beta", type=float, metavar="B", help="weight of the KL term (default 1)")
     command.add_argument("--learning-rate", type=float, metavar="R", help="after warm-up (default 0.0005)")
+    command.add_argument(
+        "--label-weight", type=float, metavar="W", help="bring classes together on the map, beside timbre (default 0)"
+    )
     command.add_argument("--latent-dim", type=_positive, metavar="N", help="size of the latent space (default 256)")
     _home_option(command)
     command.add_argument("--seed", type=_natural, default=0, help="of a new model (default 0)")

@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-KNOBS = {"model": ("latent_dim",), "train": ("batch_size", "beta", "learning_rate")}  # that `train` has options for
+KNOBS = {
+    "model": ("latent_dim",),
+    "train": ("batch_size", "beta", "label_weight", "learning_rate"),
+}  # that `train` has options for
 
 
 def make_dataset(options) -> None:

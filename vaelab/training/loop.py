@@ -96,6 +96,10 @@ def train(
         if entry.sha256 in failed:
             print(f"left out: {failed[entry.sha256]}: {entry.path!a}")
     sides = [gather(loaded, side, store, config.model, config.train) for side in ("train", "validation")]
+    if config.train.label_weight and len(set(sides[0].labels) - {-1}) < 2:
+        raise TrainError(
+            f"label_weight: expected two classes to train on in {loaded.name!r}, found fewer; use --classes"
+        )
     model = fit(
         *sides,
         config,
@@ -110,7 +114,9 @@ def train(
     )
     if devices.is_first():
         with writing(logdir):
-            familiarity.keep(logdir / "best.safetensors", *sides, partial(probe.fit, levels=sides[0].features))
+            levels, labels, weight = sides[0].features, sides[0].labels, config.train.label_weight
+            fit_probe = partial(probe.fit, levels=levels, labels=labels, label_weight=weight)
+            familiarity.keep(logdir / "best.safetensors", *sides, fit_probe)
     return model
 
 
