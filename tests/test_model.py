@@ -380,6 +380,20 @@ def test_training_signal_reaches_every_weight():
     assert all(leaf.any() for leaf in leaves_by_name(gradient(fresh)).values())
 
 
+def test_headroom_lowers_a_sound_and_keeps_its_shape():
+    model = random_model()
+    z = jnp.asarray(30 * np.random.default_rng(0).normal(size=(8, TINY.latent_dim)))
+    output = np.asarray(model.module.apply({"params": model.params}, z, method="output"))
+    most = output.max(axis=(1, 2))
+    assert (most > 1.1).any()  # else this shows nothing
+    np.testing.assert_allclose(model.decode(z), np.clip(output, 0, 1), atol=1e-5)
+    lowered = np.asarray(model.decode(z, headroom=True))
+    np.testing.assert_allclose(lowered, np.clip(output - np.maximum(most - 1, 0)[:, None, None], 0, 1), atol=1e-5)
+    np.testing.assert_allclose(lowered.max(axis=(1, 2)), np.clip(most, 0, 1), atol=1e-5)
+    again = np.asarray(model.decode(z[most <= 1], headroom=True))
+    np.testing.assert_allclose(again, model.decode(z[most <= 1]), atol=1e-5)
+
+
 def test_a_model_is_a_pytree_of_its_weights():
     """Config and front end are static: a changed weight is a new leaf, a changed knob another tree."""
     model = random_model()

@@ -24,6 +24,7 @@ https://arxiv.org/abs/1606.04934.
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -209,10 +210,13 @@ class IAFVAE(nn.Module):
         _expect("eps", eps, jnp.floating, batch=features.shape[0], latent=self.config.latent_dim)
         return self.sample(posterior, eps)[0]
 
-    def generate(self, z: jax.Array) -> Features:
-        """Decode latents (batch, latent) to features in [0, 1]."""
+    def generate(self, z: jax.Array, headroom: bool = False) -> Features:
+        """Decode latents (batch, latent) to features in [0, 1]; see `Model.decode`."""
         _expect("z", z, jnp.floating, batch=None, latent=self.config.latent_dim)
-        return self.features(self.output(z))
+        output = self.output(z)
+        if headroom and self.config.likelihood != "cross_entropy":
+            output = output - jnp.maximum(output.max(axis=(1, 2), keepdims=True) - 1, 0)
+        return self.features(output)
 
     def class_logits(self, features: jax.Array) -> Float[Array, "batch classes"]:
         """Logits of the classes, from features (batch, frames, mels)."""
@@ -257,10 +261,20 @@ class Model:
             eps = jnp.zeros((features.shape[0], self.config.latent_dim), features.dtype)
         return self.module.apply({"params": self.params}, features, eps, method="embed")
 
-    @jax.jit
-    def decode(self, z: jax.Array) -> Features:
-        """Decode latents (batch, latent) to features in [0, 1]."""
-        return self.module.apply({"params": self.params}, z, method="generate")
+    @partial(jax.jit, static_argnames="headroom")
+    def decode(self, z: jax.Array, headroom: bool = False) -> Features:
+        """Decode latents (batch, latent) to features in [0, 1].
+
+        Features are relative to a sound's maximum, so that none exceeds 1. Between the training sounds a decoder
+        exceeds it, by tens of dB in a tenth of random sounds.
+
+        Args:
+            z: The latents.
+            headroom: Lower the whole sound until its maximum is 1, for sounds of which no other one says how loud they
+                are. Otherwise what exceeds 1 is cut off, which flattens the loudest parts, and leaves the others where
+                they are.
+        """
+        return self.module.apply({"params": self.params}, z, headroom, method="generate")
 
     @jax.jit
     def log_q(self, features: jax.Array, z: jax.Array) -> Nats:

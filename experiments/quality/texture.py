@@ -35,7 +35,7 @@ from vaelab.play import prior, rendering
 COMMAND = "python -m experiments.quality.texture"
 DRAWS = 3
 GROUP = 8  # bands whose tonality is measured together
-WIDTHS = ((0.5, 10), (0.75, 10), (0.5, 30), (0.75, 30), (1.0, 30), (0.0, 30))
+WIDTHS = ((0.75, 10), (0.5, 30), (0.75, 30), (1.0, 30), (1.25, 30), (0.0, 30))
 RESIDUAL_DB, RESIDUAL_FRAMES, RESIDUAL_BANDS = 3.0, 8.0, 1.0  # deviation and smoothness of the residuals drawn
 WAY_COLUMNS = (
     "sounds",
@@ -130,7 +130,7 @@ def random_features(
 ) -> np.ndarray:
     """Decoded features of random sounds: (count, frames, mels)."""
     points = prior.around(tool.reference.embeddings, jax.random.key(seed), count, width / prior.WIDTH, neighbours)
-    return rendering.in_batches(tool.model.decode, points)
+    return rendering.in_batches(partial(tool.model.decode, headroom=True), points)
 
 
 def table_of_ways(tool: SoundSampleTool, judges: dict[str, heard.Judge], draws: int) -> list[list[Any]]:

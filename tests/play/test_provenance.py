@@ -16,7 +16,7 @@ from vaelab import SoundSampleTool, audio
 from vaelab import model as models
 from vaelab.audio import riff, synth
 from vaelab.models import checkpoint, pretrained
-from vaelab.play import provenance
+from vaelab.play import provenance, rendering
 from vaelab.play.provenance import ProvenanceError
 
 SAMPLES = np.linspace(-0.5, 0.5, 101).astype(np.float32)
@@ -66,6 +66,17 @@ def test_regenerate_is_bit_identical(home, tool, tmp_path, settings, suffix):
         again.save(tmp_path / f"again{suffix}")
         assert (tmp_path / f"again{suffix}").read_bytes() == path.read_bytes()
         (tmp_path / f"again{suffix}").unlink()
+
+
+def test_headroom_is_recorded_and_recipes_of_before_have_none(home, tool):
+    far = 40 * np.random.default_rng(0).normal(size=(1, tool.model.config.latent_dim))
+    sounds = [*tool.decode(far), tool.generate(seed=1), tool.generate(seed=1, seconds=1.0)]
+    assert all(sound.recipe["headroom"] is True for sound in sounds)
+    assert not tool.generate(audio_files=pair(home)).recipe["headroom"]
+    before = {name: value for name, value in sounds[0].recipe.items() if name != "headroom"}
+    now = rendering.sound(tool.model, sounds[0].recipe, far[0])
+    np.testing.assert_array_equal(now.samples, sounds[0].samples)
+    assert np.abs(rendering.sound(tool.model, before, far[0]).samples - now.samples).max() > 0.01
 
 
 def test_paths_and_their_steps_are_regenerated(home, tool, tmp_path):

@@ -145,6 +145,7 @@ class Generator:
         weights = latent.numbers(weights)
         directions = {name: float(amount) for name, amount in (directions or {}).items()}
         settings = {"call": "generate", **_recorded(locals()), "seed": int(seed)}  # as the signature lists them
+        settings["headroom"] = not audio_files
         key, walk_key = jax.random.split(jax.random.key(seed))
         level, details = None, None
         if audio_files:
@@ -236,6 +237,7 @@ class Generator:
             stereo = rendering.read_stereo(audio_files, offsets, self.model.audio, channels)
         way = latent.path(self.checked_latents(points), steps, straight=straight)
         settings = {"call": "interpolate", "steps": steps, "straight": bool(straight), "phase": False}
+        settings["headroom"] = audio_files is None
         recipe = self._recipe(settings, audio_files or (), offsets)
         if seconds is not None:
             sound = rendering.long_sound(self.model, recipe, way, seconds)
@@ -332,6 +334,7 @@ class Generator:
         """
         detail = checks.detail_of(detail, False, None, self._lends())
         settings = {"call": "decode", "weights": None, "normalize_weights": True, "phase": detail > 0, "detail": detail}
+        settings["headroom"] = True
         recipe = self._recipe(settings, (), ())
         sounds = []
         for point in self.checked_latents(z):

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -146,13 +146,15 @@ def sound(
 ) -> Sound:
     """The clip of `render`, with everything in its recipe that makes it again."""
     recipe = Recipe({**recipe, "level_db": level_db, "latent": np.asarray(z).tolist()})
-    return Sound(render(model, z, level_db, details), model.audio.sample_rate, recipe)
+    samples = render(model, z, level_db, details, headroom=recipe.get("headroom", False))  # recipes of before have none
+    return Sound(samples, model.audio.sample_rate, recipe)
 
 
 def long_sound(model: Model, recipe: Mapping[str, Any], points: np.ndarray, seconds: float) -> Sound:
     """The sound of `render_path`, with everything in its recipe that makes it again."""
     recipe = Recipe({**recipe, "seconds": float(seconds), "points": points.tolist()})
-    return Sound(render_path(model, points, seconds), model.audio.sample_rate, recipe)
+    samples = render_path(model, points, seconds, headroom=recipe.get("headroom", False))
+    return Sound(samples, model.audio.sample_rate, recipe)
 
 
 def render(
@@ -160,6 +162,8 @@ def render(
     z: np.ndarray,
     level_db: float | None = None,
     details: Detail | None = None,
+    *,
+    headroom: bool = False,
 ) -> np.ndarray:
     """The sound of one latent (latent,): float32 (samples,), or (samples, 2) where the details are in stereo.
 
@@ -169,14 +173,15 @@ def render(
         level_db: Largest mel power of the mono sound, dB; lowered where the true peak would exceed -1 dBFS. None peaks
             there.
         details: Of the sources, and their phase; None finds a phase.
+        headroom: As in `Model.decode`.
     """
     config = model.audio
-    features = model.decode(jnp.asarray(z, jnp.float32)[None])
+    features = model.decode(jnp.asarray(z, jnp.float32)[None], headroom=headroom)
     samples = texture.synthesise(features, config) if details is None else detail.samples(features, details, config)
     return finished(np.array(samples[0]), level_db, config, np.array(samples[1:]).T if len(samples) == 3 else None)
 
 
-def render_path(model: Model, points: np.ndarray, seconds: float) -> np.ndarray:
+def render_path(model: Model, points: np.ndarray, seconds: float, *, headroom: bool = False) -> np.ndarray:
     """One sound of any length along a path (n, latent): float32 (samples,), peaking at -1 dBFS.
 
     Clips decoded along the path overlap by three quarters and are cross-faded as mel power, by windows that sum to
@@ -186,7 +191,8 @@ def render_path(model: Model, points: np.ndarray, seconds: float) -> np.ndarray:
     long = dataclasses.replace(config, clip_seconds=max(seconds, config.clip_seconds))
     hop = max(1, config.frames // 4)
     count = -(-long.frames // hop) + 3  # three clips begin before the sound does
-    power = 10 ** ((in_batches(model.decode, _resampled(points, count)) - 1) * (config.top_db / 10))
+    decoded = in_batches(partial(model.decode, headroom=headroom), _resampled(points, count))
+    power = 10 ** ((decoded - 1) * (config.top_db / 10))
     window = np.sin(np.pi * (np.arange(4 * hop) + 0.5) / (4 * hop)) ** 2 / 2
     total = np.zeros(((count + 3) * hop, config.n_mels))
     for index, clip in enumerate(power):

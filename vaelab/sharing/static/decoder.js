@@ -17,8 +17,9 @@ class Decoder {
         for (let band = 0; band < mels; band += 1) output[frame * mels + band] += scale * arrays.axes[from + band];
       }
     });
-    const link = this.logits ? (value) => 1 / (1 + Math.exp(-value)) : (value) => Math.min(1, Math.max(0, value));
-    return Float32Array.from(output, link);
+    if (this.logits) return Float32Array.from(output, (value) => 1 / (1 + Math.exp(-value)));
+    const excess = Math.max(0, output.reduce((most, value) => Math.max(most, value), 0) - 1); // as `Model.decode` has headroom
+    return Float32Array.from(output, (value) => Math.max(0, value - excess));
   }
 
   coordinates(z) {
