@@ -381,8 +381,8 @@ def test_training_signal_reaches_every_weight():
 
 
 def test_headroom_lowers_a_sound_and_keeps_its_shape():
-    model = random_model()
-    z = jnp.asarray(30 * np.random.default_rng(0).normal(size=(8, TINY.latent_dim)))
+    model = jax.tree.map(jnp.asarray, random_model(dtype=np.float32))
+    z = jnp.asarray(30 * np.random.default_rng(0).normal(size=(8, TINY.latent_dim)), jnp.float32)
     output = np.asarray(model.module.apply({"params": model.params}, z, method="output"))
     most = output.max(axis=(1, 2))
     assert (most > 1.1).any()  # else this shows nothing

@@ -77,7 +77,7 @@ class Humming:
 
     audio: AudioConfig
 
-    def decode(self, z):
+    def decode(self, z, headroom=False):
         bands = np.arange(self.audio.n_mels)
         spectra = np.stack([0.3 + 0.7 * np.exp(-(((bands - 6 - point[0]) / 1.5) ** 2)) for point in np.asarray(z)])
         return np.repeat(spectra[:, None, :], self.audio.frames, axis=1).astype(np.float32)
