@@ -126,10 +126,10 @@ def tonality(sounds: Sequence[np.ndarray], config: AudioConfig) -> np.ndarray:
 
 
 def random_features(
-    tool: SoundSampleTool, count: int, seed: int, width: float = prior.WIDTH, neighbours: int = prior.NEIGHBOURS
+    tool: SoundSampleTool, count: int, seed: int, width: float = 1.0, neighbours: int = prior.NEIGHBOURS
 ) -> np.ndarray:
     """Decoded features of random sounds: (count, frames, mels)."""
-    points = prior.around(tool.reference.embeddings, jax.random.key(seed), count, width / prior.WIDTH, neighbours)
+    points = prior.around(tool.reference.embeddings, jax.random.key(seed), count, width, neighbours)
     return rendering.in_batches(partial(tool.model.decode, headroom=True), points)
 
 

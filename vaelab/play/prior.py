@@ -4,7 +4,7 @@ All posteriors together never fill the standard normal prior: between them are w
 a draw from it mostly falls there. The density of what a model was trained on is better told by a Gaussian about each
 training sound z_i, with the covariance of its k nearest ones z_j:
 
-    z = z_i + temperature * WIDTH * sum_j e_j (z_j - z_i) / sqrt(k),       i uniform,   e ~ N(0, I)
+    z = z_i + temperature * sum_j e_j (z_j - z_i) / sqrt(k),       i uniform,   e ~ N(0, I)
 
 A random sound varies one training sound in the ways in which its neighbours differ from it. `vaelab.models.familiarity`
 measures its novelty, `python -m experiments.quality.prior` its quality.
@@ -23,8 +23,9 @@ from vaelab.models.familiarity import Reference
 from vaelab.play.checks import ToolError, unfinished
 
 PRIORS = ("sounds", "normal")
-# Chosen by `python -m experiments.quality.texture --widths`: nearest to real sounds with at most 15 % copies.
-NEIGHBOURS, WIDTH = 30, 0.75
+# Chosen, with a temperature of 1, by `python -m experiments.quality.texture --widths`: nearest to real sounds with at
+# most 15 % copies.
+NEIGHBOURS = 30
 
 
 def checked(prior: str | None, of_files: bool, reference: Reference | None, path: Path) -> str | None:
@@ -98,7 +99,7 @@ def around(
     near, _ = nearest(points, chosen, kernels + 1, squares=squared(points))  # the first is the sound itself
     eps = np.asarray(jax.random.normal(noise_key, (count, kernels)))
     steps = points[near[:, 1:]] - chosen[:, None, :]
-    return chosen + temperature * WIDTH * kernels**-0.5 * np.einsum("nk,nkl->nl", eps, steps)
+    return chosen + temperature * kernels**-0.5 * np.einsum("nk,nkl->nl", eps, steps)
 
 
 def normal(latent_dim: int, key: jax.Array, count: int, temperature: float = 1.0) -> np.ndarray:
