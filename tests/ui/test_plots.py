@@ -151,7 +151,9 @@ def test_durations_show_how_many_sounds_are_cut():
     assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "a model receives 2.5 s; longer: 3"
     figure.draw_without_rendering()
     durations = figure.axes[1].xaxis
-    shown = [label.get_text() for label in (*durations.get_ticklabels(), *durations.get_ticklabels(minor=True))]
+    labels = (*durations.get_ticklabels(), *durations.get_ticklabels(minor=True))
+    low, high = durations.get_view_interval()
+    shown = [label.get_text() for label in labels if low <= label.get_position()[0] <= high]  # others are not drawn
     assert {"0.5", "1", "2", "5"} <= set(shown) <= {"", "0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50"}
 
 
