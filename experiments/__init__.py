@@ -7,3 +7,7 @@
 
 `release`, `quality` and `speed` use `common` and do not know each other. `house` measures the code itself.
 """
+
+from vaelab import numba_cache
+
+numba_cache.provide()  # before librosa is imported, with which much here is compared

@@ -10,6 +10,7 @@ import pytest
 from vaelab import numba_cache
 from vaelab.cli import doctor
 
+ROOT = Path(__file__).parents[1]
 # Root may write anywhere, so what numba and vaelab try is refused here, but for the temporary folder.
 REFUSING = """
 import os, tempfile
@@ -52,6 +53,11 @@ def test_a_temporary_folder_serves_and_goes(tmp_path, before):
     assert folder == used
     assert not Path(folder).exists()
     assert os.listdir(tmp_path) == ["tmp"]
+
+
+def test_experiments_may_compare_with_librosa(tmp_path):
+    finished = run(tmp_path, "import experiments\nfrom librosa.util import localmax", PYTHONPATH=str(ROOT))
+    assert finished.returncode == 0, finished.stderr
 
 
 def test_a_folder_that_was_named_is_used(tmp_path):

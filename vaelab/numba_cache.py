@@ -1,4 +1,4 @@
-"""A place where numba, which UMAP brings along, may cache what it compiles; without one it fails."""
+"""A place where numba, which UMAP and librosa bring along, may cache what it compiles; without one it fails."""
 
 import atexit
 import importlib.util
@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 VARIABLE = "NUMBA_CACHE_DIR"
-USERS = ("umap", "pynndescent")  # packages that ask numba for a cache
+USERS = ("umap", "pynndescent", "librosa")  # packages that ask numba for a cache
 
 
 def provide() -> Path | None:
     """Give numba a temporary folder, removed at the end, where it has no place of its own.
 
-    To be called before UMAP is imported.
+    To be called before one of them is imported.
 
     Returns:
         The folder, which child processes use too; None where numba has a place.

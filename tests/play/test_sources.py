@@ -1,31 +1,26 @@
 """Sources of mixes: measured one by one and once, whatever they are mixed with."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
 
 from vaelab import model as models
-from vaelab.config import AudioConfig
 from vaelab.play import rendering, sources
-
-CONFIG = AudioConfig(sample_rate=8000, clip_seconds=0.5, n_fft=256, hop_length=64, n_mels=24)
 
 
 @pytest.fixture(scope="module")
 def model(tiny):
-    return models.create(dataclasses.replace(tiny.model, labels=()), CONFIG, jax.random.key(0))
+    return models.create(tiny.model, tiny.audio, jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
-def clips():
-    return np.random.default_rng(0).normal(0, 0.2, (3, CONFIG.samples)).astype(np.float32)
+def clips(model):
+    return np.random.default_rng(0).normal(0, 0.2, (3, model.audio.samples)).astype(np.float32)
 
 
 def test_measurements_are_those_of_a_batch(model, clips):
     measured = sources.Sources(model).measure(clips)
-    features, levels_db = rendering.stored_features(clips, CONFIG)
+    features, levels_db = rendering.stored_features(clips, model.audio)
     np.testing.assert_allclose(measured.features, features, atol=1 / 255)
     np.testing.assert_allclose(measured.levels_db, levels_db, atol=1e-3)
     embeddings = rendering.embed(model, features)

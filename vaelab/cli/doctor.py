@@ -19,7 +19,7 @@ from vaelab.text import printable
 
 PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "soundfile", "soxr", "safetensors", "joblib"),
-    *("tqdm", "matplotlib", "av", "umap-learn", "ipywidgets", "anywidget", "jupyterlab"),
+    *("tqdm", "matplotlib", "av", "umap-learn", "librosa", "ipywidgets", "anywidget", "jupyterlab"),
 )
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".mp4", ".mkv", ".mov", ".avi")
 
